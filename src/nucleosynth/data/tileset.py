@@ -1,0 +1,223 @@
+"""The TileSet: one directory of Parquet shards and a ``tileset.json``, the form in which tiles travel.
+
+Shards declare Hugging Face Image features, so ``datasets.load_dataset("parquet", ...)`` opens them as they
+are. Pixels are read from a memory-mapped cache that is built once per content hash (`cache.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from nucleosynth.data import cache, shards
+from nucleosynth.errors import InputError
+from nucleosynth.runs import disk_errors, partial, read_json, write_json
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """What one rater said of one criterion."""
+
+    rater: str
+    criterion: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """One tile: pixels, optional instance mask, identity and meaning.
+
+    ``image`` is (h, w, 3) uint8 RGB, ``mask`` (h, w) uint16 with 0 = background. Ids are ``<dataset>:<id>``.
+    ``x``, ``y`` are pixels of the source image at ``source_mpp`` µm/px; the tile itself is at ``mpp``.
+    """
+
+    tile_id: str
+    image: npt.NDArray[np.uint8]
+    patient_id: str | None
+    mask: npt.NDArray[np.uint16] | None = None
+    slide_id: str | None = None
+    frame_id: str | None = None
+    label: int | None = None
+    ratings: tuple[Rating, ...] = ()
+    scanner: str | None = None
+    x: float | None = None
+    y: float | None = None
+    source_mpp: float | None = None
+    mpp: float | None = None
+    patient_known: bool = True
+    synthetic: bool = False
+    generator_id: str | None = None
+    sample_index: int | None = None
+    seed: int | None = None
+    sampler: str | None = None
+    steps: int | None = None
+    guidance: str | None = None
+    donor_tile_id: str | None = None
+    donor_patient_id: str | None = None
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+
+def write_tileset(
+    out: Path,
+    tiles: Iterable[Tile],
+    *,
+    classes: Sequence[str],
+    ordinal: bool = False,
+    licence: str = "",
+    provenance: Mapping[str, object] | None = None,
+) -> TileSet:
+    """Stream tiles into a new TileSet, which appears whole or not at all.
+
+    Parameters
+    ----------
+    out
+        Directory to make; it must not exist, or be empty.
+    tiles
+        At least one tile, all of one size.
+    classes
+        Names that ``label`` indexes; empty for tiles without labels.
+    ordinal
+        Whether the classes are ordered, such as grades.
+
+    Raises
+    ------
+    InputError
+        No tile, tiles of different size, repeated ids, a label outside the classes.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: already exists; rows are immutable, choose a new directory")
+    with partial(out) as building, disk_errors(out):
+        building.mkdir()
+        writer = shards.ShardWriter(building, classes=classes)
+        for tile in tiles:
+            writer.add(tile)
+        summary = writer.close()
+        info = {
+            "schema": SCHEMA_VERSION,
+            "classes": list(classes),
+            "ordinal": ordinal,
+            "licence": licence,
+            "provenance": dict(provenance or {}),
+            **summary,
+        }
+        write_json(building / "tileset.json", info)
+    return TileSet.open(out)
+
+
+class TileSet:
+    """Read access to a TileSet; made by `TileSet.open`."""
+
+    def __init__(self, path: Path, info: Mapping[str, Any]) -> None:
+        self.path = path
+        self.info = dict(info)
+        self.classes: list[str] = list(info["classes"])
+        self.ordinal: bool = bool(info["ordinal"])
+        self.content_hash: str = info["content_hash"]
+        self.size: tuple[int, int] = (info["size"][0], info["size"][1])
+        self.mpp: float | None = info["mpp"]
+
+    @classmethod
+    def open(cls, path: Path | str) -> TileSet:
+        """Open a TileSet directory.
+
+        Raises
+        ------
+        InputError
+            Not a TileSet, or one written by a newer version of nucleosynth.
+        """
+        path = Path(path)
+        if not (path / "tileset.json").is_file():
+            raise InputError(f"{path}: not a TileSet (no tileset.json); make one with `nucleosynth data import`")
+        info = read_json(path / "tileset.json")
+        version = info.get("schema") if isinstance(info, dict) else None
+        if not isinstance(version, int):
+            raise InputError(f"{path / 'tileset.json'}: `schema` is missing; the file is damaged, import again")
+        if version > SCHEMA_VERSION:
+            raise InputError(
+                f"{path}: TileSet schema {version} is newer than {SCHEMA_VERSION}, the newest this version "
+                "reads; upgrade nucleosynth"
+            )
+        return cls(path, info)
+
+    def __len__(self) -> int:
+        return int(self.info["count"])
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        return f"TileSet({str(self.path)!r}, {len(self)} tiles of {height}x{width} px, classes={self.classes})"
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """All columns but the pixels."""
+        return shards.read_table(self.path)
+
+    @cached_property
+    def images(self) -> npt.NDArray[np.uint8]:
+        """(n, h, w, 3) uint8, read-only memory map."""
+        return cache.open_pixels(self.path, self.content_hash, self.info)[0]
+
+    @cached_property
+    def masks(self) -> npt.NDArray[np.uint16] | None:
+        """(n, h, w) uint16 read-only memory map, or None where no tile has a mask."""
+        return cache.open_pixels(self.path, self.content_hash, self.info)[1]
+
+    @cached_property
+    def has_mask(self) -> npt.NDArray[np.bool_]:
+        """(n,) bool: which tiles carry a mask (an all-zero mask is one)."""
+        return np.asarray(self.table.column("has_mask").to_numpy(zero_copy_only=False), dtype=bool)
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """(n,) int64 indices into ``classes``; -1 = unlabelled."""
+        return np.asarray(self.table.column("label").fill_null(-1).to_numpy(), dtype=np.int64)
+
+    @cached_property
+    def patients(self) -> npt.NDArray[np.str_]:
+        """(n,) patient ids; of a synthetic tile its donor's, so that it never counts as a patient of its own."""
+        own, donor = self.column("patient_id"), self.column("donor_patient_id")
+        return np.array([p or d or "" for p, d in zip(own, donor, strict=True)], dtype=np.str_)
+
+    @cached_property
+    def slides(self) -> npt.NDArray[np.str_]:
+        """(n,) slide ids, empty where unknown."""
+        return np.array([slide or "" for slide in self.column("slide_id")], dtype=np.str_)
+
+    def column(self, name: str) -> list[Any]:
+        """Return one column as Python values."""
+        if name not in self.table.column_names:
+            raise InputError(f"{self.path}: no column `{name}`; it has {', '.join(self.table.column_names)}")
+        values: list[Any] = self.table.column(name).to_pylist()
+        return values
+
+    def rows_of(self, patients: Iterable[str]) -> npt.NDArray[np.int64]:
+        """Return the rows of some patients, in order."""
+        return np.flatnonzero(np.isin(self.patients, sorted(set(patients)))).astype(np.int64)
+
+    def tiles(self, rows: Iterable[int] | None = None) -> Iterator[Tile]:
+        """Iterate over tiles as objects (slow; learners use ``images`` and ``labels``)."""
+        chosen = range(len(self)) if rows is None else rows
+        known = [name for name in shards.TILE_COLUMNS if name not in ("ratings",)]
+        extra = [n for n in self.table.column_names if n not in shards.ALL_COLUMNS]
+        for row in chosen:
+            record = self.table.slice(int(row), 1).to_pylist()[0]
+            mask = self.masks[row] if self.masks is not None and self.has_mask[row] else None
+            yield Tile(
+                image=self.images[row],
+                mask=mask,
+                ratings=tuple(Rating(**rating) for rating in record["ratings"] or ()),
+                extra={name: record[name] for name in extra},
+                **{name: record[name] for name in known},
+            )
+
+    def verify(self) -> None:
+        """Decode every tile and compare hashes; raise InputError naming the damaged shard or row."""
+        shards.verify(self.path, self.info)

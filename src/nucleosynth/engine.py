@@ -1,0 +1,29 @@
+"""Where jobs run. The local engine runs them one after the other in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
+
+Job = Mapping[str, object]
+JobFunction = Callable[[Job], object]
+
+
+class Engine(Protocol):
+    """Runs independent jobs; ``fn`` must be importable and a job plain data, so that any process can run it."""
+
+    def map(self, fn: JobFunction, jobs: Iterable[Job]) -> Iterator[tuple[Job, object | Exception]]:
+        """Yield ``(job, result)``, or ``(job, error)`` for a job that failed, as jobs end."""
+        ...
+
+
+class LocalEngine:
+    """One job after the other, in this process."""
+
+    def map(self, fn: JobFunction, jobs: Iterable[Job]) -> Iterator[tuple[Job, object | Exception]]:
+        """Yield ``(job, result or error)``; an error of one job does not stop the others."""
+        for job in jobs:
+            try:
+                yield job, fn(job)
+            except Exception as error:  # noqa: BLE001 - the contract: errors are results
+                yield job, error
