@@ -1,0 +1,1 @@
+"""The generator: a diffusion model conditioned on atypia class, nuclei mask and stain."""

@@ -1,0 +1,104 @@
+"""Training batches of the generator: a function of (seed, step), augmented in one go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from nucleosynth.data.stain import jitter_stain, move_descriptor, stain_descriptor
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.diffusion.conditioning import Condition, dihedral, drop_planes, mask_planes, stain_vector
+from nucleosynth.seeds import rng
+
+TILES_PER_DESCRIPTOR = 64
+FACTOR_SPREAD, SHIFT_SPREAD = 0.12, 0.02
+
+
+def slide_descriptors(tiles: TileSet, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Return for each row the stain descriptor of its slide, or of its frame where the slide is unknown.
+
+    Only the given rows are read, so that nothing of other patients enters. Returns (len(rows), 6) float32.
+    """
+    frames = np.array([f or t for f, t in zip(tiles.column("frame_id"), tiles.column("tile_id"), strict=True)])
+    groups = np.where(tiles.slides == "", frames, tiles.slides)[rows]
+    names, owner = np.unique(groups, return_inverse=True)
+    result = np.zeros((len(rows), 6), np.float32)
+    for index in range(len(names)):
+        members = np.flatnonzero(owner == index)
+        sample = rows[members[np.linspace(0, len(members) - 1, min(len(members), TILES_PER_DESCRIPTOR)).astype(int)]]
+        result[members] = stain_descriptor(tiles.images[sample])
+    return result
+
+
+@dataclass(frozen=True)
+class TrainingBatches:
+    """Draws the batch of a step: tiles, conditions, noise levels and noise."""
+
+    tiles: TileSet
+    rows: npt.NDArray[np.int64]
+    descriptors: npt.NDArray[np.float32]
+    use_masks: bool
+    size: int
+    drop: float
+    jitter: float
+    p_mean: float
+    p_std: float
+    seed: int
+
+    def draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, Condition]:
+        """Return clean pixels (n, 3, h, w) float 0-255, sigma (n,), noise and condition, on the CPU."""
+        draw = rng(self.seed, "batch", step)
+        picked = _epoch_rows(self.seed, step, self.size, len(self.rows))
+        order = np.argsort(self.rows[picked], kind="stable")
+        picked = picked[order]
+        rows = self.rows[picked]
+        images, descriptors, jittered = self._stained(draw, rows, self.descriptors[picked])
+        turns = torch.from_numpy(draw.integers(8, size=self.size))
+        clean = dihedral(torch.from_numpy(images).permute(0, 3, 1, 2).float(), turns)
+        planes = self._planes(draw, rows, turns)
+        label = np.where(draw.random(self.size) < self.drop, -1, self.tiles.labels[rows])
+        given = jittered | (draw.random(self.size) >= self.drop)
+        stain = stain_vector(torch.from_numpy(descriptors), torch.from_numpy(given))
+        sigma = np.exp(self.p_mean + self.p_std * draw.standard_normal(self.size)).astype(np.float32)
+        noise = draw.standard_normal(clean.shape, dtype=np.float32)
+        condition = Condition(torch.from_numpy(label), planes, stain)
+        return clean, torch.from_numpy(sigma), torch.from_numpy(noise), condition
+
+    def _stained(
+        self, draw: np.random.Generator, rows: npt.NDArray[np.int64], descriptors: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Jitter the stain of some tiles and move their descriptors with it."""
+        images = np.asarray(self.tiles.images[rows])
+        factors = np.exp(FACTOR_SPREAD * draw.standard_normal((len(rows), 2))).astype(np.float32)
+        shifts = (SHIFT_SPREAD * draw.standard_normal((len(rows), 2))).astype(np.float32)
+        chosen = draw.random(len(rows)) < self.jitter
+        if chosen.any():
+            images, descriptors = images.copy(), descriptors.copy()
+            images[chosen] = jitter_stain(images[chosen], factors[chosen], shifts[chosen])
+            descriptors[chosen] = move_descriptor(descriptors[chosen], factors[chosen], shifts[chosen])
+        return images, descriptors, chosen
+
+    def _planes(self, draw: np.random.Generator, rows: npt.NDArray[np.int64], turns: Tensor) -> Tensor:
+        height, width = self.tiles.size
+        dropped = torch.from_numpy(draw.random(len(rows)) < self.drop)
+        if not self.use_masks or self.tiles.masks is None:
+            return mask_planes(torch.zeros(len(rows), height, width), torch.zeros(len(rows), dtype=torch.bool))
+        masks = torch.from_numpy(np.asarray(self.tiles.masks[rows]).astype(np.int32))
+        planes = mask_planes(dihedral(masks, turns), torch.from_numpy(self.tiles.has_mask[rows]))
+        return drop_planes(planes, dropped)
+
+
+def _epoch_rows(seed: int, step: int, size: int, count: int) -> npt.NDArray[np.int64]:
+    """Return the ``size`` positions of a step: each epoch is a permutation of its own."""
+    positions = np.arange(step * size, (step + 1) * size)
+    epochs = positions // count
+    picked = np.empty(size, np.int64)
+    for epoch in np.unique(epochs):
+        chosen = epochs == epoch
+        picked[chosen] = rng(seed, "epoch", int(epoch)).permutation(count)[positions[chosen] % count]
+    return picked

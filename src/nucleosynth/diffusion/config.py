@@ -1,0 +1,71 @@
+"""Configuration of the generator; free of torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from nucleosynth.config import Config
+from nucleosynth.training.config import Optimisation
+
+
+class NetworkConfig(Config):
+    """The U-Net behind a pixel-unshuffle."""
+
+    unshuffle: int | None = Field(None, ge=1, description="None: 2 up to 64 px, 4 up to 128 px, 8 above")
+    width: int = Field(64, ge=16, multiple_of=8, description="channels at full grid; doubled below")
+    multipliers: tuple[int, ...] = Field((1, 2, 4), min_length=1)
+    blocks: int = Field(1, ge=1, description="residual blocks per level on the way down")
+    embedding: int = Field(256, ge=16)
+
+
+class GeneratorConfig(Config):
+    """The `generator` section of a study.
+
+    Give ``minutes`` or ``steps``; with neither, 30 minutes.
+    """
+
+    recipe: Literal["unified"] = "unified"
+    start: Literal["none"] = "none"
+    masks: Literal["auto", "none"] = Field("auto", description="auto: use the masks that the tiles carry")
+    minutes: float | None = Field(None, gt=0)
+    steps: int | None = Field(None, ge=1)
+    seeds: int = Field(1, ge=1)
+    batch: int = Field(32, ge=1)
+    lr: float = Field(1e-3, gt=0)
+    ema_fraction: float = Field(0.05, ge=0, le=1)
+    network: NetworkConfig = NetworkConfig()
+    p_mean: float = Field(-0.5, description="mean of log sigma in training, for data of unit variance")
+    p_std: float = Field(1.2, gt=0)
+    drop: float = Field(0.1, ge=0, lt=1, description="chance with which each condition is dropped, independently")
+    jitter: float = Field(0.5, ge=0, le=1, description="share of the tiles whose stain is jittered")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_budget(cls, data: object) -> object:
+        if isinstance(data, dict) and data.get("minutes") is None and data.get("steps") is None:
+            return {**data, "minutes": 30.0}
+        return data
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> GeneratorConfig:
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("give `minutes` or `steps`, not both")
+        return self
+
+    @property
+    def optimisation(self) -> Optimisation:
+        """The settings of the training loop."""
+        return Optimisation(steps=self.steps, minutes=self.minutes, lr=self.lr, ema_fraction=self.ema_fraction)
+
+
+class SynthesisConfig(Config):
+    """The `synthesis` section: how large the pool of synthetic tiles is and how it is sampled."""
+
+    tiles: int = Field(1000, ge=1)
+    labels: Literal["as-train", "balanced"] = "as-train"
+    sampler: Literal["dpmpp-2m"] = "dpmpp-2m"
+    steps: int = Field(10, ge=2, le=1000)
+    guidance: dict[Literal["class", "mask"], float] = Field(default_factory=dict, description="weights; 1 is off")
+    batch: int = Field(64, ge=1)

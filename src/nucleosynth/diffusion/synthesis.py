@@ -1,0 +1,184 @@
+"""From donors to a synthetic TileSet: label, mask and stain of a real training tile, pixels of the generator."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from nucleosynth import progress
+from nucleosynth.data.split import require_unseen
+from nucleosynth.data.tileset import Tile, TileSet, write_tileset
+from nucleosynth.diffusion.batches import slide_descriptors
+from nucleosynth.diffusion.config import SynthesisConfig
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.errors import InputError
+from nucleosynth.runs import partial, write_text
+from nucleosynth.seeds import rng
+
+
+def synthesise(
+    generator: Generator,
+    donors: TileSet,
+    out: Path | str,
+    *,
+    config: SynthesisConfig | None = None,
+    seed: int = 0,
+) -> TileSet:
+    """Make a TileSet of synthetic tiles.
+
+    Each tile takes its class, its mask (flipped or turned) and its stain from one donor. Donors are the tiles
+    of the patients that the generator was trained on, and of no other. A run that was broken off goes on.
+
+    Parameters
+    ----------
+    donors
+        Real tiles; those of other patients than the generator's are never used.
+    config
+        Pool size, label rule, sampler, steps and guidance.
+
+    Raises
+    ------
+    InputError
+        Donors of another size, or none of a patient that the generator saw.
+    """
+    config = config or SynthesisConfig()
+    out = Path(out)
+    rows = donors.rows_of(generator.card.patients)
+    if not len(rows):
+        raise InputError(f"{donors.path}: no tile of a patient that the generator was trained on; donors must be those")
+    if donors.size != (generator.card.size, generator.card.size):
+        raise InputError(f"{donors.path}: tiles are {donors.size[0]} px, the generator makes {generator.card.size} px")
+    require_unseen("donors", set(donors.patients[rows].tolist()), generator.card.patients)
+    chosen = choose_donors(donors.labels[rows], config.tiles, labels=config.labels, classes=len(donors.classes), seed=seed)
+    identity = {"generator": generator.generator_id, "donors": donors.content_hash, "seed": seed, **config.model_dump(mode="json")}
+    parts = out.with_name(f".{out.name}.parts")
+    _start_parts(parts, identity)
+    tiles = _tiles(generator, donors, rows, chosen, config, seed=seed, parts=parts)
+    result = write_tileset(
+        out,
+        tiles,
+        classes=donors.classes,
+        ordinal=donors.ordinal,
+        licence=donors.info["licence"],
+        provenance={"stage": "synthesise", **identity, "patients": generator.card.patients},
+    )
+    shutil.rmtree(parts, ignore_errors=True)
+    return result
+
+
+def choose_donors(
+    donor_labels: npt.NDArray[np.int64],
+    count: int,
+    *,
+    labels: Literal["as-train", "balanced"],
+    classes: int,
+    seed: int,
+) -> npt.NDArray[np.int64]:
+    """Return the donor (position in ``donor_labels``) of each synthetic tile.
+
+    ``as-train`` takes every donor in turn, in an order of its own each time round; ``balanced`` does so within
+    each class, the classes alternating. The donor of tile ``i`` does not depend on how many tiles are made.
+    """
+    if labels == "balanced" and not classes:
+        raise InputError("synthesis.labels: balanced needs classes; use as-train for tiles without labels")
+    groups = [np.flatnonzero(donor_labels == c) for c in range(classes)] if labels == "balanced" else []
+    groups = groups or [np.arange(len(donor_labels))]
+    empty = [index for index, group in enumerate(groups) if not len(group)]
+    if empty:
+        raise InputError(f"synthesis.labels: balanced, but class {empty[0]} has no donor; use as-train")
+    chosen = np.empty(count, np.int64)
+    for index, group in enumerate(groups):
+        places = np.arange(index, count, len(groups))
+        rounds = [rng(seed, f"donors-{index}", turn).permutation(group) for turn in range(-(-len(places) // len(group)))]
+        chosen[places] = np.concatenate([*rounds, group[:0]])[: len(places)]
+    return chosen
+
+
+def _start_parts(parts: Path, identity: dict[str, Any]) -> None:
+    """Keep finished batches of the same request; throw away those of another."""
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    stored = parts / "request"
+    if parts.exists() and not (stored.is_file() and stored.read_text(encoding="utf-8") == key):
+        shutil.rmtree(parts)
+    parts.mkdir(parents=True, exist_ok=True)
+    if not stored.exists():
+        write_text(stored, key)
+
+
+def _tiles(
+    generator: Generator,
+    donors: TileSet,
+    rows: npt.NDArray[np.int64],
+    chosen: npt.NDArray[np.int64],
+    config: SynthesisConfig,
+    *,
+    seed: int,
+    parts: Path,
+) -> Iterator[Tile]:
+    """Sample batch by batch, keeping each finished batch on disk until the whole is written."""
+    descriptors = slide_descriptors(donors, rows)
+    names = donors.column("tile_id")
+    identity = generator.generator_id
+    with progress.task("synthesise", len(chosen)) as update:
+        for start in range(0, len(chosen), config.batch):
+            picked = chosen[start : start + config.batch]
+            indices = range(start, start + len(picked))
+            masks = _masks(generator, donors, rows[picked], indices, seed)
+            labels = donors.labels[rows[picked]]
+            kept = parts / f"{start:08d}.npy"
+            if not kept.exists():
+                made = generator.sample(
+                    [None if label < 0 else int(label) for label in labels],
+                    masks,
+                    stain=descriptors[picked],
+                    steps=config.steps,
+                    guidance=dict(config.guidance),
+                    seed=seed,
+                    indices=indices,
+                    batch=config.batch,
+                )
+                with partial(kept) as building, building.open("wb") as file:
+                    np.save(file, made)
+            images = np.load(kept)
+            for place, index in enumerate(indices):
+                row = rows[picked[place]]
+                yield Tile(
+                    tile_id=f"synthetic:{identity}-{seed}-{index:07d}",
+                    image=images[place],
+                    mask=None if masks is None else masks[place],
+                    patient_id=None,
+                    patient_known=False,
+                    label=None if labels[place] < 0 else int(labels[place]),
+                    mpp=generator.card.mpp,
+                    synthetic=True,
+                    generator_id=identity,
+                    sample_index=index,
+                    seed=seed,
+                    sampler=config.sampler,
+                    steps=config.steps,
+                    guidance=json.dumps(dict(config.guidance), sort_keys=True),
+                    donor_tile_id=names[row],
+                    donor_patient_id=str(donors.patients[row]),
+                )
+            update(start + len(picked), "")
+
+
+def _masks(
+    generator: Generator, donors: TileSet, rows: npt.NDArray[np.int64], indices: range, seed: int
+) -> npt.NDArray[np.uint16] | None:
+    """Return the donors' masks, each flipped or turned as its sample index says."""
+    if not generator.card.masks or donors.masks is None:
+        return None
+    masks = np.asarray(donors.masks[rows])
+    for place, index in enumerate(indices):
+        turn = int(rng(seed, "turn", index).integers(8))
+        turned = np.rot90(masks[place], turn % 4)
+        masks[place] = np.fliplr(turned) if turn >= 4 else turned
+    return masks

@@ -1,0 +1,157 @@
+"""Training of the generator: a run directory that ends with ``generator/``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.diffusion.batches import TrainingBatches, slide_descriptors
+from nucleosynth.diffusion.conditioning import Condition
+from nucleosynth.diffusion.config import GeneratorConfig
+from nucleosynth.diffusion.denoiser import Denoiser
+from nucleosynth.diffusion.generator import Generator, ModelCard, build_denoiser
+from nucleosynth.errors import InputError
+from nucleosynth.render.grid import grid, save_png
+from nucleosynth.render.outlines import draw_outlines
+from nucleosynth.runs import open_run, write_json
+from nucleosynth.seeds import rng, torch_seed
+from nucleosynth.training.devices import choose_device
+from nucleosynth.training.loop import fit
+
+STATISTICS_TILES = 2000
+PREVIEW_TILES = 16
+
+
+class DenoisingLearner:
+    """The denoiser and its loss, for the shared loop."""
+
+    def __init__(self, model: Denoiser, batches: TrainingBatches, device: torch.device) -> None:
+        self.model: torch.nn.Module = model
+        self._denoiser = model
+        self._batches = batches
+        self._device = device
+
+    def loss(self, step: int) -> Tensor:
+        """Return the mean denoising loss of a step's batch."""
+        pixels, sigma, noise, condition = self._batches.draw(step)
+        device = self._device
+        clean = self._denoiser.standardise(pixels.to(device, memory_format=torch.channels_last))
+        moved = Condition(condition.label.to(device), condition.planes.to(device), condition.stain.to(device))
+        return self._denoiser.loss(clean, sigma.to(device), noise.to(device), moved).mean()
+
+
+def train_generator(
+    tiles: TileSet, patients: Sequence[str], config: GeneratorConfig, *, out: Path, seed: int = 0, device: str = "auto"
+) -> Path:
+    """Train a generator on the tiles of some patients, or go on with the run in ``out``.
+
+    Parameters
+    ----------
+    patients
+        The fitting part: no tile of another patient is read. They are stored in the model.
+    out
+        Run directory; the model appears in ``out/generator`` when training has ended.
+
+    Returns
+    -------
+    The directory of the model.
+
+    Raises
+    ------
+    InputError
+        No tile of these patients, tiles that are not square or whose size does not fold.
+    WorkError
+        A loss that stays not a number.
+    """
+    height, width = tiles.size
+    if height != width:
+        raise InputError(f"{tiles.path}: tiles are {width}x{height} px; the generator needs square tiles")
+    rows = tiles.rows_of(patients)
+    if not len(rows):
+        raise InputError(f"{tiles.path}: no tile of the {len(patients)} training patients")
+    settings = {
+        "generator": config.model_dump(mode="json"),
+        "seed": seed,
+        "tileset": tiles.content_hash,
+        "patients": sorted(set(patients)),
+    }
+    model_path = out / "generator"
+    with open_run(out, kind="generator", config=settings) as run:
+        if run.done:
+            return model_path
+        use_masks = config.masks == "auto" and bool(tiles.has_mask[rows].any())
+        card = ModelCard(
+            classes=tiles.classes,
+            size=height,
+            mpp=tiles.mpp,
+            masks=use_masks,
+            patients=sorted(set(tiles.patients[rows].tolist())),
+            content_hash=tiles.content_hash,
+            network=config.network,
+            steps=0,
+        )
+        torch.manual_seed(torch_seed(seed, "weights"))
+        mean, std = _channel_statistics(tiles, rows)
+        model = build_denoiser(card, mean=mean, std=std)
+        target = choose_device(device)
+        descriptors = slide_descriptors(tiles, rows)
+        batches = TrainingBatches(
+            tiles, rows, descriptors, use_masks, config.batch, config.drop, config.jitter, config.p_mean, config.p_std, seed
+        )
+        learner = DenoisingLearner(model, batches, target)
+
+        def preview(step: int, ema: dict[str, Tensor]) -> None:
+            shown = Generator(_with_weights(card, ema), card).to(device)
+            _save_preview(shown, tiles, rows, descriptors, run.path / "previews" / f"step-{step:08d}.png", seed)
+
+        fitted = fit(learner, run, config.optimisation, seed=seed, device=target, preview=preview)
+        final = ModelCard(**{**vars(card), "steps": fitted.steps})
+        generator = Generator(_with_weights(final, fitted.ema), final)
+        generator.save_pretrained(model_path)
+        summary = {"steps": fitted.steps, "tiles_seen": fitted.steps * config.batch, "parameters": generator.parameters}
+        write_json(run.path / "summary.json", summary)
+        run.finish(["generator", "summary.json"])
+    return model_path
+
+
+def _with_weights(card: ModelCard, weights: dict[str, Tensor]) -> Denoiser:
+    model = build_denoiser(card, mean=torch.zeros(3), std=torch.ones(3))
+    model.load_state_dict(weights)
+    return model
+
+
+def _channel_statistics(tiles: TileSet, rows: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation per channel of pixels / 255, over up to 2,000 tiles, evenly picked."""
+    picked = rows[np.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_TILES)).astype(int)]
+    pixels = np.asarray(tiles.images[np.unique(picked)]).reshape(-1, 3).astype(np.float32) / 255
+    return torch.from_numpy(pixels.mean(0)), torch.from_numpy(np.maximum(pixels.std(0), 1e-3))
+
+
+def _save_preview(
+    generator: Generator,
+    tiles: TileSet,
+    rows: npt.NDArray[np.int64],
+    descriptors: npt.NDArray[np.float32],
+    path: Path,
+    seed: int,
+) -> None:
+    """Draw a grid of samples for donors that stay the same through the run, asked masks outlined beside."""
+    chosen = np.sort(rng(seed, "preview").permutation(len(rows))[:PREVIEW_TILES])
+    donors = rows[chosen]
+    labels = [None if label < 0 else int(label) for label in tiles.labels[donors]]
+    masks = np.asarray(tiles.masks[donors]) if generator.card.masks and tiles.masks is not None else None
+    made = generator.sample(labels, masks, stain=descriptors[chosen], seed=seed)
+    scale = max(1, 128 // generator.card.size)
+    shown = made if masks is None else np.concatenate([made, made])
+    picture = grid(shown, columns=8, scale=scale)
+    if masks is not None:
+        outlined = draw_outlines(made, masks, scale=scale)
+        plain = draw_outlines(made, np.zeros_like(masks), scale=scale)
+        picture = grid(np.concatenate([plain, outlined]), columns=8)
+    save_png(path, picture)

@@ -1,0 +1,27 @@
+"""How long and how to optimise; free of torch."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from nucleosynth.config import Config
+
+
+class Optimisation(Config):
+    """Settings of the loop. Everything counts steps, so a resumed run equals an unbroken one."""
+
+    steps: int | None = Field(None, ge=1, description="optimiser steps")
+    minutes: float | None = Field(None, gt=0, description="wall time, turned into steps once by a timed probe")
+    lr: float = Field(1e-3, gt=0, description="peak learning rate; cosine decay to zero")
+    warmup: int = Field(100, ge=0, description="steps of linear warm-up, at most a tenth of the run")
+    weight_decay: float = Field(0.01, ge=0)
+    beta2: float = Field(0.99, gt=0, lt=1)
+    clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    ema_fraction: float = Field(0.05, ge=0, le=1, description="length of the weight average, as a share of the run")
+    log_every: int = Field(25, ge=1, description="steps between records in metrics.jsonl")
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Optimisation:
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("give exactly one of `steps` and `minutes`")
+        return self

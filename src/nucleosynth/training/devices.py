@@ -1,0 +1,51 @@
+"""Choice of device and precision; not a setting of a run, so a run may move between machines."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from nucleosynth.errors import InputError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device called ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+
+    Raises
+    ------
+    InputError
+        The device does not exist here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"--device {name}: unknown; use auto, cpu, cuda, cuda:N or mps") from None
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not present.get(device.type, False) or (device.index or 0) >= max(1, torch.cuda.device_count()):
+        raise InputError(f"--device {name}: not available on this machine; use auto or cpu")
+    return device
+
+
+def inference_precision(device: torch.device) -> torch.dtype:
+    """Return the dtype in which networks infer fastest: bfloat16 only where the hardware computes in it.
+
+    On a CPU without bfloat16 instructions autocast is many times slower than float32 (measured: 9 x).
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+        return torch.bfloat16
+    return torch.float32
+
+
+def autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Return the inference autocast of a device, or a context that does nothing."""
+    dtype = inference_precision(device)
+    if dtype is torch.float32:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=dtype)
