@@ -41,7 +41,9 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise WorkError(f"{path}: disk full while writing; free some space and run the command again") from None
+            raise WorkError(
+                f"{path}: disk full while writing; free some space and run the command again"
+            ) from None
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise InputError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
         raise
@@ -145,6 +147,7 @@ def environment() -> dict[str, object]:
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "memory_gb": round(memory, 1),
+        "gpu": _gpu_name(),
         "versions": versions,
     }
 
@@ -180,7 +183,9 @@ def open_run(path: Path, *, kind: str, config: Mapping[str, object]) -> Iterator
     """
     settings = json.loads(json.dumps(dict(config)))
     with disk_errors(path):
-        if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not (path / "config.yaml").exists())):
+        if path.exists() and (
+            not path.is_dir() or (any(path.iterdir()) and not (path / "config.yaml").exists())
+        ):
             if not _only_a_lock(path):
                 raise InputError(f"{path}: holds files that are not a run; choose a new or empty directory")
         path.mkdir(parents=True, exist_ok=True)
@@ -227,7 +232,9 @@ def _lock(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise InputError(f"{path}: in use by {_holder(file)}; wait for it or choose another directory") from None
+            raise InputError(
+                f"{path}: in use by {_holder(file)}; wait for it or choose another directory"
+            ) from None
         file.seek(0)
         file.truncate()
         file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
@@ -275,3 +282,11 @@ def _cpu_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def _gpu_name() -> str | None:
+    """Name the first CUDA device where torch is already in use; never imports torch for it."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    return str(torch.cuda.get_device_name(0))

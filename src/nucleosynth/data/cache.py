@@ -50,7 +50,9 @@ def _build(path: Path, directory: Path, info: Mapping[str, Any]) -> None:
             if masks is not None and mask is not None:
                 masks[row] = mask
         if row + 1 != count:
-            raise InputError(f"{path}: {row + 1} tiles where tileset.json says {count}; a shard is missing, import again")
+            raise InputError(
+                f"{path}: {row + 1} tiles where tileset.json says {count}; a shard is missing, import again"
+            )
         images.flush()
         if masks is not None:
             masks.flush()

@@ -106,7 +106,9 @@ class ShardWriter:
     def close(self) -> dict[str, Any]:
         """Write what is queued and return counts, size, µm/px and the content hash."""
         if not self._count or self._size is None:
-            raise InputError(f"{self._directory.name.strip('.').removesuffix('.partial')}: no tile to write; check the input and the tissue filter")
+            raise InputError(
+                f"{self._directory.name.strip('.').removesuffix('.partial')}: no tile to write; check the input and the tissue filter"
+            )
         self._flush()
         if self._writer is not None:
             self._writer.close()
@@ -122,22 +124,32 @@ class ShardWriter:
     def _check(self, tile: Tile) -> None:
         name = tile.tile_id
         if tile.image.dtype != np.uint8 or tile.image.ndim != 3 or tile.image.shape[2] != 3:
-            raise InputError(f"tile {name}: expected RGB uint8 (h, w, 3), got {tile.image.dtype} {tile.image.shape}")
+            raise InputError(
+                f"tile {name}: expected RGB uint8 (h, w, 3), got {tile.image.dtype} {tile.image.shape}"
+            )
         height, width = tile.image.shape[:2]
         self._size = self._size or (height, width)
         if (height, width) != self._size:
-            raise InputError(f"tile {name}: is {width}x{height} px where the others are {self._size[1]}x{self._size[0]}; one size per TileSet")
+            raise InputError(
+                f"tile {name}: is {width}x{height} px where the others are {self._size[1]}x{self._size[0]}; one size per TileSet"
+            )
         if tile.mask is not None and (tile.mask.shape != self._size or tile.mask.dtype != np.uint16):
-            raise InputError(f"tile {name}: mask must be uint16 of the image's size, got {tile.mask.dtype} {tile.mask.shape}")
+            raise InputError(
+                f"tile {name}: mask must be uint16 of the image's size, got {tile.mask.dtype} {tile.mask.shape}"
+            )
         if name in self._ids:
             raise InputError(f"tile {name}: the id occurs twice; ids must be unique")
         if tile.label is not None and not 0 <= tile.label < len(self._classes):
-            raise InputError(f"tile {name}: label {tile.label} is outside the {len(self._classes)} classes {self._classes}")
+            raise InputError(
+                f"tile {name}: label {tile.label} is outside the {len(self._classes)} classes {self._classes}"
+            )
         self._ids.add(name)
 
     def _record(self, tile: Tile) -> dict[str, Any]:
         record: dict[str, Any] = {name: getattr(tile, name) for name in TILE_COLUMNS if name != "ratings"}
-        record["ratings"] = [{"rater": r.rater, "criterion": r.criterion, "value": r.value} for r in tile.ratings]
+        record["ratings"] = [
+            {"rater": r.rater, "criterion": r.criterion, "value": r.value} for r in tile.ratings
+        ]
         record["image"] = {"bytes": encode(tile.image), "path": None}
         record["mask"] = None if tile.mask is None else {"bytes": encode(tile.mask), "path": None}
         record["has_mask"] = tile.mask is not None
@@ -160,7 +172,9 @@ class ShardWriter:
         try:
             table = pa.Table.from_pylist(self._rows, schema=self._schema)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise InputError(f"tile {self._rows[0]['tile_id']} and following: a column changes its type ({error})") from None
+            raise InputError(
+                f"tile {self._rows[0]['tile_id']} and following: a column changes its type ({error})"
+            ) from None
         self._writer.write_table(table)
         self._rows = []
 
@@ -182,7 +196,9 @@ def read_pixels(path: Path) -> Iterator[tuple[str, npt.NDArray[np.uint8], npt.ND
     """Yield ``(tile_id, image, mask or None)`` in row order, decoding as it goes."""
     for shard in shard_paths(path):
         try:
-            batches = pq.ParquetFile(shard).iter_batches(batch_size=ROWS_PER_GROUP, columns=["tile_id", *PIXELS])
+            batches = pq.ParquetFile(shard).iter_batches(
+                batch_size=ROWS_PER_GROUP, columns=["tile_id", *PIXELS]
+            )
             for batch in batches:
                 for row in batch.to_pylist():
                     yield row["tile_id"], decode(row["image"]["bytes"]), _mask(row["mask"])
@@ -199,13 +215,19 @@ def verify(path: Path, info: Mapping[str, Any]) -> None:
     rows = zip(*(table.column(name).to_pylist() for name in names), strict=True)
     digest = hashlib.sha256(json.dumps(list(info["classes"])).encode())
     count = 0
-    for (tile_id, patient, label, sha, mask_sha), (_, image, mask) in zip(rows, read_pixels(path), strict=True):
+    for (tile_id, patient, label, sha, mask_sha), (_, image, mask) in zip(
+        rows, read_pixels(path), strict=True
+    ):
         if pixel_hash(image) != sha or (None if mask is None else pixel_hash(mask)) != mask_sha:
-            raise InputError(f"{path}: tile {tile_id} differs from its hash; restore the shard or import again")
+            raise InputError(
+                f"{path}: tile {tile_id} differs from its hash; restore the shard or import again"
+            )
         digest.update(json.dumps([tile_id, patient, label, sha, mask_sha]).encode())
         count += 1
     if count != info["count"] or digest.hexdigest() != info["content_hash"]:
-        raise InputError(f"{path}: {count} rows do not match tileset.json; a shard is missing or changed, import again")
+        raise InputError(
+            f"{path}: {count} rows do not match tileset.json; a shard is missing or changed, import again"
+        )
 
 
 def shard_paths(path: Path) -> list[Path]:
@@ -217,7 +239,9 @@ def shard_paths(path: Path) -> list[Path]:
 
 
 def _damaged(shard: Path, error: Exception) -> InputError:
-    return InputError(f"{shard}: damaged Parquet shard ({str(error).splitlines()[0]:.80}); restore it or import again")
+    return InputError(
+        f"{shard}: damaged Parquet shard ({str(error).splitlines()[0]:.80}); restore it or import again"
+    )
 
 
 def _mask(value: Mapping[str, Any] | None) -> npt.NDArray[np.uint16] | None:
@@ -226,7 +250,11 @@ def _mask(value: Mapping[str, Any] | None) -> npt.NDArray[np.uint16] | None:
 
 def _schema(rows: Sequence[Mapping[str, Any]]) -> pa.Schema:
     extra = [name for name in rows[0] if name not in ALL_COLUMNS]
-    inferred = pa.Table.from_pylist([{name: row.get(name) for name in extra} for row in rows]).schema if extra else []
+    inferred = (
+        pa.Table.from_pylist([{name: row.get(name) for name in extra} for row in rows]).schema
+        if extra
+        else []
+    )
     fields = [pa.field("image", _PICTURE), pa.field("mask", _PICTURE)]
     fields += [pa.field(name, kind) for name, kind in {**TILE_COLUMNS, **_DERIVED}.items()]
     fields += [pa.field(f.name, pa.string() if pa.types.is_null(f.type) else f.type) for f in inferred]

@@ -31,7 +31,9 @@ class Fold(Config):
         for part in ("train", "validation", "test"):
             for patient in getattr(self, part):
                 if seen.setdefault(patient, part) != part:
-                    raise ValueError(f"patient {patient} is in {seen[patient]} and in {part}; keep it in one part")
+                    raise ValueError(
+                        f"patient {patient} is in {seen[patient]} and in {part}; keep it in one part"
+                    )
         return self
 
 
@@ -122,7 +124,9 @@ def check_split(tiles: TileSet, split: Split) -> None:
         labels = tiles.labels[tiles.rows_of(fold.train)]
         missing = [name for index, name in enumerate(tiles.classes) if not np.any(labels == index)]
         if missing:
-            raise InputError(f"split fold {number}: class `{missing[0]}` has no training tile; move a patient or drop it")
+            raise InputError(
+                f"split fold {number}: class `{missing[0]}` has no training tile; move a patient or drop it"
+            )
 
 
 def require_unseen(artefact: str, saw: Iterable[str], allowed: Iterable[str]) -> None:
@@ -165,7 +169,9 @@ def _official(tiles: TileSet, config: SplitConfig, official: OfficialSplit, root
     everyone = set(tiles.patients.tolist()) - {""}
     named, rest = everyone & listed, everyone - listed
     if not named:
-        raise InputError(f"{root / official.table}: names no patient of the tiles; check `patient: {official.patient}`")
+        raise InputError(
+            f"{root / official.table}: names no patient of the tiles; check `patient: {official.patient}`"
+        )
     parts = {official.part: named, official.rest: rest}
     if set(parts) != {"train", "test"}:
         raise InputError("split.official: `part` and `rest` must be train and test, in either order")
@@ -195,7 +201,9 @@ def _fractions(tiles: TileSet, config: SplitConfig) -> Split:
     validation = sorted(p for piece in pieces[: sizes[0]] for p in piece)
     test = sorted(p for piece in pieces[sizes[0] : sum(sizes)] for p in piece)
     train = sorted(p for piece in pieces[sum(sizes) :] for p in piece)
-    rule = "by patient, stratified: train/validation/test " + "/".join(f"{share:g}" for share in config.fractions)
+    rule = "by patient, stratified: train/validation/test " + "/".join(
+        f"{share:g}" for share in config.fractions
+    )
     fold = Fold(train=train, validation=validation, test=test)
     return Split(rule=rule, seed=config.seed, tileset_hash=tiles.content_hash, folds=[fold])
 
@@ -206,11 +214,15 @@ def _listed_patients(table: Path, pattern: str, tiles: TileSet) -> set[str]:
         with table.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except OSError as error:
-        raise InputError(f"{table}: cannot be read ({error.strerror}); give the published split's CSV") from None
+        raise InputError(
+            f"{table}: cannot be read ({error.strerror}); give the published split's CSV"
+        ) from None
     columns: Mapping[str, object] = rows[0] if rows else {}
     for _, name, _, _ in string.Formatter().parse(pattern):
         if name is not None and name not in columns:
-            raise InputError(f"{table}: no column `{name}` for `patient: {pattern}`; it has {', '.join(columns)}")
+            raise InputError(
+                f"{table}: no column `{name}` for `patient: {pattern}`; it has {', '.join(columns)}"
+            )
     listed = {pattern.format(**row) for row in rows}
     known = set(tiles.patients.tolist())
     prefixes = {patient.split(":", 1)[0] for patient in known if ":" in patient}

@@ -136,11 +136,15 @@ class TileSet:
         """
         path = Path(path)
         if not (path / "tileset.json").is_file():
-            raise InputError(f"{path}: not a TileSet (no tileset.json); make one with `nucleosynth data import`")
+            raise InputError(
+                f"{path}: not a TileSet (no tileset.json); make one with `nucleosynth data import`"
+            )
         info = read_json(path / "tileset.json")
         version = info.get("schema") if isinstance(info, dict) else None
         if not isinstance(version, int):
-            raise InputError(f"{path / 'tileset.json'}: `schema` is missing; the file is damaged, import again")
+            raise InputError(
+                f"{path / 'tileset.json'}: `schema` is missing; the file is damaged, import again"
+            )
         if version > SCHEMA_VERSION:
             raise InputError(
                 f"{path}: TileSet schema {version} is newer than {SCHEMA_VERSION}, the newest this version "
@@ -153,7 +157,9 @@ class TileSet:
 
     def __repr__(self) -> str:
         height, width = self.size
-        return f"TileSet({str(self.path)!r}, {len(self)} tiles of {height}x{width} px, classes={self.classes})"
+        return (
+            f"TileSet({str(self.path)!r}, {len(self)} tiles of {height}x{width} px, classes={self.classes})"
+        )
 
     @cached_property
     def table(self) -> pa.Table:

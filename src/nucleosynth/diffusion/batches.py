@@ -24,13 +24,17 @@ def slide_descriptors(tiles: TileSet, rows: npt.NDArray[np.int64]) -> npt.NDArra
 
     Only the given rows are read, so that nothing of other patients enters. Returns (len(rows), 6) float32.
     """
-    frames = np.array([f or t for f, t in zip(tiles.column("frame_id"), tiles.column("tile_id"), strict=True)])
+    frames = np.array(
+        [f or t for f, t in zip(tiles.column("frame_id"), tiles.column("tile_id"), strict=True)]
+    )
     groups = np.where(tiles.slides == "", frames, tiles.slides)[rows]
     names, owner = np.unique(groups, return_inverse=True)
     result = np.zeros((len(rows), 6), np.float32)
     for index in range(len(names)):
         members = np.flatnonzero(owner == index)
-        sample = rows[members[np.linspace(0, len(members) - 1, min(len(members), TILES_PER_DESCRIPTOR)).astype(int)]]
+        sample = rows[
+            members[np.linspace(0, len(members) - 1, min(len(members), TILES_PER_DESCRIPTOR)).astype(int)]
+        ]
         result[members] = stain_descriptor(tiles.images[sample])
     return result
 
@@ -87,7 +91,9 @@ class TrainingBatches:
         height, width = self.tiles.size
         dropped = torch.from_numpy(draw.random(len(rows)) < self.drop)
         if not self.use_masks or self.tiles.masks is None:
-            return mask_planes(torch.zeros(len(rows), height, width), torch.zeros(len(rows), dtype=torch.bool))
+            return mask_planes(
+                torch.zeros(len(rows), height, width), torch.zeros(len(rows), dtype=torch.bool)
+            )
         masks = torch.from_numpy(np.asarray(self.tiles.masks[rows]).astype(np.int32))
         planes = mask_planes(dihedral(masks, turns), torch.from_numpy(self.tiles.has_mask[rows]))
         return drop_planes(planes, dropped)

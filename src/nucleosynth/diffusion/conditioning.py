@@ -30,7 +30,9 @@ class Condition:
         if name == "class":
             return replace(self, label=torch.full_like(self.label, -1))
         if name == "mask":
-            return replace(self, planes=drop_planes(self.planes, torch.ones_like(self.label, dtype=torch.bool)))
+            return replace(
+                self, planes=drop_planes(self.planes, torch.ones_like(self.label, dtype=torch.bool))
+            )
         if name == "stain":
             return replace(self, stain=torch.zeros_like(self.stain))
         raise ValueError(f"unknown condition {name!r}")

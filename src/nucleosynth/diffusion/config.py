@@ -28,6 +28,7 @@ class GeneratorConfig(Config):
 
     recipe: Literal["unified"] = "unified"
     start: Literal["none"] = "none"
+    path: str | None = Field(None, description="take this trained generator instead of training one")
     masks: Literal["auto", "none"] = Field("auto", description="auto: use the masks that the tiles carry")
     minutes: float | None = Field(None, gt=0)
     steps: int | None = Field(None, ge=1)
@@ -38,7 +39,9 @@ class GeneratorConfig(Config):
     network: NetworkConfig = NetworkConfig()
     p_mean: float = Field(-0.5, description="mean of log sigma in training, for data of unit variance")
     p_std: float = Field(1.2, gt=0)
-    drop: float = Field(0.1, ge=0, lt=1, description="chance with which each condition is dropped, independently")
+    drop: float = Field(
+        0.1, ge=0, lt=1, description="chance with which each condition is dropped, independently"
+    )
     jitter: float = Field(0.5, ge=0, le=1, description="share of the tiles whose stain is jittered")
 
     @model_validator(mode="before")
@@ -57,7 +60,9 @@ class GeneratorConfig(Config):
     @property
     def optimisation(self) -> Optimisation:
         """The settings of the training loop."""
-        return Optimisation(steps=self.steps, minutes=self.minutes, lr=self.lr, ema_fraction=self.ema_fraction)
+        return Optimisation(
+            steps=self.steps, minutes=self.minutes, lr=self.lr, ema_fraction=self.ema_fraction
+        )
 
 
 class SynthesisConfig(Config):
@@ -67,5 +72,7 @@ class SynthesisConfig(Config):
     labels: Literal["as-train", "balanced"] = "as-train"
     sampler: Literal["dpmpp-2m"] = "dpmpp-2m"
     steps: int = Field(10, ge=2, le=1000)
-    guidance: dict[Literal["class", "mask"], float] = Field(default_factory=dict, description="weights; 1 is off")
+    guidance: dict[Literal["class", "mask"], float] = Field(
+        default_factory=dict, description="weights; 1 is off"
+    )
     batch: int = Field(64, ge=1)

@@ -96,7 +96,9 @@ class Generator:
             denoiser.load_state_dict(load_file(weights))
         except (OSError, SafetensorError, RuntimeError) as error:
             reason = str(error).splitlines()[0][:80]
-            raise InputError(f"{weights}: cannot be loaded ({reason}); train again or restore the file") from None
+            raise InputError(
+                f"{weights}: cannot be loaded ({reason}); train again or restore the file"
+            ) from None
         return cls(denoiser, card).to(device)
 
     def save_pretrained(self, path: str | Path) -> None:
@@ -117,7 +119,9 @@ class Generator:
         hashed = [hashlib.sha256(f"{salt}/{p}".encode()).hexdigest() for p in self.card.patients]
         with tempfile.TemporaryDirectory() as directory:
             target = Path(directory) / "model"
-            Generator(self.denoiser, ModelCard(**{**vars(self.card), "patients": hashed})).save_pretrained(target)
+            Generator(self.denoiser, ModelCard(**{**vars(self.card), "patients": hashed})).save_pretrained(
+                target
+            )
             HfApi().upload_folder(repo_id=repository, folder_path=target)
 
     def sample(
@@ -154,7 +158,9 @@ class Generator:
         -------
         (n, h, w, 3) uint8.
         """
-        count = len(labels) if labels is not None else len(masks) if masks is not None else len(indices or [0])
+        count = (
+            len(labels) if labels is not None else len(masks) if masks is not None else len(indices or [0])
+        )
         indices = range(count) if indices is None else indices
         condition = self._condition(count, labels, masks, stain)
         if len(indices) != count:
@@ -166,7 +172,11 @@ class Generator:
         return np.concatenate(made)
 
     def _condition(
-        self, count: int, labels: Sequence[int | None] | None, masks: npt.NDArray[Any] | None, stain: npt.ArrayLike | None
+        self,
+        count: int,
+        labels: Sequence[int | None] | None,
+        masks: npt.NDArray[Any] | None,
+        stain: npt.ArrayLike | None,
     ) -> Condition:
         size = self.card.size
         wanted = [-1] * count if labels is None else [-1 if label is None else int(label) for label in labels]
@@ -179,7 +189,9 @@ class Generator:
             raise InputError("sample: this generator was trained without masks; leave `masks` out")
         given = torch.full((count,), masks is not None)
         pixels = torch.zeros(count, size, size) if masks is None else torch.from_numpy(masks.astype(np.int32))
-        descriptors = np.zeros((count, STAIN_SIZE)) if stain is None else np.broadcast_to(stain, (count, STAIN_SIZE))
+        descriptors = (
+            np.zeros((count, STAIN_SIZE)) if stain is None else np.broadcast_to(stain, (count, STAIN_SIZE))
+        )
         stains = torch.from_numpy(np.array(descriptors, dtype=np.float32))
         return Condition(
             torch.tensor(wanted, dtype=torch.int64),
@@ -189,17 +201,27 @@ class Generator:
 
     @torch.inference_mode()
     def _sample_batch(
-        self, condition: Condition, part: slice, indices: Sequence[int], steps: int, weights: Mapping[str, float], seed: int
+        self,
+        condition: Condition,
+        part: slice,
+        indices: Sequence[int],
+        steps: int,
+        weights: Mapping[str, float],
+        seed: int,
     ) -> npt.NDArray[np.uint8]:
         device = next(self.denoiser.parameters()).device
         size = self.card.size
         chosen = Condition(
-            condition.label[part].to(device), condition.planes[part].to(device), condition.stain[part].to(device)
+            condition.label[part].to(device),
+            condition.planes[part].to(device),
+            condition.stain[part].to(device),
         )
         noise = torch.from_numpy(normal(seed, "noise", indices, (3, size, size))).to(device)
         noise = noise.contiguous(memory_format=torch.channels_last)
         with autocast(device):
-            pictures = dpmpp_2m(guided(self.denoiser, chosen, weights), karras_sigmas(steps).to(device), noise)
+            pictures = dpmpp_2m(
+                guided(self.denoiser, chosen, weights), karras_sigmas(steps).to(device), noise
+            )
         pixels: Tensor = self.denoiser.to_pixels(pictures.float())
         return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
@@ -210,7 +232,9 @@ def build_denoiser(card: ModelCard, *, mean: Tensor, std: Tensor) -> Denoiser:
     factor = network.unshuffle or default_unshuffle(card.size)
     grain = factor * 2 ** (len(network.multipliers) - 1)
     if card.size % grain:
-        raise InputError(f"generator: tile size {card.size} px must be a multiple of {grain} px for this network")
+        raise InputError(
+            f"generator: tile size {card.size} px must be a multiple of {grain} px for this network"
+        )
     unet = UNet(
         classes=len(card.classes),
         unshuffle=factor,
@@ -241,4 +265,6 @@ def _locate(path: str | Path) -> Path:
     try:
         return Path(snapshot_download(name))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError):
-        raise InputError(f"{path}: neither a directory nor to be had from the hub; give the path of a generator") from None
+        raise InputError(
+            f"{path}: neither a directory nor to be had from the hub; give the path of a generator"
+        ) from None

@@ -13,7 +13,9 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 SIGMA_MIN, SIGMA_MAX = 0.01, 60.0
 
 
-def karras_sigmas(steps: int, *, sigma_min: float = SIGMA_MIN, sigma_max: float = SIGMA_MAX, rho: float = 7.0) -> Tensor:
+def karras_sigmas(
+    steps: int, *, sigma_min: float = SIGMA_MIN, sigma_max: float = SIGMA_MAX, rho: float = 7.0
+) -> Tensor:
     """Return ``steps`` noise levels from high to low and a closing zero (Karras et al. 2022, eq. 5)."""
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)

@@ -52,12 +52,23 @@ def synthesise(
     out = Path(out)
     rows = donors.rows_of(generator.card.patients)
     if not len(rows):
-        raise InputError(f"{donors.path}: no tile of a patient that the generator was trained on; donors must be those")
+        raise InputError(
+            f"{donors.path}: no tile of a patient that the generator was trained on; donors must be those"
+        )
     if donors.size != (generator.card.size, generator.card.size):
-        raise InputError(f"{donors.path}: tiles are {donors.size[0]} px, the generator makes {generator.card.size} px")
+        raise InputError(
+            f"{donors.path}: tiles are {donors.size[0]} px, the generator makes {generator.card.size} px"
+        )
     require_unseen("donors", set(donors.patients[rows].tolist()), generator.card.patients)
-    chosen = choose_donors(donors.labels[rows], config.tiles, labels=config.labels, classes=len(donors.classes), seed=seed)
-    identity = {"generator": generator.generator_id, "donors": donors.content_hash, "seed": seed, **config.model_dump(mode="json")}
+    chosen = choose_donors(
+        donors.labels[rows], config.tiles, labels=config.labels, classes=len(donors.classes), seed=seed
+    )
+    identity = {
+        "generator": generator.generator_id,
+        "donors": donors.content_hash,
+        "seed": seed,
+        **config.model_dump(mode="json"),
+    }
     parts = out.with_name(f".{out.name}.parts")
     _start_parts(parts, identity)
     tiles = _tiles(generator, donors, rows, chosen, config, seed=seed, parts=parts)
@@ -96,7 +107,10 @@ def choose_donors(
     chosen = np.empty(count, np.int64)
     for index, group in enumerate(groups):
         places = np.arange(index, count, len(groups))
-        rounds = [rng(seed, f"donors-{index}", turn).permutation(group) for turn in range(-(-len(places) // len(group)))]
+        rounds = [
+            rng(seed, f"donors-{index}", turn).permutation(group)
+            for turn in range(-(-len(places) // len(group)))
+        ]
         chosen[places] = np.concatenate([*rounds, group[:0]])[: len(places)]
     return chosen
 

@@ -47,7 +47,13 @@ class DenoisingLearner:
 
 
 def train_generator(
-    tiles: TileSet, patients: Sequence[str], config: GeneratorConfig, *, out: Path, seed: int = 0, device: str = "auto"
+    tiles: TileSet,
+    patients: Sequence[str],
+    config: GeneratorConfig,
+    *,
+    out: Path,
+    seed: int = 0,
+    device: str = "auto",
 ) -> Path:
     """Train a generator on the tiles of some patients, or go on with the run in ``out``.
 
@@ -102,19 +108,34 @@ def train_generator(
         target = choose_device(device)
         descriptors = slide_descriptors(tiles, rows)
         batches = TrainingBatches(
-            tiles, rows, descriptors, use_masks, config.batch, config.drop, config.jitter, config.p_mean, config.p_std, seed
+            tiles,
+            rows,
+            descriptors,
+            use_masks,
+            config.batch,
+            config.drop,
+            config.jitter,
+            config.p_mean,
+            config.p_std,
+            seed,
         )
         learner = DenoisingLearner(model, batches, target)
 
         def preview(step: int, ema: dict[str, Tensor]) -> None:
             shown = Generator(_with_weights(card, ema), card).to(device)
-            _save_preview(shown, tiles, rows, descriptors, run.path / "previews" / f"step-{step:08d}.png", seed)
+            _save_preview(
+                shown, tiles, rows, descriptors, run.path / "previews" / f"step-{step:08d}.png", seed
+            )
 
         fitted = fit(learner, run, config.optimisation, seed=seed, device=target, preview=preview)
         final = ModelCard(**{**vars(card), "steps": fitted.steps})
         generator = Generator(_with_weights(final, fitted.ema), final)
         generator.save_pretrained(model_path)
-        summary = {"steps": fitted.steps, "tiles_seen": fitted.steps * config.batch, "parameters": generator.parameters}
+        summary = {
+            "steps": fitted.steps,
+            "tiles_seen": fitted.steps * config.batch,
+            "parameters": generator.parameters,
+        }
         write_json(run.path / "summary.json", summary)
         run.finish(["generator", "summary.json"])
     return model_path

@@ -49,7 +49,14 @@ class UNet(nn.Module):
     """
 
     def __init__(
-        self, *, classes: int, unshuffle: int, width: int, multipliers: tuple[int, ...], blocks: int, embedding: int
+        self,
+        *,
+        classes: int,
+        unshuffle: int,
+        width: int,
+        multipliers: tuple[int, ...],
+        blocks: int,
+        embedding: int,
     ) -> None:
         super().__init__()
         self.unshuffle = unshuffle
@@ -58,7 +65,9 @@ class UNet(nn.Module):
         self.register_buffer("frequencies", torch.exp(torch.linspace(0, math.log(1000), FOURIER // 2)))
         self.noise = nn.Sequential(nn.Linear(FOURIER, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.label = nn.Embedding(classes + 1, embedding)
-        self.stain = nn.Sequential(nn.Linear(STAIN_SIZE + 1, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+        self.stain = nn.Sequential(
+            nn.Linear(STAIN_SIZE + 1, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+        )
         self.entry = nn.Conv2d(3 * folded + planes, width, 3, padding=1)
 
         widths = [width * m for m in multipliers]

@@ -66,7 +66,9 @@ def _read(path: Path) -> tuple[int, dict[str, dict[str, Tensor]]]:
     for name, expected in state["hashes"].items():
         if file_hash(path / name) != expected:
             raise InputError(f"{name} differs from its hash")
-    return int(state["step"]), {n: load_file(path / f"{n}.safetensors") for n in ("model", "ema", "optimizer")}
+    return int(state["step"]), {
+        n: load_file(path / f"{n}.safetensors") for n in ("model", "ema", "optimizer")
+    }
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -11,13 +11,17 @@ class Optimisation(Config):
     """Settings of the loop. Everything counts steps, so a resumed run equals an unbroken one."""
 
     steps: int | None = Field(None, ge=1, description="optimiser steps")
-    minutes: float | None = Field(None, gt=0, description="wall time, turned into steps once by a timed probe")
+    minutes: float | None = Field(
+        None, gt=0, description="wall time, turned into steps once by a timed probe"
+    )
     lr: float = Field(1e-3, gt=0, description="peak learning rate; cosine decay to zero")
     warmup: int = Field(100, ge=0, description="steps of linear warm-up, at most a tenth of the run")
     weight_decay: float = Field(0.01, ge=0)
     beta2: float = Field(0.99, gt=0, lt=1)
     clip: float = Field(1.0, gt=0, description="largest gradient norm")
-    ema_fraction: float = Field(0.05, ge=0, le=1, description="length of the weight average, as a share of the run")
+    ema_fraction: float = Field(
+        0.05, ge=0, le=1, description="length of the weight average, as a share of the run"
+    )
     log_every: int = Field(25, ge=1, description="steps between records in metrics.jsonl")
 
     @model_validator(mode="after")

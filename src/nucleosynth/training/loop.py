@@ -85,7 +85,9 @@ def fit(
     with progress.task(f"train {run.kind}", total) as update:
         while step < total:
             rate = optimisation.lr * schedule(step, total, optimisation.warmup)
-            norm = _step(learner, optimizer, accelerator, optimisation, rate=rate, seed=seed, step=step, window=window)
+            norm = _step(
+                learner, optimizer, accelerator, optimisation, rate=rate, seed=seed, step=step, window=window
+            )
             step += 1
             if math.isfinite(norm):
                 _average(ema, model, step, optimisation.ema_fraction * total)
@@ -146,7 +148,9 @@ class _Window:
     def add(self, loss: float, step: int, *, finite: bool) -> None:
         self._skipped = 0 if finite else self._skipped + 1
         if self._skipped >= MOST_SKIPPED:
-            raise WorkError(f"step {step}: the loss is not a finite number in {MOST_SKIPPED} steps in a row; lower `lr`")
+            raise WorkError(
+                f"step {step}: the loss is not a finite number in {MOST_SKIPPED} steps in a row; lower `lr`"
+            )
         if finite:
             self._losses.append(loss)
 
@@ -175,7 +179,10 @@ class _Clock:
 def _optimizer(model: nn.Module, optimisation: Optimisation, device: torch.device) -> torch.optim.Optimizer:
     decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": optimisation.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": optimisation.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
     fused = device.type in ("cpu", "cuda")
     return torch.optim.AdamW(groups, lr=optimisation.lr, betas=(0.9, optimisation.beta2), fused=fused)
 

@@ -1,0 +1,101 @@
+"""Which tiles a classifier sees: real and synthetic sources mixed at a dose, classes at stated frequencies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nucleosynth.classify.config import Balance
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.errors import InputError
+from nucleosynth.seeds import rng
+
+
+@dataclass(frozen=True)
+class Source:
+    """Labelled rows of one TileSet and their expected share of each batch."""
+
+    tiles: TileSet
+    rows: npt.NDArray[np.int64]
+    share: float
+
+
+def class_frequencies(labels: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.float64]:
+    """Return the share of each class among labelled tiles, (classes,) float64."""
+    counts = np.bincount(labels[labels >= 0], minlength=classes).astype(np.float64)
+    return np.asarray(counts / max(1.0, counts.sum()))
+
+
+class Mixture:
+    """Draws batches: first the class of each slot, then its source, then a tile.
+
+    Parameters
+    ----------
+    sources
+        Their shares add up to 1.
+    frequencies
+        (classes,) chance of each class in a batch; the same in all arms.
+
+    Raises
+    ------
+    InputError
+        A class without a tile in every source that has a share.
+    """
+
+    def __init__(self, sources: Sequence[Source], frequencies: npt.NDArray[np.float64], *, seed: int) -> None:
+        self._sources = [s for s in sources if s.share > 0]
+        self._frequencies = frequencies
+        self._seed = seed
+        classes = len(frequencies)
+        self._members = [[s.rows[s.tiles.labels[s.rows] == c] for c in range(classes)] for s in self._sources]
+        self._shares = self._class_shares()
+
+    def draw(self, step: int, size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """Return images (size, h, w, 3) uint8 and labels (size,) int64 of a step."""
+        draw = rng(self._seed, "mixture", step)
+        labels = draw.choice(len(self._frequencies), size=size, p=self._frequencies)
+        place = (draw.random(size)[:, None] >= np.cumsum(self._shares[labels], axis=1)[:, :-1]).sum(axis=1)
+        position = draw.random(size)
+        height, width = self._sources[0].tiles.size
+        images = np.empty((size, height, width, 3), np.uint8)
+        for index, source in enumerate(self._sources):
+            chosen = np.flatnonzero(place == index)
+            rows = np.array([self._pick(index, labels[i], position[i]) for i in chosen], dtype=np.int64)
+            images[chosen] = source.tiles.images[rows]
+        return images, labels.astype(np.int64)
+
+    def _pick(self, source: int, label: Any, position: float) -> int:
+        members = self._members[source][label]
+        return int(members[int(position * len(members))])
+
+    def _class_shares(self) -> npt.NDArray[np.float64]:
+        """(classes, sources): a source that lacks a class leaves its share to the others."""
+        shares = np.array([s.share for s in self._sources], dtype=np.float64)
+        filled = np.array([[len(rows) > 0 for rows in by_class] for by_class in self._members]).T
+        weights = shares * filled
+        empty = np.flatnonzero((weights.sum(axis=1) == 0) & (self._frequencies > 0))
+        if len(empty):
+            raise InputError(
+                f"class {int(empty[0])} has no tile in this arm; add tiles or use labels: balanced"
+            )
+        return np.asarray(weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12))
+
+
+def batch_frequencies(natural: npt.NDArray[np.float64], balance: Balance) -> npt.NDArray[np.float64]:
+    """Return the class frequencies per batch under a balance rule: equal for ``sampler``, else natural."""
+    if balance == "sampler":
+        present = natural > 0
+        return np.asarray(present / present.sum())
+    return natural
+
+
+def loss_weights(natural: npt.NDArray[np.float64], balance: Balance) -> npt.NDArray[np.float32]:
+    """Return the weight of each class in the loss: inverse to its frequency for ``loss``, else 1."""
+    if balance != "loss":
+        return np.ones(len(natural), np.float32)
+    weights = np.where(natural > 0, 1 / np.maximum(natural, 1e-12), 0.0)
+    return np.asarray(weights / (weights * natural).sum(), dtype=np.float32)

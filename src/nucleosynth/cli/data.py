@@ -1,0 +1,149 @@
+"""``nucleosynth data``: bring tiles in, look at them, split them by patient, hand them on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from nucleosynth.cli.settings import Out, Root, Seed, Settings, StudyFile, load_section
+
+if TYPE_CHECKING:
+    from nucleosynth.data.tileset import TileSet
+
+app = App(name="data", help="Bring tiles in, check, show, split and export them.", help_format="plaintext")
+
+
+@app.command(name="import")
+def import_(study: Path, /, *, out: Out, root: Root = None, settings: Settings = None) -> None:
+    """Read the images that a study's `data` section names into a TileSet of its `tiles` size.
+
+    For example::
+
+        nucleosynth data import studies/amibr.yaml --data.root DIR --out runs/tiles
+    """
+    from nucleosynth.data.readers import import_tiles
+    from nucleosynth.study.protocol import load_study
+
+    config = load_study(study, settings or ())
+    print(_summary(import_tiles(config.data, config.tiles, root=root or Path(), out=out)))
+
+
+@app.command
+def verify(tiles: Path, /) -> None:
+    """Check that every tile of a TileSet decodes to the pixels that were written.
+
+    For example::
+
+        nucleosynth data verify runs/tiles
+    """
+    from nucleosynth.data.tileset import TileSet
+
+    opened = TileSet.open(tiles)
+    opened.verify()
+    print(_summary(opened))
+
+
+@app.command
+def show(tiles: Path, /, *, out: Path) -> None:
+    """Write a contact sheet: one HTML page with tiles of every class, nuclei outlined.
+
+    For example::
+
+        nucleosynth data show runs/tiles --out runs/tiles.html
+    """
+    from nucleosynth.data.tileset import TileSet
+    from nucleosynth.render.contact_sheet import contact_sheet
+
+    contact_sheet(TileSet.open(tiles), out)
+    print(out)
+
+
+@app.command
+def split(
+    tiles: Path, /, *, out: Path, study: StudyFile = None, root: Root = None, settings: Settings = None
+) -> None:
+    r"""Split a TileSet by patient into training, validation and test parts.
+
+    For example::
+
+        nucleosynth data split runs/tiles --split.fractions "[0.7, 0.15, 0.15]" \
+            --out runs/split.json
+    """
+    from nucleosynth.data.split import SplitConfig, make_split
+    from nucleosynth.data.tileset import TileSet
+
+    config = load_section(SplitConfig, "split", study=study, settings=settings)
+    made = make_split(TileSet.open(tiles), config, root or Path())
+    made.save(out)
+    for number, fold in enumerate(made.folds):
+        parts = ", ".join(f"{part} {len(getattr(fold, part))}" for part in ("train", "validation", "test"))
+        print(f"fold {number}, patients: {parts}")
+
+
+@app.command
+def export(
+    tiles: Path,
+    /,
+    *,
+    out: Out,
+    layout: Annotated[
+        Literal["images", "imagefolder"], Parameter(help="One folder of images, or one per class.")
+    ] = "images",
+) -> None:
+    """Write a TileSet as plain image and mask files for other tools.
+
+    For example::
+
+        nucleosynth data export runs/tiles --out exported --layout imagefolder
+    """
+    from nucleosynth.data.export import export_tiles
+    from nucleosynth.data.tileset import TileSet
+
+    export_tiles(TileSet.open(tiles), out, layout=layout)
+    print(out)
+
+
+@app.command
+def phantom(
+    *, out: Out, patients: int = 12, tiles: int = 480, size: int = 64, mpp: float = 0.5, seed: Seed = 0
+) -> None:
+    """Draw tissue with known nuclei and classes: data to try everything on.
+
+    For example::
+
+        nucleosynth data phantom --patients 12 --tiles 480 --out runs/phantom
+
+    Parameters
+    ----------
+    patients
+        Number of patients.
+    tiles
+        Number of tiles over all patients.
+    size
+        Side of a tile, px.
+    mpp
+        Scale, µm/px.
+    """
+    from nucleosynth.config import parse
+    from nucleosynth.data.phantom import PhantomConfig
+    from nucleosynth.data.readers import import_tiles
+    from nucleosynth.data.tiling import TilesConfig
+
+    request = {"reader": "phantom", "patients": patients, "tiles": tiles, "seed": seed}
+    config = parse(PhantomConfig, request, source="phantom")
+    grid = parse(TilesConfig, {"size": size, "mpp": mpp}, source="phantom")
+    print(_summary(import_tiles(config, grid, root=Path(), out=out)))
+
+
+def _summary(tiles: TileSet) -> str:
+    height, width = tiles.size
+    scale = "scale unknown" if tiles.mpp is None else f"{tiles.mpp:g} µm/px"
+    parts = [
+        f"{len(tiles)} tiles of {width}x{height} px",
+        scale,
+        f"{len(set(tiles.patients) - {''})} patients",
+        f"classes {', '.join(tiles.classes) or 'none'}",
+    ]
+    return f"{tiles.path}: {'; '.join(parts)}"

@@ -1,0 +1,79 @@
+"""``nucleosynth evaluate``: how near synthetic tiles are to real ones, and to the masks they were given."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from nucleosynth.cli.settings import Seed
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from nucleosynth.data.tileset import TileSet
+
+    Part = tuple[npt.NDArray[np.uint8], list[str]]
+
+app = App(name="evaluate", help="Score synthetic tiles against real ones.", help_format="plaintext")
+
+
+@app.command
+def fidelity(
+    real: Path,
+    synthetic: Path,
+    /,
+    *,
+    extractor: Annotated[str, Parameter(help="Whose features are compared.")] = "lite0",
+    seed: Seed = 0,
+) -> None:
+    """Print KID with its interval and floors, and FID, of synthetic tiles against real ones.
+
+    The real side are the patients who gave donors; all other patients give the floor between patients.
+
+    For example::
+
+        nucleosynth evaluate fidelity runs/tiles runs/synthetic
+    """
+    from nucleosynth.data.tileset import TileSet
+    from nucleosynth.evaluate.fidelity import fidelity as score
+
+    made, tiles = TileSet.open(synthetic), TileSet.open(real)
+    donors = set(made.patients.tolist())
+    seen, unseen = _part(tiles, donors), _part(tiles, set(tiles.patients.tolist()) - donors)
+    scores = (
+        score(seen, made, held_out=unseen, extractor=extractor, seed=seed)
+        if seen and unseen
+        else score(tiles, made, extractor=extractor, seed=seed)
+    )
+    print(json.dumps(scores, indent=2))
+
+
+@app.command
+def masks(
+    real: Path,
+    synthetic: Path,
+    /,
+    *,
+    judge: Annotated[str, Parameter(help="Segmenter that finds the nuclei again.")] = "classical",
+) -> None:
+    """Print how well the nuclei found in synthetic tiles agree with the masks asked for.
+
+    It stands beside its floor (masks paired at random) and its ceiling (the same judge on real tiles).
+
+    For example::
+
+        nucleosynth evaluate masks runs/tiles runs/synthetic --judge classical
+    """
+    from nucleosynth.data.tileset import TileSet
+    from nucleosynth.nuclei.masks import judge_masks
+
+    print(json.dumps(judge_masks(TileSet.open(real), TileSet.open(synthetic), judge=judge), indent=2))
+
+
+def _part(tiles: TileSet, patients: set[str]) -> Part | None:
+    rows = tiles.rows_of(patients)
+    return (tiles.images[rows], tiles.patients[rows].tolist()) if len(rows) else None

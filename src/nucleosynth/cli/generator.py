@@ -1,0 +1,104 @@
+"""``nucleosynth train`` and ``nucleosynth sample``: fit a generator, draw tiles from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from nucleosynth.cli.settings import Device, Out, Seed, Settings, StudyFile, load_section, open_split
+
+
+def train(
+    tiles: Path,
+    /,
+    *,
+    split: Path,
+    out: Out,
+    fold: int = 0,
+    study: StudyFile = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    settings: Settings = None,
+) -> None:
+    r"""Fit a diffusion generator to the training patients of one fold; run again to go on.
+
+    For example::
+
+        nucleosynth train runs/tiles --split runs/split.json \
+            --generator.minutes 30 --out runs/generator
+
+    Parameters
+    ----------
+    tiles
+        TileSet with masks and labels, as far as they exist.
+    split
+        Split file; no other patient than those of the fold's training part is read.
+    fold
+        Which fold of the split file, counted from 0.
+    """
+    from nucleosynth.data.tileset import TileSet
+    from nucleosynth.diffusion.config import GeneratorConfig
+    from nucleosynth.diffusion.train import train_generator
+
+    config = load_section(GeneratorConfig, "generator", study=study, settings=settings)
+    patients = open_split(split, fold).folds[fold].train
+    print(train_generator(TileSet.open(tiles), patients, config, out=out, seed=seed, device=device))
+
+
+def sample(
+    generator: Path,
+    /,
+    *,
+    donors: Path,
+    out: Out,
+    tiles: int = 64,
+    labels: Literal["as-train", "balanced"] = "as-train",
+    steps: int = 10,
+    class_guidance: Annotated[float, Parameter(name="--guidance.class", help="1 is no guidance.")] = 1.0,
+    mask_guidance: Annotated[float, Parameter(name="--guidance.mask", help="1 is no guidance.")] = 1.0,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    r"""Draw a synthetic TileSet: each tile takes class, nuclei mask and stain from one donor tile.
+
+    For example::
+
+        nucleosynth sample runs/generator --donors runs/tiles \
+            --tiles 4000 --labels balanced --out runs/synthetic
+
+    Parameters
+    ----------
+    generator
+        Folder that `nucleosynth train` wrote.
+    donors
+        TileSet that the generator was fitted to.
+    tiles
+        Number of tiles to draw.
+    labels
+        Class frequencies of the pool: those of the donors, or all classes alike.
+    steps
+        Sampling steps.
+    """
+    from nucleosynth.config import parse
+    from nucleosynth.data.tileset import TileSet
+    from nucleosynth.diffusion.config import SynthesisConfig
+    from nucleosynth.diffusion.generator import Generator
+    from nucleosynth.diffusion.synthesis import synthesise
+
+    request = {
+        "tiles": tiles,
+        "labels": labels,
+        "steps": steps,
+        "guidance": {"class": class_guidance, "mask": mask_guidance},
+    }
+    config = parse(SynthesisConfig, request, source="sample")
+    made = synthesise(
+        Generator.from_pretrained(generator, device=device),
+        TileSet.open(donors),
+        out,
+        config=config,
+        seed=seed,
+    )
+    print(made.path)

@@ -1,0 +1,30 @@
+"""``nucleosynth segment``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from nucleosynth.cli.settings import Out
+
+
+def segment(
+    tiles: Path,
+    /,
+    *,
+    out: Out,
+    backend: Annotated[str, Parameter(help="Which segmenter.")] = "classical",
+    replace: Annotated[bool, Parameter(negative="", help="Replace masks that tiles carry already.")] = False,
+) -> None:
+    """Find the nuclei of every tile and write a new TileSet that carries their masks.
+
+    For example::
+
+        nucleosynth segment runs/tiles --out runs/masked --backend classical
+    """
+    from nucleosynth.data.tileset import TileSet
+    from nucleosynth.nuclei.masks import add_masks
+
+    print(add_masks(TileSet.open(tiles), out, backend=backend, replace=replace).path)

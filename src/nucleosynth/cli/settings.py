@@ -1,0 +1,104 @@
+"""Settings on the command line: ``--classifier.seeds 3`` sets ``seeds`` in the section ``classifier``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from cyclopts import Parameter
+
+from nucleosynth.config import Config, load_yaml, override, parse
+from nucleosynth.errors import InputError
+
+if TYPE_CHECKING:
+    from nucleosynth.data.split import Split
+
+C = TypeVar("C", bound=Config)
+
+# Options with a dot that are not settings: where the data lies changes no result.
+NOT_SETTINGS = ("--data.root", "--guidance.class", "--guidance.mask")
+
+Settings = Annotated[
+    list[str] | None,
+    Parameter(
+        name="--set",
+        negative="",
+        help="SECTION.KEY=VALUE: any setting of the study file; --SECTION.KEY VALUE says the same.",
+    ),
+]
+Root = Annotated[
+    Path | None,
+    Parameter(
+        name="--data.root", env_var="NUCLEOSYNTH_DATA", help="Folder that the data's paths start from."
+    ),
+]
+Device = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1, mps.")]
+Seed = Annotated[int, Parameter(help="Every random draw follows from it.")]
+Out = Annotated[Path, Parameter(help="Folder to write; it appears whole or goes on where it stopped.")]
+StudyFile = Annotated[Path | None, Parameter(name="--study", help="Study file to take the settings from.")]
+
+
+def gather_settings(words: Sequence[str]) -> list[str]:
+    """Rewrite every ``--a.b VALUE`` and ``--a.b=VALUE`` as ``--set=a.b=VALUE``.
+
+    Raises
+    ------
+    InputError
+        If a setting has no value.
+    """
+    gathered, rest = [], iter(words)
+    for word in rest:
+        option, equals, value = word.partition("=")
+        if not _is_setting(option):
+            gathered.append(word)
+            continue
+        if not equals:
+            value = next(rest, "--")
+            if value.startswith("--"):
+                raise InputError(f"{option}: its value is missing; write {option} VALUE")
+        gathered.append(f"--set={option[2:].replace('-', '_')}={value}")
+    return gathered
+
+
+def settings_error(message: str, words: Sequence[str]) -> str:
+    """Name the user's own word where a command that takes no settings met one."""
+    given = [word.partition("=")[0] for word in words]
+    settings = [option for option in given if _is_setting(option)]
+    if settings and "--set" in message and "--set" not in given:
+        return f"unknown option {settings[0]}; this command takes no settings (see its --help)"
+    return message
+
+
+def load_section(model: type[C], section: str, *, study: Path | None, settings: Sequence[str] | None) -> C:
+    """Read one section of a study file, or start from its defaults, and apply the settings.
+
+    Raises
+    ------
+    InputError
+        If a setting belongs to another section, or a key or value is wrong.
+    """
+    for setting in settings or ():
+        if setting.partition(".")[0] != section:
+            raise InputError(
+                f"--{setting.partition('=')[0]}: this command takes settings of `{section}` only"
+            )
+    data = load_yaml(study) if study else {}
+    values = override({section: data.get(section) or {}}, settings or ())[section]
+    if not isinstance(values, dict):
+        raise InputError(f"{study}: `{section}` must be a mapping of settings")
+    return parse(model, values, source=f"{study or 'settings'}: {section}")
+
+
+def open_split(path: Path, fold: int) -> Split:
+    """Read a split file that has the fold asked for."""
+    from nucleosynth.data.split import Split
+
+    split = Split.load(path)
+    if not 0 <= fold < len(split.folds):
+        raise InputError(f"--fold {fold}: {path} has {len(split.folds)}, counted from 0")
+    return split
+
+
+def _is_setting(option: str) -> bool:
+    return option.startswith("--") and "." in option and option not in NOT_SETTINGS

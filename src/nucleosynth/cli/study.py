@@ -1,0 +1,84 @@
+"""``nucleosynth study``: the whole question, from tiles to report, as one file states it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from nucleosynth.cli.settings import Device, Out, Root, Settings
+
+app = App(name="study", help="Plan, run, watch and report a study.", help_format="plaintext")
+
+
+@app.command
+def plan(study: Path, /, *, root: Root = None, settings: Settings = None) -> None:
+    """Print what a study would do: its arms, seeds and jobs. Nothing is written.
+
+    For example::
+
+        nucleosynth study plan studies/amibr.yaml --data.root DIR
+    """
+    from nucleosynth.study.protocol import load_study
+    from nucleosynth.study.run import plan_study
+
+    print(json.dumps(plan_study(load_study(study, settings or ()), root), indent=2))
+
+
+@app.command
+def run(
+    study: Path,
+    /,
+    *,
+    out: Out,
+    root: Root = None,
+    seed: Annotated[int | None, Parameter(help="Seed in place of the study file's.")] = None,
+    device: Device = "auto",
+    settings: Settings = None,
+) -> None:
+    r"""Run a study and write its report; run again to go on where it stopped.
+
+    For example::
+
+        nucleosynth study run studies/amibr.yaml --data.root DIR \
+            --classifier.seeds 3 --out runs/amibr
+    """
+    from nucleosynth.study.run import run_study
+
+    overrides = [*(settings or ()), *([] if seed is None else [f"seed={seed}"])]
+    print(run_study(study, out=out, root=root, device=device, overrides=overrides))
+
+
+@app.command
+def status(out: Path, /) -> None:
+    """Print which jobs of a study are done, running and waiting.
+
+    For example::
+
+        nucleosynth study status runs/amibr
+    """
+    from nucleosynth.study.run import study_status
+
+    print(json.dumps(study_status(out), indent=2))
+
+
+@app.command
+def report(
+    out: Path,
+    /,
+    *,
+    real_tiles: Annotated[
+        bool, Parameter(help="Show real tiles; leave them out of a report you pass on.")
+    ] = True,
+) -> None:
+    """Write a study's report again from its results.
+
+    For example::
+
+        nucleosynth study report runs/amibr --no-real-tiles
+    """
+    from nucleosynth.study.run import write_report
+
+    print(write_report(out, real_tiles=real_tiles))

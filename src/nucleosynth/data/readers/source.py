@@ -1,0 +1,102 @@
+"""What all readers share: their common settings, what they return, and how ids and labels are written."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field
+
+from nucleosynth.config import Config
+from nucleosynth.data.tiling import Frame
+from nucleosynth.errors import InputError
+
+DatasetName = Annotated[str, Field(pattern=r"^[^:\s]+$", description="what precedes the colon of every id")]
+EMPTY = frozenset({"", "na", "nan", "none", "null"})  # how tables write "no value"
+_TRUTH = {"true": 1, "yes": 1, "false": 0, "no": 0}
+
+
+class ReaderConfig(Config):
+    """Settings that every reader has."""
+
+    licence: str = Field("", description="licence of the data, kept in tileset.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a reader found: frames not yet decoded, and what their labels mean."""
+
+    frames: Sequence[Frame]
+    classes: Sequence[str] = ()
+    ordinal: bool = False
+    provenance: Mapping[str, object] = field(default_factory=dict)
+
+
+def qualified(dataset: str, name: str) -> str:
+    """Return ``<dataset>:<name>``, or ``name`` as it is where it has a colon already."""
+    return name if ":" in name else f"{dataset}:{name}"
+
+
+def is_empty(text: str) -> bool:
+    """Whether a table cell says nothing: empty, NA, NaN, None or null."""
+    return text.strip().lower() in EMPTY
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """Return a hint that names the nearest option, or all of them where none is near."""
+    listed = sorted(set(options))
+    near = difflib.get_close_matches(name, listed[:20_000], n=1, cutoff=0.6)
+    if near:
+        return f"did you mean `{near[0]}`?"
+    more = ", ..." if len(listed) > 8 else ""
+    return f"there is {', '.join(listed[:8])}{more}" if listed else "there is none"
+
+
+def class_index(text: str, classes: Sequence[str], *, where: str) -> int | None:
+    """Read a label: a class name, then true/false of two classes, then an index; None where it is empty.
+
+    Names go before indices: with classes ``["1", "2", "3"]`` the label ``2`` is the class named ``2``.
+
+    Raises
+    ------
+    InputError
+        Outside the classes; ``where`` says where the label stands.
+    """
+    value = text.strip()
+    folded = [name.casefold() for name in classes]
+    if folded.count(value.casefold()) == 1:
+        return folded.index(value.casefold())
+    if is_empty(value):
+        return None
+    if len(classes) == 2 and value.lower() in _TRUTH:
+        return _TRUTH[value.lower()]
+    number = _number(value)
+    if number is not None and number.is_integer() and 0 <= number < len(classes):
+        return int(number)
+    raise InputError(
+        f"{where}: label `{value}` is outside the classes {', '.join(classes)} (0-{len(classes) - 1}); "
+        "correct it, or leave it empty for no label"
+    )
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def check_unique(frames: Sequence[Frame]) -> None:
+    """Raise InputError where two frames have one id, naming both files."""
+    seen: dict[str, Frame] = {}
+    for frame in frames:
+        first = seen.setdefault(frame.frame_id, frame)
+        if first is not frame:
+            raise InputError(
+                f"{frame.path}: its id {frame.frame_id} is already that of {first.path}; "
+                "remove the copy or give them different names"
+            )

@@ -1,0 +1,1 @@
+"""What is measured: classification, its uncertainty, features and fidelity."""

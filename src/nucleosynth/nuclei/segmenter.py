@@ -1,0 +1,139 @@
+"""What a segmenter is, which ones there are, and the one call that uses them."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import math
+from collections.abc import Callable
+from importlib import import_module
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleosynth.errors import InputError
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """Finds nuclei in tiles; each tile on its own, so a batch's size and order never matter.
+
+    Attributes
+    ----------
+    name : str
+        What reports print.
+    weights_hash : str
+        Names the exact weights, or the settings where there are none: two equal hashes are one segmenter.
+    """
+
+    @property
+    def name(self) -> str:
+        """What reports print."""
+
+    @property
+    def weights_hash(self) -> str:
+        """Names the exact weights or settings."""
+
+    def __call__(self, images: NDArray[np.uint8], mpp: float) -> NDArray[np.int32]:
+        """Label nuclei in (n, h, w, 3) uint8 RGB at `mpp` µm/px: (n, h, w) int32, 0 = background."""
+
+
+_FACTORIES: dict[str, str | Callable[[], Segmenter]] = {
+    "classical": "nucleosynth.nuclei.backends.classical:ClassicalSegmenter",
+}
+
+
+def register_segmenter(name: str, factory: str | Callable[[], Segmenter]) -> None:
+    """Make a segmenter available by name.
+
+    Parameters
+    ----------
+    name : str
+        As users write it; an earlier one of the same name is replaced.
+    factory : callable or "module:attribute"
+        Called without arguments when the segmenter is first asked for.
+    """
+    _FACTORIES[name] = factory
+    get_segmenter.cache_clear()
+
+
+def segmenter_names() -> tuple[str, ...]:
+    """Return the registered names, sorted."""
+    return tuple(sorted(_FACTORIES))
+
+
+@functools.cache
+def get_segmenter(backend: str) -> Segmenter:
+    """Return the segmenter of a name; loaded once.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, with the nearest and all known ones.
+    """
+    if backend not in _FACTORIES:
+        nearest = difflib.get_close_matches(backend, _FACTORIES, n=1, cutoff=0.0)[0]
+        known = ", ".join(segmenter_names())
+        raise InputError(f"segmenter {backend!r}: unknown; the nearest is {nearest}, known are {known}")
+    factory = _FACTORIES[backend]
+    if isinstance(factory, str):
+        module, _, attribute = factory.partition(":")
+        factory = getattr(import_module(module), attribute)
+    assert callable(factory)
+    made: Segmenter = factory()
+    return made
+
+
+def segment(
+    images: NDArray[np.uint8], mpp: float | None, *, backend: str | Segmenter = "classical"
+) -> NDArray[np.int32]:
+    """Find nuclei.
+
+    Parameters
+    ----------
+    images : (n, h, w, 3) uint8
+        RGB tiles.
+    mpp : float
+        Their scale in µm/px. There is no default: a wrong scale gives wrong nuclei without any sign of it.
+    backend : str or Segmenter
+        A registered name, see :func:`segmenter_names`, or a segmenter itself.
+
+    Returns
+    -------
+    (n, h, w) int32
+        Per tile 0 = background and 1..k = nuclei.
+
+    Raises
+    ------
+    InputError
+        For an unknown backend, a missing or impossible `mpp`, or images of another shape or dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> segment(np.full((2, 64, 64, 3), 255, np.uint8), 0.5).max()
+    np.int32(0)
+    """
+    segmenter = get_segmenter(backend) if isinstance(backend, str) else backend
+    return segmenter(checked_images(images), checked_mpp(mpp))
+
+
+def checked_mpp(mpp: float | None) -> float:
+    """Return `mpp` as a float, or raise an InputError that tells what it should be."""
+    if mpp is None:
+        raise InputError(
+            "mpp is missing: nuclei are sized in µm; give the tiles' scale in µm/px, such as 0.5"
+        )
+    if not (isinstance(mpp, (int, float)) and math.isfinite(mpp) and mpp > 0):
+        raise InputError(f"mpp is {mpp!r}; expected the tiles' scale in µm/px, such as 0.5")
+    return float(mpp)
+
+
+def checked_images(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return (n, h, w, 3) uint8 as it is, or raise an InputError that tells what was found."""
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+        raise InputError(
+            f"images are {images.dtype} {images.shape}; expected uint8 RGB of shape (n, h, w, 3)"
+        )
+    return images

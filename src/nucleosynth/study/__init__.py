@@ -1,0 +1,1 @@
+"""The study: one protocol in, an honest report out."""

@@ -1,0 +1,161 @@
+"""Mask agreement and fidelity of one fold's generator, on validation and then on test patients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nucleosynth.data.split import Fold
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.diffusion.batches import slide_descriptors
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.evaluate.fidelity import fidelity
+from nucleosynth.nuclei.agreement import corrected_agreement, mask_agreement
+from nucleosynth.nuclei.segmenter import get_segmenter
+from nucleosynth.runs import append_jsonl, now, partial, read_json, write_json
+from nucleosynth.seeds import rng
+from nucleosynth.study.protocol import StudyConfig
+
+
+def judge_generator(
+    study: StudyConfig,
+    generator: Generator,
+    tiles: TileSet,
+    fold: Fold,
+    *,
+    number: int,
+    folder: Path,
+    looks: Path,
+) -> dict[str, Any]:
+    """Score a generator on held-out patients; the result is kept in ``folder/judged.json``.
+
+    Tiles are made for the labels and masks of held-out patients, with stains of training patients, and are
+    used for scores alone: no arm ever trains on them.
+
+    Returns
+    -------
+    ``{"agreement": {...} | None, "fidelity": {...} | None}``, each with ``validation`` and ``test``.
+    """
+    stored = folder / "judged.json"
+    if stored.exists():
+        return dict(read_json(stored))
+    agreement: dict[str, Any] = {}
+    likeness: dict[str, Any] = {}
+    for part in ("validation", "test"):
+        if part == "test":
+            append_jsonl(
+                looks,
+                {"time": now(), "what": "generator scored on the test patients", "fold": number, "arm": None},
+            )
+        rows = held_out_rows(study, tiles, getattr(fold, part))
+        made = _held_out_tiles(study, generator, tiles, fold, rows, folder / f"{part}.npy")
+        agreement[part] = _agreement(study, generator, tiles, rows, made)
+        likeness[part] = _fidelity(study, tiles, fold, rows, made)
+    annotated = not study.segmenter.make_masks
+    segmenter = get_segmenter(study.segmenter.backend)
+    result = {
+        "agreement": {
+            "segmenter": segmenter.name,
+            "weights_hash": segmenter.weights_hash,
+            "kind": "agreement" if annotated else "consistency",
+            **agreement,
+        }
+        if agreement["test"]
+        else None,
+        "fidelity": likeness if likeness["test"] else None,
+    }
+    write_json(stored, result)
+    return result
+
+
+def held_out_rows(study: StudyConfig, tiles: TileSet, patients: list[str]) -> npt.NDArray[np.int64]:
+    """Return the rows of held-out patients that a generator is scored on, at most ``fidelity.tiles``."""
+    return _sample(tiles, patients, study.fidelity.tiles, study.seed)
+
+
+def _sample(tiles: TileSet, patients: list[str], count: int, seed: int) -> npt.NDArray[np.int64]:
+    rows = tiles.rows_of(patients)
+    return np.sort(rng(seed, "judged").permutation(rows)[:count])
+
+
+def _held_out_tiles(
+    study: StudyConfig,
+    generator: Generator,
+    tiles: TileSet,
+    fold: Fold,
+    rows: npt.NDArray[np.int64],
+    kept: Path,
+) -> npt.NDArray[np.uint8]:
+    """Make one tile per held-out row: its label and mask, the stain of a training slide."""
+    if kept.exists():
+        return np.asarray(np.load(kept))
+    train = tiles.rows_of(fold.train)
+    stains = slide_descriptors(tiles, train)
+    stain = stains[rng(study.seed, "judged-stain").integers(len(train), size=len(rows))]
+    masks = np.asarray(tiles.masks[rows]) if generator.card.masks and tiles.masks is not None else None
+    made = generator.sample(
+        [None if label < 0 else int(label) for label in tiles.labels[rows]],
+        masks,
+        stain=stain,
+        steps=study.synthesis.steps,
+        guidance=dict(study.synthesis.guidance),
+        seed=study.seed,
+        indices=[10_000_000 + int(row) for row in rows],
+    )
+    with partial(kept) as building, building.open("wb") as file:
+        np.save(file, made)
+    return made
+
+
+def _agreement(
+    study: StudyConfig,
+    generator: Generator,
+    tiles: TileSet,
+    rows: npt.NDArray[np.int64],
+    made: npt.NDArray[np.uint8],
+) -> dict[str, Any] | None:
+    """Pooled IoU of asked and found masks with floor; ceiling only where masks are annotated."""
+    with_mask = tiles.has_mask[rows]
+    if not generator.card.masks or tiles.masks is None or tiles.mpp is None or not with_mask.any():
+        return None
+    rows, made = rows[with_mask], made[with_mask]
+    segmenter = get_segmenter(study.segmenter.backend)
+    asked, groups = np.asarray(tiles.masks[rows]), tiles.patients[rows]
+    found = segmenter(made, tiles.mpp)
+    plain = mask_agreement(found, asked, groups=groups)
+    result: dict[str, Any] = {
+        "iou": plain["iou"],
+        "dice": plain["dice"],
+        "floor": plain["floor"]["iou"],
+        "n": len(rows),
+    }
+    if study.segmenter.make_masks:
+        return {**result, "ceiling": None, "real_floor": None, "corrected": None}
+    real = segmenter(np.asarray(tiles.images[rows]), tiles.mpp)
+    both = corrected_agreement(found, asked, real, asked, synthetic_groups=groups, real_groups=groups)
+    return {
+        **result,
+        "ceiling": both["ceiling"],
+        "real_floor": both["ceiling_floor"],
+        "corrected": both["corrected"],
+    }
+
+
+def _fidelity(
+    study: StudyConfig, tiles: TileSet, fold: Fold, rows: npt.NDArray[np.int64], made: npt.NDArray[np.uint8]
+) -> Mapping[str, Any] | None:
+    if study.fidelity.extractor == "none":
+        return None
+    train = _sample(tiles, fold.train, study.fidelity.tiles, study.seed)
+    return fidelity(
+        (np.asarray(tiles.images[train]), tiles.patients[train]),
+        (made, tiles.patients[rows]),
+        held_out=(np.asarray(tiles.images[rows]), tiles.patients[rows]),
+        extractor=study.fidelity.extractor,
+        limit=study.fidelity.tiles,
+        seed=study.seed,
+    )

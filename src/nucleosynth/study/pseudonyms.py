@@ -1,0 +1,54 @@
+"""Numbers in place of patient ids, for a report that leaves the house."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from nucleosynth.render.wording import is_number
+
+
+def pseudonymise(record: dict[str, Any], patients: Iterable[str] = ()) -> dict[str, Any]:
+    """Write ``patient 1``, ``patient 2`` ... for every patient id, in keys, values and running text.
+
+    Numbers follow the first comparison from the smallest difference to the largest, then the order in which
+    further ids occur: the order tells nothing that the report does not say anyway.
+
+    Parameters
+    ----------
+    record : dict
+        Plain JSON values; it is not changed.
+    patients : iterable of str
+        Ids besides those in ``comparisons[].per_patient``.
+    """
+    compared: dict[str, float] = {}
+    for comparison in record.get("comparisons") or []:
+        for patient, value in (comparison.get("per_patient") or {}).items():
+            compared.setdefault(patient, value if is_number(value) else math.inf)
+    ids = {*compared, *patients} - {""}
+    if not ids:
+        return record
+    names: dict[str, str] = {}
+    any_id = "|".join(re.escape(patient) for patient in sorted(ids, key=lambda name: (-len(name), name)))
+    pattern = re.compile(rf"(?<![\w:])(?:{any_id})(?![\w:])")
+
+    def name(patient: str) -> str:
+        return names.setdefault(patient, f"patient {len(names) + 1}")
+
+    def rename(value: Any) -> Any:
+        if isinstance(value, dict):
+            renamed = {rename(key): rename(item) for key, item in value.items()}
+            return dict(sorted(renamed.items(), key=_number)) if ids.issuperset(value) else renamed
+        if isinstance(value, list):
+            return [rename(item) for item in value]
+        return pattern.sub(lambda found: name(found[0]), value) if isinstance(value, str) else value
+
+    for patient in sorted(compared, key=lambda patient: compared[patient]):
+        name(patient)
+    return dict(rename(record))
+
+
+def _number(item: tuple[str, Any]) -> int:
+    return int(item[0].rpartition(" ")[2])

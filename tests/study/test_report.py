@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import copy
+import json
+import math
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nucleosynth.errors import InputError
+from nucleosynth.render.page import tile_figure
+from nucleosynth.study.report import build_report, pseudonymise, save_figures
+
+METRICS = ("balanced_accuracy", "macro_f1", "kappa", "auroc", "accuracy")
+ARMS = [("real", "real", None), ("oversampled", "oversampled", None), ("real+50%", "dose", 0.5)]
+PATIENTS = [f"tnbc:Miller {i}" for i in range(1, 8)]
+
+
+def arm_scores(value: float) -> dict[str, Any]:
+    seeds = [value - 0.01, value + 0.01]
+    return {m: {"mean": value, "per_seed": seeds, "min": seeds[0], "max": seeds[1]} for m in METRICS}
+
+
+def compare(arm: str, difference: float, interval: list[float] | None) -> dict[str, Any]:
+    each = {name: difference + 0.01 * (3 - i) for i, name in enumerate(PATIENTS)}
+    return {
+        "arm": arm, "baseline": "real", "metric": "balanced_accuracy", "difference": difference,
+        "interval": interval, "n_patients": 7 if interval is None else 40,
+        "per_patient": each if interval is None else None, "verdict": f"verdict on {arm}",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def record() -> dict[str, Any]:
+    """The record of a small study with two classes and 95 % intervals."""
+    scores = {"real": 0.7, "oversampled": 0.71, "real+50%": 0.75}
+    parts = {"train": (60, 20), "validation": (20, 6), "test": (40, 40)}
+    return {
+        "schema": 1, "name": "small", "created": "2025-01-01T10:00:00Z", "finished": "2025-01-01T10:30:00Z",
+        "command": "nucleosynth study run small.yaml",
+        "verdict": {"headline": "Synthetic tiles help", "lines": ["By 0.05 on 40 patients."]},
+        "protocol": {
+            "hash": "protocol-hash", "arms": [{"arm": a, "kind": k, "dose": d} for a, k, d in ARMS],
+            "seeds": 2, "generator_seeds": 1, "classifier": {"model": "b0"},
+            "generator": {"recipe": "unified"}, "synthesis": {"tiles": 50},
+            "split_rule": "by patient", "primary": "balanced_accuracy",
+        },
+        "data": {
+            "tiles": 120, "size": 32, "mpp": 0.5, "classes": ["normal", "atypical"], "patients": 66,
+            "licence": "CC0", "content_hash": "content-hash",
+            "parts": {
+                name: {"tiles": n, "patients": m, "per_class": {"normal": n - 5, "atypical": 5}}
+                for name, (n, m) in parts.items()
+            },
+        },
+        "results": [
+            {"fold": 0, "arm": arm, "seed": seed, "metrics": dict.fromkeys(METRICS, value), "steps": 100,
+             "validation": dict.fromkeys(METRICS, value), "confusion": [[30, 5], [2, 3]], "threshold": 0.4,
+             "seconds": 12.0}
+            for arm, value in scores.items() for seed in (0, 1)
+        ],
+        "arms": [
+            {"arm": arm, "metrics": arm_scores(value), "confusion": [[60, 10], [4, 6]]}
+            for arm, value in scores.items()
+        ],
+        "comparisons": [compare("oversampled", 0.01, [-0.01, 0.03]), compare("real+50%", 0.05, [0.02, 0.08])],
+        "agreement": {
+            "segmenter": "classical", "kind": "agreement", "validation": None,
+            "test": {"iou": 0.6, "dice": 0.75, "floor": 0.123, "ceiling": 0.654, "real_floor": 0.12,
+                     "corrected": 0.9, "n": 40},
+        },
+        "fidelity": {
+            "validation": None,
+            "test": {"kid": 0.0412, "kid_interval": [0.033, 0.05], "fid": 31.7, "n": 40, "extractor": "lite0",
+                     "floor": {"within": 0.0521, "between": 0.0182}, "weights_hash": "weights-hash",
+                     "warnings": ["few tiles"]},
+        },
+        "generator": {"steps": 10, "seconds": 5.0, "parameters": 1000, "loss": 0.1, "tiles_seen": 640},
+        "synthesis": {"tiles": 50, "per_class": {"normal": 25, "atypical": 25}, "sampler": "dpmpp-2m",
+                      "steps": 10, "guidance": {"class": 1.5}, "images_per_second": 12.5},
+        "test_looks": [{"time": "2025-01-01T10:20:00Z", "what": "classification", "fold": 0, "arm": "real"}],
+        "provenance": {"versions": {"torch": "2.9"}, "hardware": {"cpu": "a cpu", "cores": 2, "gpu": None,
+                       "memory_gb": 8.0}, "seeds": {"study": 0}, "hashes": {"split": "split-hash"}},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def pictures() -> dict[str, Any]:
+    random = np.random.default_rng(0)
+
+    def tiles() -> np.ndarray:
+        return random.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+
+    masks = np.zeros((4, 32, 32), np.int32)
+    masks[:, 8:20, 8:20] = 1
+    return {
+        "real": {"normal": tiles(), "atypical": tiles()},
+        "synthetic": {"normal": tiles(), "atypical": tiles()},
+        "synthetic_masks": {"normal": masks, "atypical": None},
+        "loss_curve": [(1, 0.9), (2, float("nan")), (3, 0.5)],
+    }
+
+
+@pytest.fixture
+def small(record) -> dict[str, Any]:
+    """The same with seven test patients: differences by patient, and no interval."""
+    record["comparisons"] = [compare("oversampled", 0.01, None), compare("real+50%", 0.05, None)]
+    record["data"]["parts"]["test"]["patients"] = 7
+    record["test_looks"][0]["what"] = f"{PATIENTS[2]} and tnbc:Miller 99"
+    return record
+
+
+class Loads(HTMLParser):
+    """Collects what a page would fetch, and the tags that it opens."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.urls: list[str] = []
+        self.tags: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.urls += [
+            value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")
+        ]
+
+
+def text_of(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.partition("<body>")[2]))
+
+
+def test_report_is_one_file_that_loads_nothing(record, pictures, tmp_path) -> None:
+    page = build_report(record, pictures, tmp_path).read_text()
+    found = Loads(page)
+    assert [url[:30] for url in found.urls if not url.startswith(("data:", "#"))] == []
+    assert not {"script", "link", "iframe", "object"} & set(found.tags)
+    assert "@import" not in page
+    assert "url(" not in page
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
+    assert all(f'id="{url[1:]}"' in page for url in found.urls if url.startswith("#"))
+
+
+def test_report_says_what_the_record_holds(record, pictures, tmp_path) -> None:
+    text = text_of(build_report(record, pictures, tmp_path).read_text())
+    for words in (
+        "Synthetic tiles help", "By 0.05 on 40 patients.", "protocol-hash", "by patient", "+0.020 to +0.080",
+        "verdict on real+50%", "0.123", "0.654", "0.0412", "0.0330 to 0.0500", "0.0521", "0.0182", "31.7",
+        "lite0", "weights-hash", "few tiles", "flatters", "content-hash", "split-hash", "classification",
+        "a cpu", "30 min",
+    ):  # fmt: skip
+        assert words in text.replace("\u202f", " "), words
+    assert (
+        text.index("Synthetic tiles help") < text.index("What was compared") < text.index("Does it help? Bal")
+    )
+
+
+def test_real_stands_beside_synthetic_with_the_masks_asked_for(record, pictures, tmp_path) -> None:
+    page = build_report(record, pictures, tmp_path).read_text()
+    for side in ("real", "synthetic"):
+        for tiles in pictures[side].values():
+            assert tile_figure(tiles, columns=4, alt="").picture in page
+    outlines = tile_figure(
+        pictures["synthetic"]["normal"], pictures["synthetic_masks"]["normal"], columns=4, alt=""
+    ).outlines
+    assert page.count('class="outlines"') == 1
+    assert outlines in page
+
+
+def test_scores_stand_on_their_scale_between_chance_and_ceiling(record, pictures, tmp_path) -> None:
+    page = build_report(record, pictures, tmp_path).read_text()
+    places = re.findall(r'<div class="mark[^"]*" style="left: ([\d.]+)%"><span>([a-z ]+) [\d.]+</span>', page)
+    assert places[:3] == [("12.3", "by chance"), ("60.0", "asked for and found"), ("65.4", "real tiles")]
+    kid = {name: float(place) for place, name in places[3:]}
+    assert kid["unseen real patients"] < kid["synthetic"] < kid["within the training patients"] < 100
+    assert kid["synthetic"] / kid["unseen real patients"] == pytest.approx(0.0412 / 0.0182, rel=1e-3)
+
+
+def test_json_is_the_record(record, pictures, tmp_path) -> None:
+    before = copy.deepcopy(record)
+    build_report(record, pictures, tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text()) == record == before
+
+
+def test_values_that_are_no_numbers_become_null_and_a_dash(record, pictures, tmp_path) -> None:
+    record["arms"][0]["metrics"]["auroc"]["mean"] = math.nan
+    record["arms"][1]["metrics"]["balanced_accuracy"]["per_seed"] = [np.float64("nan"), np.float32(0.5)]
+    page = build_report(record, pictures, tmp_path).read_text()
+    stored = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
+    assert stored["arms"][0]["metrics"]["auroc"]["mean"] is None
+    assert stored["arms"][1]["metrics"]["balanced_accuracy"]["per_seed"] == [None, 0.5]
+    assert "nan" not in text_of(page).lower().split()
+
+
+def test_hostile_names_stay_names(record, pictures, tmp_path) -> None:
+    evil = "<script>alert('$x')</script>"
+    for place, key in ((record, "name"), (record, "command"), (record["verdict"], "headline")):
+        place[key] = evil
+    record["data"]["classes"] = [evil, "atypical"]
+    for kind in ("real", "synthetic", "synthetic_masks"):
+        pictures[kind] = {evil if name == "normal" else name: v for name, v in pictures[kind].items()}
+    for entry in (record["protocol"]["arms"], record["arms"], record["results"], record["comparisons"]):
+        entry[-1]["arm"] = evil
+    record["provenance"]["hashes"] = {'"><img src=x>': evil}
+    page = build_report(record, pictures, tmp_path).read_text()
+    found = Loads(page)
+    assert "script" not in found.tags
+    assert "x" not in found.urls
+    assert "&lt;script&gt;" in page
+
+
+def test_a_shared_report_shows_no_real_tile_and_no_patient(small, pictures, tmp_path) -> None:
+    small["provenance"]["note"] = "extra:9 was left out"
+    build_report(small, pictures, tmp_path / "own")
+    build_report(small, pictures, tmp_path / "shared", real_tiles=False, patients=["extra:9"])
+    real = [tile_figure(tiles, columns=4, alt="").picture for tiles in pictures["real"].values()]
+    own = (tmp_path / "own/report.html").read_text()
+    shared = (tmp_path / "shared/report.html").read_text()
+    assert all(picture in own for picture in real)
+    assert PATIENTS[0] in own
+    everything = shared + (tmp_path / "shared/report.json").read_text()
+    assert not any(picture in everything for picture in real)
+    assert not any(re.search(rf"{name}(?!\d)", everything) for name in (*PATIENTS, "extra:9"))
+    assert "tnbc:Miller 99" in everything  # not one of the patients: a longer name is another name
+    assert "no picture of a real tile" in text_of(shared)
+    synthetic = tile_figure(pictures["synthetic"]["normal"], columns=4, alt="").picture
+    assert synthetic in shared
+
+
+def test_pseudonyms_are_consistent_and_tell_nothing_by_their_order(small) -> None:
+    renamed = pseudonymise(small)
+    first, second = (comparison["per_patient"] for comparison in renamed["comparisons"])
+    assert list(first) == list(second) == [f"patient {i}" for i in range(1, 8)]
+    assert list(first.values()) == sorted(first.values())
+    by_id = small["comparisons"][1]["per_patient"]
+    assert second["patient 1"] == by_id[PATIENTS[-1]]  # the last id has the smallest difference
+    assert renamed["test_looks"][0]["what"] == "patient 5 and tnbc:Miller 99"
+    assert small["comparisons"][0]["per_patient"].keys() == set(PATIENTS)
+
+
+def test_few_patients_get_values_and_no_interval(small, pictures, tmp_path) -> None:
+    page = build_report(small, pictures, tmp_path).read_text()
+    text = text_of(page)
+    assert "7 test patients an interval would promise more" in text
+    assert "bootstrap" not in text
+    assert "one dot per test patient" in page
+    for name in PATIENTS:
+        assert f"<th>{name}</th>" in page
+
+
+def test_a_study_without_classes_leaves_the_arms_out_and_says_why(record, pictures, tmp_path) -> None:
+    record |= {"arms": [], "comparisons": [], "results": []}
+    record["protocol"]["arms"], record["data"]["classes"] = [], []
+    record["agreement"] |= {"kind": "consistency"}
+    record["agreement"]["test"] |= {"ceiling": None, "real_floor": None, "corrected": None}
+    for part in record["data"]["parts"].values():
+        part["per_class"] = {}
+    for kind in ("real", "synthetic", "synthetic_masks"):
+        pictures[kind] = {"all": pictures[kind]["normal"]}
+    page = build_report(record, pictures, tmp_path).read_text()
+    text = text_of(page)
+    assert "have no classes" in text
+    assert "Does it help?" not in text
+    assert "Which classes are confused" not in text
+    assert "consistency" in text
+    assert "ceiling (real)" not in text
+    assert tile_figure(pictures["real"]["all"], columns=4, alt="").picture in page
+
+
+def test_missing_judgements_and_pictures_are_left_out(record, tmp_path) -> None:
+    record |= {"agreement": None, "fidelity": None, "test_looks": []}
+    text = text_of(build_report(record, {}, tmp_path).read_text())
+    assert "Do the nuclei appear" not in text
+    assert "How close are the tiles" not in text
+    assert "No tile pictures" in text
+    assert "None recorded" in text
+
+
+def test_documentation_figures_show_synthetic_tiles_alone(record, pictures, tmp_path) -> None:
+    written = save_figures(record, pictures, tmp_path)
+    names = {"dose_response", "confusion", "loss", "synthetic_grid", "masks_and_tiles"}
+    assert {path.stem for path in written} == names
+    without_real = save_figures(record, pictures | {"real": {}}, tmp_path / "again")
+    for path, other in zip(written, without_real, strict=True):
+        with Image.open(path) as a, Image.open(other) as b:
+            assert np.array_equal(np.asarray(a), np.asarray(b))
+
+
+def test_a_failed_drawing_leaves_the_record(record, pictures, tmp_path) -> None:
+    pictures["real"]["normal"] = np.zeros((2, 32, 32, 3), np.float32)
+    with pytest.raises(InputError, match="uint8"):
+        build_report(record, pictures, tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text()) == record
+    assert not (tmp_path / "report.html").exists()
