@@ -19,7 +19,8 @@ PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 SMALL = shlex.split("""
     --data.patients 12 --data.tiles 120 --generator.minutes null --generator.steps 2 --generator.batch 4
     --generator.network.width 16 --synthesis.tiles 60 --synthesis.steps 2 --classifier.steps 2
-    --classifier.seeds 1 --classifier.batch 8 --classifier.views 1 --arms.controls [real] --fidelity.extractor none
+    --classifier.seeds 1 --classifier.batch 8 --classifier.views 1
+    --arms.controls [real] --fidelity.extractor none
 """)
 
 

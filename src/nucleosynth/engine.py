@@ -10,7 +10,7 @@ JobFunction = Callable[[Job], object]
 
 
 class Engine(Protocol):
-    """Runs independent jobs; ``fn`` must be importable and a job plain data, so that any process can run it."""
+    """Runs independent jobs: ``fn`` is importable and a job plain data, so that any process can run it."""
 
     def map(self, fn: JobFunction, jobs: Iterable[Job]) -> Iterator[tuple[Job, object | Exception]]:
         """Yield ``(job, result)``, or ``(job, error)`` for a job that failed, as jobs end."""
@@ -25,5 +25,5 @@ class LocalEngine:
         for job in jobs:
             try:
                 yield job, fn(job)
-            except Exception as error:  # noqa: BLE001 - the contract: errors are results
+            except Exception as error:
                 yield job, error

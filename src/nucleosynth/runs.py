@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TextIO
@@ -31,7 +31,7 @@ from nucleosynth.errors import InputError, WorkError
 
 def now() -> str:
     """Return the time in UTC, ISO 8601, to the second."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @contextmanager
@@ -183,11 +183,8 @@ def open_run(path: Path, *, kind: str, config: Mapping[str, object]) -> Iterator
     """
     settings = json.loads(json.dumps(dict(config)))
     with disk_errors(path):
-        if path.exists() and (
-            not path.is_dir() or (any(path.iterdir()) and not (path / "config.yaml").exists())
-        ):
-            if not _only_a_lock(path):
-                raise InputError(f"{path}: holds files that are not a run; choose a new or empty directory")
+        if path.exists() and not ((path / "config.yaml").exists() or _only_a_lock(path)):
+            raise InputError(f"{path}: holds files that are not a run; choose a new or empty directory")
         path.mkdir(parents=True, exist_ok=True)
         with _lock(path):
             _settle(path, kind, settings)
@@ -195,7 +192,11 @@ def open_run(path: Path, *, kind: str, config: Mapping[str, object]) -> Iterator
 
 
 def _only_a_lock(path: Path) -> bool:
-    return path.is_dir() and {p.name for p in path.iterdir()} <= {"lock", ".config.yaml.partial"}
+    return path.is_dir() and {p.name for p in path.iterdir()} <= {
+        "lock",
+        "environment.json",
+        ".config.yaml.partial",
+    }
 
 
 def _settle(path: Path, kind: str, settings: dict[str, Any]) -> None:

@@ -102,9 +102,11 @@ BAD_IMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "print.jpg": (lambda path: Image.fromarray(PIXELS).convert("CMYK").save(path), "CMYK"),
     "lossless-jpeg.tif": (
-        lambda path: tifffile.imwrite(path, PIXELS[..., :1], compression="jetraw")
-        if imagecodecs.JETRAW.available
-        else Image.fromarray(PIXELS[..., 0] > 99).save(path, compression="group4"),
+        lambda path: (
+            tifffile.imwrite(path, PIXELS[..., :1], compression="jetraw")
+            if imagecodecs.JETRAW.available
+            else Image.fromarray(PIXELS[..., 0] > 99).save(path, compression="group4")
+        ),
         "compression",
     ),
     "palette.tif": (lambda path: Image.fromarray(PIXELS).quantize(8).save(path), "PALETTE"),

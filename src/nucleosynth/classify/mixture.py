@@ -1,4 +1,4 @@
-"""Which tiles a classifier sees: real and synthetic sources mixed at a dose, classes at stated frequencies."""
+"""Which tiles a classifier sees: real and synthetic ones mixed at a dose, classes at stated frequencies."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -20,9 +20,9 @@ from nucleosynth.classify.mixture import Mixture, Source, batch_frequencies, cla
 from nucleosynth.data.split import Fold, Split, check_split
 from nucleosynth.data.stain import jitter_stain
 from nucleosynth.data.tileset import TileSet
+from nucleosynth.errors import InputError
 from nucleosynth.evaluate.classification import scores
 from nucleosynth.evaluate.threshold import choose_threshold
-from nucleosynth.errors import InputError
 from nucleosynth.runs import open_run, partial, read_json, read_jsonl, write_json
 from nucleosynth.seeds import rng, torch_seed
 from nucleosynth.training.devices import autocast, choose_device
@@ -142,7 +142,7 @@ def train_classifier(
         torch.manual_seed(torch_seed(seed, "weights"))
         model = create_backbone(config.model, weights=config.weights, num_classes=len(natural))
         start_head(model)
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = model.to(memory_format=torch.channels_last)
         mixture = Mixture(sources, batch_frequencies(natural, rule), seed=seed)
         learner = ClassifyingLearner(
             model, mixture, loss_weights(natural, rule), config, seed=seed, device=target
@@ -209,9 +209,7 @@ def classify_tiles(
     """Train on the training patients of a fold; score validation and, only when asked, test patients."""
     check_split(tiles, split)
     if len(tiles.classes) < 2:
-        raise InputError(
-            f"{tiles.path}: has {len(tiles.classes)} classes; a classifier needs labelled tiles of two or more"
-        )
+        raise InputError(f"{tiles.path}: has {len(tiles.classes)} classes; a classifier needs two or more")
     part: Fold = split.folds[fold]
     train, validation = tiles.rows_of(part.train), tiles.rows_of(part.validation)
     evaluate = {"validation": (tiles, validation)}

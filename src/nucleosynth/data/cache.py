@@ -59,4 +59,4 @@ def _build(path: Path, directory: Path, info: Mapping[str, Any]) -> None:
 
 
 def _create(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)  # type: ignore[no-any-return, no-untyped-call]
+    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)

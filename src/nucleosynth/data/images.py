@@ -172,7 +172,9 @@ def _decode_tiff(path: Path, *, colour: bool) -> NDArray[Any]:
             name = tifffile.PHOTOMETRIC(page.photometric).name
             raise InputError(f"{path}: holds {name} colours; expected RGB: convert it")
         if page.compression not in _COMPRESSIONS:
-            raise InputError(f"{path}: TIFF compression {int(page.compression)} is not read; save it with LZW")
+            raise InputError(
+                f"{path}: TIFF compression {int(page.compression)} is not read; save it with LZW"
+            )
         if page.compression == _LZW and _pillow_reads(page):
             return _decode_pillow(path, palette=False)
         array: NDArray[Any] = page.asarray(maxworkers=1)

@@ -195,7 +195,7 @@ def _photograph(
     optics = _blur_matrix(len(light), sigma=float(np.hypot(look.blur / mpp, 0.35)))
     planes = optics @ light.transpose(2, 0, 1) @ optics.T  # (3, n, n)
     noise = generator.standard_normal(light.shape, dtype=np.float32) * np.float32(look.noise)
-    return np.rint(np.clip(planes.transpose(1, 2, 0) * 255 + noise, 0, 255)).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(planes.transpose(1, 2, 0) * 255 + noise, 0, 255)), dtype=np.uint8)
 
 
 def _blur_matrix(n: int, *, sigma: float) -> Floats:

@@ -69,12 +69,12 @@ class Region:
 
     def at(self, x: Floats, y: Floats) -> Floats:
         """Signed height above the border at points in µm; positive inside."""
-        middle = np.float32(self.centre)
+        middle = np.full(1, self.centre, np.float32)
         return self.waves.at(x, y) - self.waves.at(middle, middle) + np.float32(self.level)
 
     def grid(self, axis: Floats) -> Floats:
         """(n, n) signed height on a grid."""
-        middle = np.float32(self.centre)
+        middle = np.full(1, self.centre, np.float32)
         return self.waves.grid(axis) - self.waves.at(middle, middle) + np.float32(self.level)
 
 

@@ -106,9 +106,7 @@ class ShardWriter:
     def close(self) -> dict[str, Any]:
         """Write what is queued and return counts, size, µm/px and the content hash."""
         if not self._count or self._size is None:
-            raise InputError(
-                f"{self._directory.name.strip('.').removesuffix('.partial')}: no tile to write; check the input and the tissue filter"
-            )
+            raise InputError(f"{self._directory}: no tile to write; check the input and the tissue filter")
         self._flush()
         if self._writer is not None:
             self._writer.close()
@@ -131,11 +129,12 @@ class ShardWriter:
         self._size = self._size or (height, width)
         if (height, width) != self._size:
             raise InputError(
-                f"tile {name}: is {width}x{height} px where the others are {self._size[1]}x{self._size[0]}; one size per TileSet"
+                f"tile {name}: is {width}x{height} px where the others are {self._size[1]}x{self._size[0]}; "
+                "one size per TileSet"
             )
         if tile.mask is not None and (tile.mask.shape != self._size or tile.mask.dtype != np.uint16):
             raise InputError(
-                f"tile {name}: mask must be uint16 of the image's size, got {tile.mask.dtype} {tile.mask.shape}"
+                f"tile {name}: mask must be uint16 {self._size}, got {tile.mask.dtype} {tile.mask.shape}"
             )
         if name in self._ids:
             raise InputError(f"tile {name}: the id occurs twice; ids must be unique")

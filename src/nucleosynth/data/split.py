@@ -22,8 +22,8 @@ class Fold(Config):
     """Patients of one train/validation/test division."""
 
     train: list[str]
-    validation: list[str] = []
-    test: list[str] = []
+    validation: list[str] = Field(default_factory=list)
+    test: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _disjoint(self) -> Fold:
@@ -32,7 +32,7 @@ class Fold(Config):
             for patient in getattr(self, part):
                 if seen.setdefault(patient, part) != part:
                     raise ValueError(
-                        f"patient {patient} is in {seen[patient]} and in {part}; keep it in one part"
+                        f"patient {patient} is in {seen[patient]} and {part}; keep it in one part"
                     )
         return self
 
@@ -118,8 +118,8 @@ def check_split(tiles: TileSet, split: Split) -> None:
         for part in ("train", "validation", "test"):
             if not getattr(fold, part):
                 raise InputError(
-                    f"split fold {number}: no patient in {part}; a study needs at least one patient in each of "
-                    f"train, validation and test ({len(known)} known)"
+                    f"split fold {number}: no patient in {part}; each of train, "
+                    f"validation and test needs one ({len(known)} known)"
                 )
         labels = tiles.labels[tiles.rows_of(fold.train)]
         missing = [name for index, name in enumerate(tiles.classes) if not np.any(labels == index)]
@@ -142,7 +142,7 @@ def require_unseen(artefact: str, saw: Iterable[str], allowed: Iterable[str]) ->
 def grouped_folds(
     patients: Sequence[str], labels: npt.NDArray[np.int64], *, folds: int, seed: int
 ) -> list[list[str]]:
-    """Divide patients into folds of like size and class mix: largest patients first, each to the fold it suits.
+    """Divide patients into folds of like size and class mix, the largest first, each to the fold it suits.
 
     A greedy form of stratified grouping: the fold whose class counts stay closest to its fair share takes the
     patient. Ties and order come from ``seed``.
@@ -177,7 +177,10 @@ def _official(tiles: TileSet, config: SplitConfig, official: OfficialSplit, root
         raise InputError("split.official: `part` and `rest` must be train and test, in either order")
     train, validation = _hold_out(tiles, sorted(parts["train"]), config)
     fold = Fold(train=train, validation=validation, test=sorted(parts["test"]))
-    rule = f"official {official.table}; validation: 1 of {config.validation.folds} folds of the training part, by patient"
+    rule = (
+        f"official {official.table}; validation: 1 of {config.validation.folds} folds of the training part, "
+        "by patient"
+    )
     return Split(rule=rule, seed=config.seed, tileset_hash=tiles.content_hash, folds=[fold])
 
 

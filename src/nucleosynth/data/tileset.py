@@ -188,7 +188,7 @@ class TileSet:
 
     @cached_property
     def patients(self) -> npt.NDArray[np.str_]:
-        """(n,) patient ids; of a synthetic tile its donor's, so that it never counts as a patient of its own."""
+        """(n,) patient ids, empty where unknown; of a synthetic tile its donor's."""
         own, donor = self.column("patient_id"), self.column("donor_patient_id")
         return np.array([p or d or "" for p, d in zip(own, donor, strict=True)], dtype=np.str_)
 

@@ -76,3 +76,8 @@ class SynthesisConfig(Config):
         default_factory=dict, description="weights; 1 is off"
     )
     batch: int = Field(64, ge=1)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The guidance weights by term."""
+        return {str(term): weight for term, weight in self.guidance.items()}

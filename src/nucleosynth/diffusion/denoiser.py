@@ -1,7 +1,7 @@
 """EDM preconditioning and loss around any network.
 
-Source: Karras, Aittala, Aila, Laine 2022, "Elucidating the design space of diffusion-based generative models",
-table 1 and equations 7 and 8.
+Source: Karras, Aittala, Aila, Laine 2022, "Elucidating the design space of diffusion-based generative
+models", table 1 and equations 7 and 8.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Denoiser(nn.Module):
         c_skip = self.sigma_data**2 / total
         c_out = s * self.sigma_data / total.sqrt()
         c_in = 1 / total.sqrt()
-        return c_skip * x + c_out * self.network(c_in * x, sigma.log() / 4, condition).float()
+        estimate: Tensor = self.network(c_in * x, sigma.log() / 4, condition).float()
+        return c_skip * x + c_out * estimate
 
     def loss(self, clean: Tensor, sigma: Tensor, noise: Tensor, condition: Condition) -> Tensor:
         """Karras et al. 2022, eq. 8 with weight 1 / c_out^2: unit weight on the network's output.
@@ -44,11 +45,12 @@ class Denoiser(nn.Module):
         s = sigma[:, None, None, None]
         weight = (s**2 + self.sigma_data**2) / (s * self.sigma_data) ** 2
         error = self(clean + s * noise, sigma, condition) - clean
-        return (weight * error**2).mean(dim=(1, 2, 3))
+        losses: Tensor = (weight * error**2).mean(dim=(1, 2, 3))
+        return losses
 
     def standardise(self, pixels: Tensor) -> Tensor:
         """Map (n, 3, h, w) uint8 or float 0-255 pixels to standardised floats."""
-        return (pixels.float() / 255 - self.mean) / self.std  # type: ignore[operator, no-any-return]
+        return (pixels.float() / 255 - self.mean) / self.std  # type: ignore[operator]
 
     def to_pixels(self, x: Tensor) -> Tensor:
         """Map standardised pictures to uint8 (n, 3, h, w)."""

@@ -68,7 +68,7 @@ class Generator:
 
     def to(self, device: str) -> Generator:
         """Move to a device by name (``auto``, ``cpu``, ``cuda``)."""
-        self.denoiser.to(choose_device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.denoiser.to(choose_device(device), memory_format=torch.channels_last)
         return self
 
     @classmethod
@@ -243,7 +243,7 @@ def build_denoiser(card: ModelCard, *, mean: Tensor, std: Tensor) -> Denoiser:
         blocks=network.blocks,
         embedding=network.embedding,
     )
-    return Denoiser(unet, mean=mean, std=std).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return Denoiser(unet, mean=mean, std=std).to(memory_format=torch.channels_last)
 
 
 def default_unshuffle(size: int) -> int:

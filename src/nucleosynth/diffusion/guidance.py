@@ -30,7 +30,7 @@ def guided(denoiser: Denoiser, condition: Condition, weights: Mapping[str, float
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
         copies = 1 + len(active)
         full, *lacking = denoiser(x.repeat(copies, 1, 1, 1), sigma.repeat(copies), joined).chunk(copies)
-        result = full
+        result: Tensor = full
         for name, estimate in zip(active, lacking, strict=True):
             result = torch.add(result, full - estimate, alpha=weights[name] - 1)
         return result

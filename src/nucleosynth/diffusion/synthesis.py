@@ -1,4 +1,4 @@
-"""From donors to a synthetic TileSet: label, mask and stain of a real training tile, pixels of the generator."""
+"""From donors to a synthetic TileSet: class, mask and stain of a training tile, pixels of the generator."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def choose_donors(
 ) -> npt.NDArray[np.int64]:
     """Return the donor (position in ``donor_labels``) of each synthetic tile.
 
-    ``as-train`` takes every donor in turn, in an order of its own each time round; ``balanced`` does so within
-    each class, the classes alternating. The donor of tile ``i`` does not depend on how many tiles are made.
+    ``as-train`` takes every donor in turn, in an order of its own each time round; ``balanced`` does so
+    within each class, the classes alternating. The donor of tile ``i`` does not depend on how many tiles are made.
     """
     if labels == "balanced" and not classes:
         raise InputError("synthesis.labels: balanced needs classes; use as-train for tiles without labels")
@@ -153,7 +153,7 @@ def _tiles(
                     masks,
                     stain=descriptors[picked],
                     steps=config.steps,
-                    guidance=dict(config.guidance),
+                    guidance=config.weights,
                     seed=seed,
                     indices=indices,
                     batch=config.batch,
@@ -177,7 +177,7 @@ def _tiles(
                     seed=seed,
                     sampler=config.sampler,
                     steps=config.steps,
-                    guidance=json.dumps(dict(config.guidance), sort_keys=True),
+                    guidance=json.dumps(config.weights, sort_keys=True),
                     donor_tile_id=names[row],
                     donor_patient_id=str(donors.patients[row]),
                 )

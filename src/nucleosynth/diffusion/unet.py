@@ -1,6 +1,6 @@
-"""The network: a U-Net behind a pixel-unshuffle, steered by class, noise level and stain, and fed the mask
-planes at every resolution.
+"""The network: a U-Net behind a pixel-unshuffle.
 
+Class, noise level and stain steer it; the mask planes are fed at every resolution.
 Pixel-unshuffle keeps the texture that an autoencoder would blur and makes the grid small enough for a CPU.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nucleosynth.diffusion.conditioning import PLANES, STAIN_SIZE, Condition
@@ -31,6 +31,7 @@ class ResidualBlock(nn.Module):
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor, planes: Tensor) -> Tensor:
+        """Map (n, inputs, h, w) to (n, outputs, h, w); planes at the same grid, embedding (n, d)."""
         h = self.conv1(F.silu(self.norm1(x))) + self.planes(planes)  # (n, outputs, h, w)
         scale, shift = self.steer(embedding)[:, :, None, None].chunk(2, dim=1)
         h = self.conv2(F.silu(torch.addcmul(shift, self.norm2(h), scale + 1)))

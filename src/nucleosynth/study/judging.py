@@ -102,7 +102,7 @@ def _held_out_tiles(
         masks,
         stain=stain,
         steps=study.synthesis.steps,
-        guidance=dict(study.synthesis.guidance),
+        guidance=study.synthesis.weights,
         seed=study.seed,
         indices=[10_000_000 + int(row) for row in rows],
     )

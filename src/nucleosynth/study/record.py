@@ -63,12 +63,12 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
         "generator": _generator(out / "fold-0" / "generator-0"),
         "synthesis": _synthesis(study, out / "fold-0" / "synthetic-0"),
         "test_looks": read_jsonl(out / "test_looks.jsonl"),
-        "provenance": _provenance(study, tiles, out),
+        "provenance": _provenance(study, tiles),
     }
 
 
 def study_pictures(study: StudyConfig, tiles: TileSet, fold: Fold, out: Path) -> dict[str, Any]:
-    """Draw tiles at random: real ones of training patients, synthetic ones of the pool or of held-out masks."""
+    """Draw tiles at random: real ones of training patients, synthetic ones of the pool or for test masks."""
     train = tiles.rows_of(fold.train)
     pool_path = out / "fold-0" / "synthetic-0"
     losses = read_jsonl(out / "fold-0" / "generator-0" / "metrics.jsonl")
@@ -191,7 +191,7 @@ def _synthesis(study: StudyConfig, pool_path: Path) -> dict[str, Any] | None:
     }
 
 
-def _provenance(study: StudyConfig, tiles: TileSet, out: Path) -> dict[str, Any]:
+def _provenance(study: StudyConfig, tiles: TileSet) -> dict[str, Any]:
     machine = environment()
     return {
         "versions": machine["versions"],

@@ -75,7 +75,7 @@ class _Statistics:
         self._rows = rows[tiles.labels[rows] >= 0]
         self._labels = tiles.labels[self._rows]
         self.groups = tiles.patients[self._rows]
-        self._jobs = [job for job in arm_jobs(study, 1)]
+        self._jobs = list(arm_jobs(study, 1))
         self._out = out
 
     def of(self, arm: str, metric: str) -> list[Any]:
@@ -113,18 +113,19 @@ def _headline(
     study: StudyConfig, arms: Sequence[Mapping[str, Any]], comparisons: Sequence[Mapping[str, Any]]
 ) -> str:
     if not arms:
-        return "A generator without classes: judged by its masks and its likeness to real tissue, not by a classifier."
+        return "No classes, no classifier: the generator is judged by its masks and its likeness to tissue."
     primary = _doses(study, comparisons, study.report.primary)
     if not primary:
         return "No arm with real and synthetic tiles was run."
     if all(c["interval"] is None for c in primary):
-        return f"Too few test patients ({primary[0]['n_patients']}) for a claim; the differences of each patient are shown."
+        return f"Too few test patients ({primary[0]['n_patients']}) for a claim; see each patient's difference."
     auroc = {(c["arm"], c["baseline"]): c["verdict"] for c in _doses(study, comparisons, "auroc")}
     for name in dict.fromkeys(c["arm"] for c in primary):
         of_arm = [c for c in primary if c["arm"] == name]
         if all(c["verdict"] == "helps" and auroc.get((name, c["baseline"])) == "helps" for c in of_arm):
             baselines = " and ".join(c["baseline"] for c in of_arm)
-            return f"Synthetic tiles help: {name} is above {baselines} in {_words(study.report.primary)} and AUROC."
+            words = f"{_words(study.report.primary)} and AUROC"
+            return f"Synthetic tiles help: {name} is above {baselines} in {words}."
     harmful = [c for c in primary if c["verdict"] == "harms" and c["baseline"] == "real"]
     if harmful:
         return (
@@ -150,7 +151,8 @@ def _arm_lines(study: StudyConfig, comparisons: Iterable[Mapping[str, Any]]) -> 
                 else f" (95 % interval {c['interval'][0]:+.3f} to {c['interval'][1]:+.3f})"
             )
             lines.append(
-                f"{c['arm']} minus real, {_words(c['metric'])}: {c['difference']:+.3f}{bounds}; {c['verdict']}."
+                f"{c['arm']} minus real, {_words(c['metric'])}: {c['difference']:+.3f}{bounds}; "
+                f"{c['verdict']}."
             )
     return lines
 
@@ -174,8 +176,8 @@ def _fidelity_lines(fidelity: Mapping[str, Any] | None) -> list[str]:
     floor = test["floor"]
     within, between = (("unknown" if floor[k] is None else f"{floor[k]:.3f}") for k in ("within", "between"))
     return [
-        f"KID to the training patients ({test['extractor']}, n = {test['n']}): {test['kid']:.3f}; unseen real patients "
-        f"{between}, two halves of the training patients {within}."
+        f"KID to the training patients ({test['extractor']}, n = {test['n']}): {test['kid']:.3f}; "
+        f"unseen real patients {between}, two halves of the training patients {within}."
     ]
 
 

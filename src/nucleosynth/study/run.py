@@ -40,7 +40,8 @@ def run_study(
     out
         The study's run directory.
     root
-        Folder that the paths in ``data`` and ``split`` are relative to; not a setting, data counts by content.
+        Folder that the paths in ``data`` and ``split`` are relative to; not a setting: data counts by
+        content.
     engine
         Who runs the arms; None runs them one after the other in this process.
 
