@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from nucleosynth.data.split import (
-    Fold, Split, SplitConfig, check_split, grouped_folds, make_split, require_unseen,
+    Fold,
+    Split,
+    SplitConfig,
+    check_split,
+    grouped_folds,
+    make_split,
+    require_unseen,
 )
 from nucleosynth.data.tileset import Tile, write_tileset
 from nucleosynth.errors import InputError
@@ -20,7 +26,10 @@ def tiles(tmp_path):
         for index in range(120):
             patient = f"d:p{index % 12:02d}"
             yield Tile(
-                tile_id=f"d:{index}", patient_id=patient, label=int(index % 5 == 0), mpp=0.5,
+                tile_id=f"d:{index}",
+                patient_id=patient,
+                label=int(index % 5 == 0),
+                mpp=0.5,
                 image=np.zeros((8, 8, 3), np.uint8),
             )
 
@@ -69,7 +78,10 @@ def test_a_split_file_round_trips(tmp_path):
 @pytest.mark.parametrize(
     ("fold", "words"),
     [
-        ({"train": ["d:p00"], "validation": ["d:p01"], "test": ["d:p00"]}, "patient d:p00 is in train and test"),
+        (
+            {"train": ["d:p00"], "validation": ["d:p01"], "test": ["d:p00"]},
+            "patient d:p00 is in train and test",
+        ),
         ({"train": ["d:p00"], "validation": ["d:p01"], "test": ["d:p77"]}, "patient d:p77 has no tile"),
         ({"train": ["d:p00"], "validation": ["d:p01"], "test": []}, "no patient in test"),
         ({"train": ["d:p00"], "validation": [], "test": ["d:p01"]}, "no patient in validation"),

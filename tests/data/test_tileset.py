@@ -30,7 +30,9 @@ def tile(index, **changes):
 
 @pytest.fixture
 def tiles(tmp_path):
-    return write_tileset(tmp_path / "tiles", map(tile, range(10)), classes=["normal", "atypical"], licence="CC0")
+    return write_tileset(
+        tmp_path / "tiles", map(tile, range(10)), classes=["normal", "atypical"], licence="CC0"
+    )
 
 
 def test_what_is_written_is_what_is_read(tiles):
@@ -40,7 +42,10 @@ def test_what_is_written_is_what_is_read(tiles):
         assert (read.mask is None) == (wanted.mask is None)
         assert wanted.mask is None or np.array_equal(read.mask, wanted.mask)
         assert (read.tile_id, read.label, read.ratings, read.mpp) == (
-            wanted.tile_id, wanted.label, wanted.ratings, wanted.mpp,
+            wanted.tile_id,
+            wanted.label,
+            wanted.ratings,
+            wanted.mpp,
         )
         assert read.extra == {"votes": index}
     tiles.verify()
@@ -59,7 +64,9 @@ def test_arrays_agree_with_the_table(tiles):
 def test_the_content_hash_follows_pixels_labels_and_patients_alone(tmp_path, tiles):
     def written(name, **changes):
         return write_tileset(
-            tmp_path / name, (tile(i, **(changes if i == 4 else {})) for i in range(10)), classes=["normal", "atypical"]
+            tmp_path / name,
+            (tile(i, **(changes if i == 4 else {})) for i in range(10)),
+            classes=["normal", "atypical"],
         ).content_hash
 
     assert written("same") == tiles.content_hash
@@ -125,7 +132,8 @@ def test_a_damaged_shard_is_named(tiles, cut):
 
 def test_a_changed_pixel_is_found(tmp_path, tiles):
     changed = write_tileset(
-        tmp_path / "changed", (tile(i, **({"image": tile(12).image} if i == 7 else {})) for i in range(10)),
+        tmp_path / "changed",
+        (tile(i, **({"image": tile(12).image} if i == 7 else {})) for i in range(10)),
         classes=["normal", "atypical"],
     )
     shard = "tiles-00000.parquet"

@@ -182,7 +182,7 @@ def _decode_tiff(path: Path, *, colour: bool) -> NDArray[Any]:
 
 
 def _pillow_reads(page: Any) -> bool:
-    """Whether Pillow reads this kind of page too: its LZW decoder survives damage that crashes imagecodecs'."""
+    """Whether Pillow reads this page too: its LZW decoder survives damage that crashes imagecodecs."""
     kind = (np.dtype(page.dtype), page.samplesperpixel, int(page.planarconfig))
     return kind in ((np.uint8, 1, 1), (np.uint8, 3, 1), (np.uint8, 4, 1), (np.uint16, 1, 1))
 

@@ -12,6 +12,7 @@ from nucleosynth.data.split import Split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.evaluate.classification import METRICS, metric_statistic
 from nucleosynth.evaluate.uncertainty import paired_difference, verdict
+from nucleosynth.runs import read_json
 from nucleosynth.study.protocol import StudyConfig, arm_jobs, job_folder
 
 Result = Mapping[str, Any]
@@ -79,8 +80,6 @@ class _Statistics:
         self._out = out
 
     def of(self, arm: str, metric: str) -> list[Any]:
-        from nucleosynth.runs import read_json
-
         found = []
         for job in self._jobs:
             if job["arm"]["name"] != arm:  # type: ignore[index]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from nucleosynth.data.split import Fold, Split, check_split, make_split, require
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.engine import Engine, LocalEngine
 from nucleosynth.errors import InputError, NucleosynthError, WorkError
-from nucleosynth.runs import Run, now, open_run, write_json
+from nucleosynth.runs import Run, now, open_run, read_jsonl, write_json
 from nucleosynth.study.protocol import StudyConfig, arm_jobs, job_folder, load_study
 from nucleosynth.study.record import write_record
 
@@ -40,8 +41,8 @@ def run_study(
     out
         The study's run directory.
     root
-        Folder that the paths in ``data`` and ``split`` are relative to; not a setting: data counts by
-        content.
+        Folder that the paths in ``data`` and ``split`` are relative to; None takes ``NUCLEOSYNTH_DATA``. Not
+        a setting: data counts by content.
     engine
         Who runs the arms; None runs them one after the other in this process.
 
@@ -63,8 +64,13 @@ def run_study(
         out, kind="study", config={"study": study.model_dump(mode="json"), "hash": study.protocol_hash}
     ) as run:
         if not run.done:
-            _stages(study, run, Path(root) if root is not None else Path(), device, engine or LocalEngine())
+            _stages(study, run, data_root(root), device, engine or LocalEngine())
     return out / "report.html"
+
+
+def data_root(root: Path | str | None) -> Path:
+    """Return the given data root, else ``NUCLEOSYNTH_DATA``, else the working directory."""
+    return Path(root or os.environ.get("NUCLEOSYNTH_DATA") or ".")
 
 
 def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engine) -> None:
@@ -224,8 +230,6 @@ def _stored_study(out: Path) -> StudyConfig:
 
 
 def _steps(path: Path) -> str:
-    from nucleosynth.runs import read_jsonl
-
     if (path / "DONE").exists():
         return "done"
     records = read_jsonl(path / "metrics.jsonl")

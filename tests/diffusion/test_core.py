@@ -1,0 +1,116 @@
+"""Preconditioning, samplers and guidance against closed forms."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from nucleosynth.diffusion.conditioning import Condition, mask_planes, stain_vector
+from nucleosynth.diffusion.denoiser import Denoiser
+from nucleosynth.diffusion.guidance import guided
+from nucleosynth.diffusion.samplers import dpmpp_2m, karras_sigmas
+from nucleosynth.errors import InputError
+
+
+class Constant(nn.Module):
+    """Stands for a network: answers with the label and the interior plane."""
+
+    def forward(self, x, c_noise, condition):
+        return (
+            torch.zeros_like(x)
+            + condition.label[:, None, None, None]
+            + condition.planes[:, :1].mean(dim=(2, 3), keepdim=True)
+        )
+
+
+def condition(n=2, label=1, size=8):
+    masks = torch.ones(n, size, size)
+    return Condition(
+        torch.full((n,), label),
+        mask_planes(masks, torch.ones(n, dtype=torch.bool)),
+        stain_vector(torch.zeros(n, 6), torch.ones(n, dtype=torch.bool)),
+    )
+
+
+def denoiser(network=None):
+    return Denoiser(
+        network or Constant(), mean=torch.tensor([0.5, 0.4, 0.6]), std=torch.tensor([0.2, 0.1, 0.3])
+    )
+
+
+def test_preconditioning_at_its_limits():
+    x = torch.randn(2, 3, 8, 8)
+    clean = denoiser()(x, torch.full((2,), 1e-4), condition())
+    assert torch.allclose(clean, x, atol=1e-3)
+    far = denoiser()(1e4 * x, torch.full((2,), 1e4), condition())
+    assert torch.allclose(far, torch.full_like(x, 2.0), atol=1e-2)
+
+
+def test_the_loss_weighs_the_network_output_by_one():
+    clean, noise, sigma = (
+        torch.randn(4, 3, 8, 8),
+        torch.randn(4, 3, 8, 8),
+        torch.tensor([0.05, 0.5, 2.0, 20.0]),
+    )
+    s = sigma[:, None, None, None]
+    target = (clean - (clean + s * noise) / (s**2 + 1)) / (s / (s**2 + 1).sqrt())
+    expected = (2.0 - target).pow(2).mean(dim=(1, 2, 3))
+    found = denoiser().loss(clean, sigma, noise, condition(4))
+    assert torch.allclose(found, expected, rtol=1e-3)
+
+
+def test_pixels_round_trip():
+    pixels = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
+    model = denoiser()
+    assert torch.equal(model.to_pixels(model.standardise(pixels)), pixels)
+
+
+def test_sigmas_fall_from_the_highest_to_zero():
+    sigmas = karras_sigmas(10, sigma_min=0.01, sigma_max=50)
+    assert sigmas[0] == pytest.approx(50)
+    assert sigmas[-2] == pytest.approx(0.01)
+    assert sigmas[-1] == 0
+    assert (sigmas.diff() < 0).all()
+
+
+def gaussian(mean, std):
+    def denoise(x, sigma):
+        s = sigma[:, None, None, None]
+        return (std**2 * x + s**2 * mean) / (std**2 + s**2)
+
+    return denoise
+
+
+def test_the_sampler_solves_a_gaussian_and_converges_in_second_order():
+    """For Gaussian data the probability-flow ODE has the closed solution mean + std / sqrt(std^2 + s^2) ..."""
+    noise = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    mean, std = 0.7, 0.3
+
+    def error(steps):
+        sigmas = karras_sigmas(steps, sigma_min=0.05, sigma_max=20).double()[:-1]
+        made = dpmpp_2m(gaussian(mean, std), sigmas, noise)
+        start = noise * sigmas[0] - mean
+        exact = mean + start * ((std**2 + sigmas[-1] ** 2) / (std**2 + sigmas[0] ** 2)).sqrt()
+        return float((made - exact).abs().max())
+
+    errors = [error(steps) for steps in (20, 40, 80)]
+    assert errors[-1] < 2e-3
+    assert errors[0] / errors[1] > 2.5
+    assert errors[1] / errors[2] > 2.5
+
+
+def test_guidance_is_the_stated_formula_and_off_at_one():
+    model, asked = denoiser(), condition()
+    x, sigma = torch.randn(2, 3, 8, 8), torch.full((2,), 1.5)
+    full = model(x, sigma, asked)
+    no_class, no_mask = (model(x, sigma, asked.without(name)) for name in ("class", "mask"))
+    made = guided(model, asked, {"class": 1.5, "mask": 2.0})(x, sigma)
+    assert torch.allclose(made, full + 0.5 * (full - no_class) + 1.0 * (full - no_mask), atol=1e-5)
+    assert torch.equal(guided(model, asked, {"class": 1.0, "mask": 1.0})(x, sigma), full)
+    assert torch.equal(guided(model, asked, {})(x, sigma), full)
+
+
+def test_an_unknown_guidance_term_is_named():
+    with pytest.raises(InputError, match="unknown term `stain`"):
+        guided(denoiser(), condition(), {"stain": 2.0})
