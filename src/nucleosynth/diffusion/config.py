@@ -14,7 +14,7 @@ class NetworkConfig(Config):
     """The U-Net behind a pixel-unshuffle."""
 
     unshuffle: int | None = Field(None, ge=1, description="None: 2 up to 64 px, 4 up to 128 px, 8 above")
-    width: int = Field(64, ge=16, multiple_of=8, description="channels at full grid; doubled below")
+    width: int = Field(48, ge=16, multiple_of=8, description="channels at full grid; doubled below")
     multipliers: tuple[int, ...] = Field((1, 2, 4), min_length=1)
     blocks: int = Field(1, ge=1, description="residual blocks per level on the way down")
     embedding: int = Field(256, ge=16)
@@ -33,8 +33,8 @@ class GeneratorConfig(Config):
     minutes: float | None = Field(None, gt=0)
     steps: int | None = Field(None, ge=1)
     seeds: int = Field(1, ge=1)
-    batch: int = Field(32, ge=1)
-    lr: float = Field(1e-3, gt=0)
+    batch: int = Field(8, ge=1, description="small batches win short runs: more steps from the same tiles")
+    lr: float = Field(2e-3, gt=0)
     ema_fraction: float = Field(0.05, ge=0, le=1)
     network: NetworkConfig = NetworkConfig()
     p_mean: float = Field(-0.5, description="mean of log sigma in training, for data of unit variance")

@@ -89,7 +89,8 @@ class UNet(nn.Module):
                 self.up.append(_Grow(current, widths[level - 1]))
                 current = widths[level - 1]
         self.exit_norm = nn.GroupNorm(_groups(current), current)
-        self.exit = _zeroed(nn.Conv2d(current, 3 * folded, 3, padding=1))
+        self.gate = nn.Linear(embedding, 3 * folded)
+        self.exit = _zeroed(nn.Conv2d(current + 3 * folded, 3 * folded, 3, padding=1))
 
     def forward(self, x: Tensor, c_noise: Tensor, condition: Condition) -> Tensor:
         """Map (n, 3, h, w) scaled pixels and (n,) noise levels to (n, 3, h, w)."""
@@ -98,7 +99,8 @@ class UNet(nn.Module):
         embedding = F.silu(self.noise(waves) + self.label(condition.label + 1) + self.stain(condition.stain))
         folded = F.pixel_unshuffle(condition.planes, self.unshuffle)
         planes = [folded]  # of each level, by averaging
-        h = self.entry(torch.cat([F.pixel_unshuffle(x, self.unshuffle), folded], dim=1))
+        pixels = F.pixel_unshuffle(x, self.unshuffle)
+        h = self.entry(torch.cat([pixels, folded], dim=1))
         stack: list[Tensor] = []
         level = 0
         for layer in self.down:
@@ -114,7 +116,9 @@ class UNet(nn.Module):
                 h, level = layer(h), level - 1
             else:
                 h = layer(torch.cat([h, stack.pop()], dim=1), embedding, planes[level])
-        return F.pixel_shuffle(self.exit(F.silu(self.exit_norm(h))), self.unshuffle)
+        # A straight path for the noise itself: without it pixel noise is unlearned late.
+        straight = pixels * self.gate(embedding)[:, :, None, None]
+        return F.pixel_shuffle(self.exit(torch.cat([F.silu(self.exit_norm(h)), straight], dim=1)), self.unshuffle)
 
 
 class _Pool(nn.Module):
