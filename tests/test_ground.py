@@ -44,7 +44,8 @@ def test_streams_are_standard_normal_and_independent():
 
 
 def test_draws_are_the_same_in_another_process():
-    code = "from nucleosynth.seeds import rng, torch_seed; print(rng(1, 'a', 2).integers(1 << 40), torch_seed(1, 'b'))"
+    imports = "from nucleosynth.seeds import rng, torch_seed"
+    code = f"{imports}; print(rng(1, 'a', 2).integers(1 << 40), torch_seed(1, 'b'))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.split() == [str(rng(1, "a", 2).integers(1 << 40)), str(torch_seed(1, "b"))]
 

@@ -117,7 +117,7 @@ def test_an_existing_tileset_is_never_overwritten(tiles):
 def test_a_newer_schema_is_refused(tiles):
     info = json.loads((tiles.path / "tileset.json").read_text())
     (tiles.path / "tileset.json").write_text(json.dumps({**info, "schema": 2}))
-    with pytest.raises(InputError, match="schema 2 is newer than 1.*upgrade"):
+    with pytest.raises(InputError, match=r"schema 2 is newer than 1.*upgrade"):
         TileSet.open(tiles.path)
 
 

@@ -83,7 +83,7 @@ def gaussian(mean, std):
 
 
 def test_the_sampler_solves_a_gaussian_and_converges_in_second_order():
-    """For Gaussian data the probability-flow ODE has the closed solution mean + std / sqrt(std^2 + s^2) ..."""
+    """For Gaussian data the probability-flow ODE has the closed solution x = mean + c sqrt(std^2 + s^2)."""
     noise = torch.randn(2, 3, 8, 8, dtype=torch.float64)
     mean, std = 0.7, 0.3
 

@@ -43,7 +43,7 @@ def train(path, learner=None, *, steps=30, **changes):
         return fit(learner or Toy(), run, optimisation, seed=1, device=CPU, checkpoint_seconds=0, **changes)
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     pass
 
 
@@ -52,11 +52,11 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path, stop):
     class Breaking(Toy):
         def loss(self, step):
             if step == stop:
-                raise Broken
+                raise BrokenError
             return super().loss(step)
 
     whole = train(tmp_path / "whole")
-    with pytest.raises(Broken):
+    with pytest.raises(BrokenError):
         train(tmp_path / "broken", Breaking())
     resumed = train(tmp_path / "broken")
     assert all(torch.equal(whole.ema[name], resumed.ema[name]) for name in whole.ema)

@@ -68,7 +68,7 @@ class Generator:
 
     def to(self, device: str) -> Generator:
         """Move to a device by name (``auto``, ``cpu``, ``cuda``)."""
-        self.denoiser.to(choose_device(device), memory_format=torch.channels_last)
+        self.denoiser.to(choose_device(device)).to(memory_format=torch.channels_last)
         return self
 
     @classmethod

@@ -95,7 +95,7 @@ def choose_donors(
     """Return the donor (position in ``donor_labels``) of each synthetic tile.
 
     ``as-train`` takes every donor in turn, in an order of its own each time round; ``balanced`` does so
-    within each class, the classes alternating. The donor of tile ``i`` does not depend on how many tiles are made.
+    within each class, the classes alternating. The donor of tile ``i`` does not depend on how many are made.
     """
     if labels == "balanced" and not classes:
         raise InputError("synthesis.labels: balanced needs classes; use as-train for tiles without labels")

@@ -118,7 +118,9 @@ class UNet(nn.Module):
                 h = layer(torch.cat([h, stack.pop()], dim=1), embedding, planes[level])
         # A straight path for the noise itself: without it pixel noise is unlearned late.
         straight = pixels * self.gate(embedding)[:, :, None, None]
-        return F.pixel_shuffle(self.exit(torch.cat([F.silu(self.exit_norm(h)), straight], dim=1)), self.unshuffle)
+        return F.pixel_shuffle(
+            self.exit(torch.cat([F.silu(self.exit_norm(h)), straight], dim=1)), self.unshuffle
+        )
 
 
 class _Pool(nn.Module):

@@ -117,7 +117,9 @@ def _headline(
     if not primary:
         return "No arm with real and synthetic tiles was run."
     if all(c["interval"] is None for c in primary):
-        return f"Too few test patients ({primary[0]['n_patients']}) for a claim; see each patient's difference."
+        return (
+            f"Too few test patients ({primary[0]['n_patients']}) for a claim; see each patient's difference."
+        )
     auroc = {(c["arm"], c["baseline"]): c["verdict"] for c in _doses(study, comparisons, "auroc")}
     for name in dict.fromkeys(c["arm"] for c in primary):
         of_arm = [c for c in primary if c["arm"] == name]
