@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.features import Extractor, Lite0Extractor, get_extractor
+from nucleosynth.evaluate.features import Extractor, Lite0Extractor, Remembering, get_extractor
 
 
 def tiles(n: int, size: int = 64, *, seed: int = 0) -> np.ndarray:
@@ -46,3 +46,22 @@ def test_batch_size_changes_nothing_and_input_size_does() -> None:
 def test_an_unknown_name_lists_the_known() -> None:
     with pytest.raises(InputError, match="nearest is lite0"):
         get_extractor("lite")
+
+
+def test_features_of_the_same_tiles_are_computed_once():
+    class Counting:
+        name, weights_hash = "mean", "0"
+        calls = 0
+
+        def __call__(self, images):
+            self.calls += 1
+            return images.mean(axis=(1, 2), dtype=np.float32)
+
+    counting = Counting()
+    remembering = Remembering(counting)
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    assert np.array_equal(remembering(images), remembering(images.copy()))
+    assert counting.calls == 1
+    assert np.array_equal(remembering(images[::-1]), Counting()(images[::-1]))
+    assert counting.calls == 2
+    assert (remembering.name, remembering.weights_hash) == ("mean", "0")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,11 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.classification import scores
 from nucleosynth.evaluate.threshold import choose_threshold
-from nucleosynth.runs import open_run, partial, read_json, read_jsonl, write_json
+from nucleosynth.runs import open_run, partial, read_json, write_json
 from nucleosynth.seeds import rng, torch_seed
 from nucleosynth.training.devices import autocast, choose_device
 from nucleosynth.training.loop import fit
+from nucleosynth.training.metrics import trained_seconds
 
 FACTOR_SPREAD, SHIFT_SPREAD = 0.2, 0.04
 EVALUATION_BATCH = 128
@@ -147,7 +147,6 @@ def train_classifier(
         learner = ClassifyingLearner(
             model, mixture, loss_weights(natural, rule), config, seed=seed, device=target
         )
-        started = time.monotonic()
         fitted = fit(learner, run, config.optimisation, seed=seed, device=target)
         model.load_state_dict(fitted.ema)
         probabilities, labels = {}, {}
@@ -167,7 +166,7 @@ def train_classifier(
             **measured,
             "threshold": threshold,
             "steps": fitted.steps,
-            "seconds": round(_trained_seconds(out) or time.monotonic() - started, 1),
+            "seconds": trained_seconds(out),
         }
         write_json(out / "result.json", result)
         run.finish(["result.json", "model.safetensors", *(f"{part}.npy" for part in evaluate)])
@@ -227,7 +226,3 @@ def classify_tiles(
         seed=seed,
         device=device,
     )
-
-
-def _trained_seconds(out: Path) -> float:
-    return float(sum(record["seconds"] for record in read_jsonl(out / "metrics.jsonl")))

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from nucleosynth.backbones import weights_hash
 from nucleosynth.config import parse
 from nucleosynth.diffusion.conditioning import STAIN_SIZE, Condition, mask_planes, stain_vector
 from nucleosynth.diffusion.config import NetworkConfig
@@ -55,11 +56,7 @@ class Generator:
     @property
     def generator_id(self) -> str:
         """A short hash of the weights."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self.denoiser.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return weights_hash(self.denoiser)
 
     @property
     def parameters(self) -> int:
@@ -141,7 +138,7 @@ class Generator:
         Parameters
         ----------
         labels
-            (n,) class indices; None (all, or one of them) = no class asked for.
+            (n,) class indices; None (all, or one of them) or -1 = no class asked for.
         masks
             (n, h, w) integer instance labels, 0 = background; None = no mask asked for. With neither labels
             nor masks, one tile per entry of ``indices``, or a single tile.

@@ -11,11 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from nucleosynth import progress
 from nucleosynth.data.split import require_unseen
 from nucleosynth.data.tileset import Tile, TileSet, write_tileset
 from nucleosynth.diffusion.batches import slide_descriptors
+from nucleosynth.diffusion.conditioning import dihedral
 from nucleosynth.diffusion.config import SynthesisConfig
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.errors import InputError
@@ -149,7 +151,7 @@ def _tiles(
             kept = parts / f"{start:08d}.npy"
             if not kept.exists():
                 made = generator.sample(
-                    [None if label < 0 else int(label) for label in labels],
+                    labels.tolist(),
                     masks,
                     stain=descriptors[picked],
                     steps=config.steps,
@@ -190,9 +192,6 @@ def _masks(
     """Return the donors' masks, each flipped or turned as its sample index says."""
     if not generator.card.masks or donors.masks is None:
         return None
-    masks = np.asarray(donors.masks[rows])
-    for place, index in enumerate(indices):
-        turn = int(rng(seed, "turn", index).integers(8))
-        turned = np.rot90(masks[place], turn % 4)
-        masks[place] = np.fliplr(turned) if turn >= 4 else turned
-    return masks
+    masks = torch.from_numpy(np.asarray(donors.masks[rows]).astype(np.int32))
+    turns = torch.tensor([int(rng(seed, "turn", index).integers(8)) for index in indices])
+    return dihedral(masks, turns).numpy().astype(np.uint16)

@@ -17,7 +17,7 @@ from nucleosynth.diffusion.config import GeneratorConfig
 from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.generator import Generator, ModelCard, build_denoiser
 from nucleosynth.errors import InputError
-from nucleosynth.render.grid import grid, save_png
+from nucleosynth.render.grid import grid, save_png, upscale
 from nucleosynth.render.outlines import draw_outlines
 from nucleosynth.runs import open_run, write_json
 from nucleosynth.seeds import rng, torch_seed
@@ -165,14 +165,10 @@ def _save_preview(
     """Draw a grid of samples for donors that stay the same through the run, asked masks outlined beside."""
     chosen = np.sort(rng(seed, "preview").permutation(len(rows))[:PREVIEW_TILES])
     donors = rows[chosen]
-    labels = [None if label < 0 else int(label) for label in tiles.labels[donors]]
     masks = np.asarray(tiles.masks[donors]) if generator.card.masks and tiles.masks is not None else None
-    made = generator.sample(labels, masks, stain=descriptors[chosen], seed=seed)
+    made = generator.sample(tiles.labels[donors].tolist(), masks, stain=descriptors[chosen], seed=seed)
     scale = max(1, 128 // generator.card.size)
-    shown = made if masks is None else np.concatenate([made, made])
-    picture = grid(shown, columns=8, scale=scale)
+    shown = np.asarray(upscale(made, scale), dtype=np.uint8)
     if masks is not None:
-        outlined = draw_outlines(made, masks, scale=scale)
-        plain = draw_outlines(made, np.zeros_like(masks), scale=scale)
-        picture = grid(np.concatenate([plain, outlined]), columns=8)
-    save_png(path, picture)
+        shown = np.concatenate([shown, draw_outlines(made, masks, scale=scale)])
+    save_png(path, grid(shown, columns=8))

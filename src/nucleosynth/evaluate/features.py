@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import hashlib
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
@@ -106,6 +107,25 @@ class Lite0Extractor:
                 tiles = tiles.contiguous(memory_format=torch.channels_last)
                 features[start : start + self.batch] = self._network(tiles).numpy()
         return features
+
+
+class Remembering:
+    """An extractor that does not compute the features of the same tiles twice.
+
+    For scores that share a side, such as validation and test tiles against the same training tiles.
+    """
+
+    def __init__(self, extractor: Extractor) -> None:
+        self._extractor = extractor
+        self.name, self.weights_hash = extractor.name, extractor.weights_hash
+        self._known: dict[str, NDArray[np.float32]] = {}
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Map (n, h, w, 3) uint8 RGB to (n, d) float32."""
+        key = f"{images.shape}{hashlib.sha256(images.tobytes()).hexdigest()}"
+        if key not in self._known:
+            self._known[key] = self._extractor(images)
+        return self._known[key]
 
 
 _FACTORIES: dict[str, Callable[[], Extractor]] = {"lite0": Lite0Extractor}

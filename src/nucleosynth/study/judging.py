@@ -13,6 +13,7 @@ from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.batches import slide_descriptors
 from nucleosynth.diffusion.generator import Generator
+from nucleosynth.evaluate.features import Extractor, Remembering, get_extractor
 from nucleosynth.evaluate.fidelity import fidelity
 from nucleosynth.nuclei.agreement import corrected_agreement, mask_agreement
 from nucleosynth.nuclei.segmenter import get_segmenter
@@ -45,6 +46,8 @@ def judge_generator(
         return dict(read_json(stored))
     agreement: dict[str, Any] = {}
     likeness: dict[str, Any] = {}
+    name = study.fidelity.extractor
+    extractor = None if name == "none" else Remembering(get_extractor(name))
     for part in ("validation", "test"):
         if part == "test":
             append_jsonl(
@@ -54,7 +57,7 @@ def judge_generator(
         rows = held_out_rows(study, tiles, getattr(fold, part))
         made = _held_out_tiles(study, generator, tiles, fold, rows, folder / f"{part}.npy")
         agreement[part] = _agreement(study, generator, tiles, rows, made)
-        likeness[part] = _fidelity(study, tiles, fold, rows, made)
+        likeness[part] = None if extractor is None else _fidelity(study, extractor, tiles, fold, rows, made)
     annotated = not study.segmenter.make_masks
     segmenter = get_segmenter(study.segmenter.backend)
     result = {
@@ -98,7 +101,7 @@ def _held_out_tiles(
     stain = stains[rng(study.seed, "judged-stain").integers(len(train), size=len(rows))]
     masks = np.asarray(tiles.masks[rows]) if generator.card.masks and tiles.masks is not None else None
     made = generator.sample(
-        [None if label < 0 else int(label) for label in tiles.labels[rows]],
+        tiles.labels[rows].tolist(),
         masks,
         stain=stain,
         steps=study.synthesis.steps,
@@ -146,16 +149,19 @@ def _agreement(
 
 
 def _fidelity(
-    study: StudyConfig, tiles: TileSet, fold: Fold, rows: npt.NDArray[np.int64], made: npt.NDArray[np.uint8]
-) -> Mapping[str, Any] | None:
-    if study.fidelity.extractor == "none":
-        return None
+    study: StudyConfig,
+    extractor: Extractor,
+    tiles: TileSet,
+    fold: Fold,
+    rows: npt.NDArray[np.int64],
+    made: npt.NDArray[np.uint8],
+) -> Mapping[str, Any]:
     train = _sample(tiles, fold.train, study.fidelity.tiles, study.seed)
     return fidelity(
         (np.asarray(tiles.images[train]), tiles.patients[train]),
         (made, tiles.patients[rows]),
         held_out=(np.asarray(tiles.images[rows]), tiles.patients[rows]),
-        extractor=study.fidelity.extractor,
+        extractor=extractor,
         limit=study.fidelity.tiles,
         seed=study.seed,
     )

@@ -16,6 +16,7 @@ from nucleosynth.seeds import rng
 from nucleosynth.study.protocol import StudyConfig, arm_jobs, job_folder
 from nucleosynth.study.report import build_report, save_figures
 from nucleosynth.study.results import compare_arms, study_verdict, summarise_arms
+from nucleosynth.training.metrics import METRICS_FILE, trained_seconds
 
 SHOWN = 32
 
@@ -71,7 +72,7 @@ def study_pictures(study: StudyConfig, tiles: TileSet, fold: Fold, out: Path) ->
     """Draw tiles at random: real ones of training patients, synthetic ones of the pool or for test masks."""
     train = tiles.rows_of(fold.train)
     pool_path = out / "fold-0" / "synthetic-0"
-    losses = read_jsonl(out / "fold-0" / "generator-0" / "metrics.jsonl")
+    losses = read_jsonl(out / "fold-0" / "generator-0" / METRICS_FILE)
     curve = [(record["step"], record["loss"]) for record in losses]
     if not tiles.classes:
         held_out, masks = _judged_tiles(study, tiles, fold, out)
@@ -172,9 +173,9 @@ def _data(tiles: TileSet, fold: Fold) -> dict[str, Any]:
 def _generator(folder: Path) -> dict[str, Any] | None:
     if not (folder / "summary.json").exists():
         return None
-    records = read_jsonl(folder / "metrics.jsonl")
-    seconds = sum(record["seconds"] for record in records)
-    return {**read_json(folder / "summary.json"), "seconds": round(seconds, 1), "loss": records[-1]["loss"]}
+    records = read_jsonl(folder / METRICS_FILE)
+    summary = read_json(folder / "summary.json")
+    return {**summary, "seconds": trained_seconds(folder), "loss": records[-1]["loss"]}
 
 
 def _synthesis(study: StudyConfig, pool_path: Path) -> dict[str, Any] | None:

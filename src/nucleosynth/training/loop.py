@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -15,10 +14,11 @@ from torch import Tensor, nn
 
 from nucleosynth import progress
 from nucleosynth.errors import WorkError
-from nucleosynth.runs import Run, append_jsonl, read_json, read_jsonl, write_json, write_text
+from nucleosynth.runs import Run, append_jsonl, read_json, write_json
 from nucleosynth.seeds import torch_seed
 from nucleosynth.training.checkpoint import load_checkpoint, save_checkpoint
 from nucleosynth.training.config import Optimisation
+from nucleosynth.training.metrics import METRICS_FILE, cut_back
 
 CHECKPOINT_SECONDS = 60.0
 PROBE_SHARE, PROBE_STEPS = 0.05, 30
@@ -79,9 +79,9 @@ def fit(
     ema = {name: value.detach().clone() for name, value in model.state_dict().items()}
     total = _total_steps(learner, run, optimisation, seed=seed)
     step = load_checkpoint(run.path / "checkpoints", model=model, ema=ema, optimizer=optimizer)
-    _cut_back(run.path / "metrics.jsonl", step)
+    cut_back(run.path, step)
     clock = _Clock(checkpoint_seconds)
-    window = _Window(model, len(str(total)))
+    window = _Window()
     with progress.task(f"train {run.kind}", total) as update:
         while step < total:
             rate = optimisation.lr * schedule(step, total, optimisation.warmup)
@@ -94,7 +94,7 @@ def fit(
             if step % optimisation.log_every == 0 or step == total:
                 loss = window.flush()
                 record = {"step": step, "loss": loss, "lr": rate, "grad_norm": norm, "seconds": clock.lap()}
-                append_jsonl(run.path / "metrics.jsonl", record)
+                append_jsonl(run.path / METRICS_FILE, record)
                 update(step, f"loss {loss:.3f}")
                 if clock.due() or step == total:
                     save_checkpoint(run.path / "checkpoints", step, model=model, ema=ema, optimizer=optimizer)
@@ -140,8 +140,7 @@ def _step(
 class _Window:
     """Mean loss since the last record, and the guard against losses that are not numbers."""
 
-    def __init__(self, model: nn.Module, width: int) -> None:
-        self._model, self._width = model, width
+    def __init__(self) -> None:
         self._losses: list[float] = []
         self._skipped = 0
 
@@ -234,17 +233,3 @@ def _probe(learner: Learner, seed: int, limit: float) -> float:
 
 def _preview_due(step: int, total: int, previews: int) -> bool:
     return step * previews // total > (step - 1) * previews // total
-
-
-def _cut_back(path: Path, step: int) -> None:
-    """Drop the records after the checkpoint: the steps behind them are taken again."""
-    records = read_jsonl(path)
-    kept = [record for record in records if record["step"] <= step]
-    if path.exists():
-        write_text(path, "".join(_line(record) for record in kept))
-
-
-def _line(record: dict[str, object]) -> str:
-    import json
-
-    return json.dumps(record) + "\n"
