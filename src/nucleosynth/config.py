@@ -93,31 +93,75 @@ def _copy(data: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _explain(error: ValidationError, model: type[BaseModel]) -> str:
-    first = error.errors(include_url=False)[0]
-    location = [str(part) for part in first["loc"]]
-    field = ".".join(location) or "the whole"
-    others = len(error.errors()) - 1
+    errors = error.errors(include_url=False)
+    first = min(errors, key=lambda e: e["type"] != "extra_forbidden")  # a misspelt key explains a missing one
+    shown, models, below = _walk(model, first["loc"])
+    field = ".".join(shown) or "the whole"
+    others = len(errors) - 1
     more = f" (and {others} more problem{'s' if others > 1 else ''})" if others else ""
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(location[-1], sorted(_keys(model)), n=1, cutoff=0.5)
-        hint = f"did you mean `{near[0]}`?" if near else "remove it"
-        return f"unknown key `{field}`; {hint}{more}"
-    if first["type"] == "missing":
-        return f"`{field}` is missing; add it{more}"
+    context = first.get("ctx", {})
+    match first["type"]:
+        case "extra_forbidden":
+            return f"unknown key `{field}`; {_nearest(shown[-1], _keys(models), otherwise='keys here')}{more}"
+        case "missing":
+            return f"`{field}` is missing; add it{more}"
+        case "union_tag_not_found":
+            tags = ", ".join(tag for m in below for tag in sorted(_tags(m)))
+            return f"`{field}.{context['discriminator'][1:-1]}` is missing; known are {tags}{more}"
+        case "union_tag_invalid":
+            hint = _nearest(
+                context["tag"], [tag for m in below for tag in sorted(_tags(m))], otherwise="known are"
+            )
+            return f"`{field}.{context['discriminator'][1:-1]}`: unknown `{context['tag']}`; {hint}{more}"
     message = first["msg"].removeprefix("Value error, ")
     return f"`{field}`: {message[0].lower()}{message[1:]} (got {first['input']!r:.80}){more}"
 
 
-def _keys(model: type[BaseModel]) -> set[str]:
-    """All field names of a model and the models below it: the candidates for a misspelt key."""
+def _nearest(name: str, options: Sequence[str], *, otherwise: str) -> str:
+    near = difflib.get_close_matches(name, options, n=3, cutoff=0.5)
+    if not near:
+        return f"{otherwise}: {', '.join(options)}"
+    letters = sorted(
+        name
+    )  # of equally near keys, the one with the same letters: `lable` is `label`, not `table`
+    best = max(near, key=lambda key: difflib.SequenceMatcher(None, sorted(key), letters).ratio())
+    return f"did you mean `{best}`?"
+
+
+def _walk(
+    model: type[BaseModel], location: Sequence[str | int]
+) -> tuple[list[str], list[type[BaseModel]], list[type[BaseModel]]]:
+    """Follow an error's location: the path as the user writes it, the models of its last key, those below it.
+
+    Pydantic puts the tag of a union (``table``) into the location; the user never wrote it as a key.
+    """
+    shown: list[str] = []
+    models = [model]
+    below: list[type[BaseModel]] = [model]
+    for part in location:
+        tagged = [m for m in below if part in _tags(m)]
+        if tagged and len(below) > 1:
+            models = below = tagged
+            continue
+        models = below
+        fields = {field.alias or name: field for m in models for name, field in m.model_fields.items()}
+        below = list(_models(fields[str(part)].annotation)) if part in fields else []
+        shown.append(str(part))
+    return shown, models, below
+
+
+def _tags(model: type[BaseModel]) -> set[str]:
+    """Values of the fields that may stand for one value only: the tags of a union of models."""
     found: set[str] = set()
-    waiting: list[type[BaseModel]] = [model]
-    while waiting:
-        for name, field in waiting.pop().model_fields.items():
-            if name not in found:
-                found.add(field.alias or name)
-                waiting.extend(_models(field.annotation))
+    for field in model.model_fields.values():
+        values = getattr(field.annotation, "__args__", ())
+        found.update(value for value in values if len(values) == 1 and isinstance(value, str))
     return found
+
+
+def _keys(models: Sequence[type[BaseModel]]) -> list[str]:
+    """Field names of a section: the candidates for a misspelt key."""
+    return sorted({field.alias or name for m in models for name, field in m.model_fields.items()})
 
 
 def _models(annotation: object) -> Iterator[type[BaseModel]]:
