@@ -22,11 +22,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import yaml
 
 from nucleosynth.errors import InputError, WorkError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 def now() -> str:
@@ -108,6 +111,14 @@ def append_jsonl(path: Path, record: Mapping[str, object]) -> None:
 def write_jsonl(path: Path, records: Iterable[Mapping[str, object]]) -> None:
     """Write a JSON-lines file, whole or not at all."""
     write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+
+
+def write_array(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write a NumPy file, whole or not at all."""
+    import numpy as np
+
+    with partial(path) as building, building.open("wb") as file:
+        np.save(file, array)
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:

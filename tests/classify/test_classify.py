@@ -18,6 +18,7 @@ from nucleosynth.classify.train import augment, classify_tiles, turn_tiles
 from nucleosynth.data.split import Fold, Split
 from nucleosynth.data.tileset import Tile, write_tileset
 from nucleosynth.errors import InputError
+from nucleosynth.runs import read_jsonl
 
 
 def flat(path, values, labels, patients=None):
@@ -90,7 +91,10 @@ def test_it_learns_light_from_dark_and_repeats(tmp_path):
     config = ClassifierConfig(model="test_resnet", steps=60, batch=16, lr=3e-3, jitter=0.1, seeds=1)
     result = classify_tiles(tiles, split, config, out=tmp_path / "a", test=True, device="cpu")
     assert result["test"]["balanced_accuracy"] > 0.95
+    again = classify_tiles(tiles, split, config, out=tmp_path / "b", device="cpu")
+    assert "test" not in again
     again = classify_tiles(tiles, split, config, out=tmp_path / "b", test=True, device="cpu")
+    assert len(read_jsonl(tmp_path / "b" / "test_looks.jsonl")) == 1
     assert np.array_equal(np.load(tmp_path / "a" / "test.npy"), np.load(tmp_path / "b" / "test.npy"))
     assert again["threshold"] == result["threshold"]
 

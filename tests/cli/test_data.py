@@ -70,7 +70,7 @@ def test_segment_refuses_then_replaces_and_judges(tiles, tmp_path, capsys):
     assert TileSet.open(masked).has_mask.all()
     capsys.readouterr()
     assert main(["evaluate", "masks", str(tiles), str(tiles)]) == 0
-    assert json.loads(capsys.readouterr().out)["agreement"]["corrected"] == 1.0
+    assert json.loads(capsys.readouterr().out)["corrected"] == 1.0
 
 
 def test_a_fold_outside_the_split_is_named(tiles, tmp_path, capsys):

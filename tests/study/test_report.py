@@ -69,9 +69,9 @@ def record() -> dict[str, Any]:
         ],
         "comparisons": [compare("oversampled", 0.01, [-0.01, 0.03]), compare("real+50%", 0.05, [0.02, 0.08])],
         "agreement": {
-            "segmenter": "classical", "kind": "agreement", "validation": None,
-            "test": {"iou": 0.6, "dice": 0.75, "floor": 0.123, "ceiling": 0.654, "real_floor": 0.12,
-                     "corrected": 0.9, "n": 40},
+            "validation": None,
+            "test": {"judge": "classical", "kind": "agreement", "iou": 0.6, "dice": 0.75, "floor": 0.123,
+                     "ceiling": 0.654, "ceiling_floor": 0.12, "corrected": 0.9, "n": 40},
         },
         "fidelity": {
             "validation": None,
@@ -79,9 +79,10 @@ def record() -> dict[str, Any]:
                      "floor": {"within": 0.0521, "between": 0.0182}, "weights_hash": "weights-hash",
                      "warnings": ["few tiles"]},
         },
-        "generator": {"steps": 10, "seconds": 5.0, "parameters": 1000, "loss": 0.1, "tiles_seen": 640},
+        "generator": {"steps": 10, "seconds": 5.0, "parameters": 1000, "loss": 0.1, "tiles_seen": 640,
+                      "images_per_second": 12.5},
         "synthesis": {"tiles": 50, "per_class": {"normal": 25, "atypical": 25}, "sampler": "dpmpp-2m",
-                      "steps": 10, "guidance": {"class": 1.5}, "images_per_second": 12.5},
+                      "steps": 10, "guidance": {"class": 1.5}},
         "test_looks": [{"time": "2025-01-01T10:20:00Z", "what": "classification", "fold": 0, "arm": "real"}],
         "provenance": {"versions": {"torch": "2.9"}, "hardware": {"cpu": "a cpu", "cores": 2, "gpu": None,
                        "memory_gb": 8.0}, "seeds": {"study": 0}, "hashes": {"split": "split-hash"}},
@@ -255,8 +256,8 @@ def test_few_patients_get_values_and_no_interval(small, pictures, tmp_path) -> N
 def test_a_study_without_classes_leaves_the_arms_out_and_says_why(record, pictures, tmp_path) -> None:
     record |= {"arms": [], "comparisons": [], "results": []}
     record["protocol"]["arms"], record["data"]["classes"] = [], []
-    record["agreement"] |= {"kind": "consistency"}
-    record["agreement"]["test"] |= {"ceiling": None, "real_floor": None, "corrected": None}
+    record["agreement"]["test"] |= dict.fromkeys(("ceiling", "ceiling_floor", "corrected"))
+    record["agreement"]["test"] |= {"kind": "consistency"}
     for part in record["data"]["parts"].values():
         part["per_class"] = {}
     for kind in ("real", "synthetic", "synthetic_masks"):

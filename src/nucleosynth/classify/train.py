@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nucleosynth.backbones import create_backbone, input_scale, to_input
@@ -22,7 +22,7 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.classification import scores
 from nucleosynth.evaluate.threshold import choose_threshold
-from nucleosynth.runs import open_run, partial, read_json, write_json
+from nucleosynth.runs import append_jsonl, now, open_run, partial, read_json, write_array, write_json
 from nucleosynth.seeds import rng, torch_seed
 from nucleosynth.training.devices import autocast, choose_device
 from nucleosynth.training.loop import fit
@@ -156,8 +156,7 @@ def train_classifier(
             known = rows[tiles.labels[rows] >= 0]
             labels[part] = tiles.labels[known]
             probabilities[part] = predict(model, tiles, known, config)
-            with partial(out / f"{part}.npy") as building, building.open("wb") as file:
-                np.save(file, probabilities[part])
+            write_array(out / f"{part}.npy", probabilities[part])
         threshold = choose_threshold(probabilities["validation"], labels["validation"])
         measured = {part: scores(p, labels[part], threshold=threshold) for part, p in probabilities.items()}
         with partial(out / "model.safetensors") as building:
@@ -205,24 +204,42 @@ def classify_tiles(
     test: bool = False,
     fold: int = 0,
 ) -> dict[str, Any]:
-    """Train on the training patients of a fold; score validation and, only when asked, test patients."""
+    """Train on the training patients of a fold; score validation and, only when asked, test patients.
+
+    The test patients may be asked for later, with the same ``out``: nothing is trained again, and every look
+    is a line of ``test_looks.jsonl``.
+    """
     check_split(tiles, split)
     if len(tiles.classes) < 2:
         raise InputError(f"{tiles.path}: has {len(tiles.classes)} classes; a classifier needs two or more")
     part: Fold = split.folds[fold]
     train, validation = tiles.rows_of(part.train), tiles.rows_of(part.validation)
-    evaluate = {"validation": (tiles, validation)}
-    if test:
-        evaluate["test"] = (tiles, tiles.rows_of(part.test))
-    settings = {"tileset": tiles.content_hash, "fold": part.model_dump(), "test": test}
-    natural = class_frequencies(tiles.labels[train], len(tiles.classes))
-    return train_classifier(
+    result = train_classifier(
         [Source(tiles, train, 1.0)],
         config,
-        natural=natural,
-        evaluate=evaluate,
+        natural=class_frequencies(tiles.labels[train], len(tiles.classes)),
+        evaluate={"validation": (tiles, validation)},
         out=out,
-        settings=settings,
+        settings={"tileset": tiles.content_hash, "fold": part.model_dump()},
         seed=seed,
         device=device,
     )
+    if test:
+        result["test"] = _score_test(
+            tiles, part, config, out=out, threshold=result["threshold"], device=device
+        )
+    return result
+
+
+def _score_test(
+    tiles: TileSet, fold: Fold, config: ClassifierConfig, *, out: Path, threshold: float | None, device: str
+) -> dict[str, Any]:
+    model = create_backbone(config.model, weights="none", num_classes=len(tiles.classes))
+    model.load_state_dict(load_file(out / "model.safetensors"))
+    model = model.to(choose_device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    rows = tiles.rows_of(fold.test)
+    known = rows[tiles.labels[rows] >= 0]
+    append_jsonl(out / "test_looks.jsonl", {"time": now(), "what": "classifier scored on the test patients"})
+    probabilities = predict(model, tiles, known, config)
+    write_array(out / "test.npy", probabilities)
+    return scores(probabilities, tiles.labels[known], threshold=threshold)

@@ -21,7 +21,7 @@ from nucleosynth.diffusion.conditioning import dihedral
 from nucleosynth.diffusion.config import SynthesisConfig
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.errors import InputError
-from nucleosynth.runs import partial, write_text
+from nucleosynth.runs import write_array, write_text
 from nucleosynth.seeds import rng
 
 
@@ -160,8 +160,7 @@ def _tiles(
                     indices=indices,
                     batch=config.batch,
                 )
-                with partial(kept) as building, building.open("wb") as file:
-                    np.save(file, made)
+                write_array(kept, made)
             images = np.load(kept)
             for place, index in enumerate(indices):
                 row = rows[picked[place]]

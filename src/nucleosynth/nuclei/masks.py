@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace as with_changes
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from nucleosynth.data.tileset import Tile, TileSet, write_tileset
 from nucleosynth.errors import InputError
@@ -58,12 +58,79 @@ def add_masks(tiles: TileSet, out: Path, *, backend: str = "classical", replace:
     )
 
 
+class Verdict(TypedDict):
+    """How well nuclei found in synthetic tiles agree with those asked for.
+
+    ``kind`` is ``agreement`` where the masks of real tiles were annotated, else ``consistency``, which has no
+    ceiling: nobody knows what is right. Measures are those of `corrected_agreement`.
+    """
+
+    judge: str
+    weights_hash: str
+    kind: Literal["agreement", "consistency"]
+    n: int
+    iou: float | None
+    dice: float | None
+    floor: float | None
+    ceiling: float | None
+    ceiling_floor: float | None
+    corrected: float | None
+
+
+Masked = tuple[NDArray[np.uint8], NDArray[Any], NDArray[np.str_]]
+"""Tiles (n, h, w, 3) uint8, their masks (n, h, w), and the patient of each (of the donor, if synthetic)."""
+
+
+def judge_tiles(judge: Segmenter, synthetic: Masked, *, real: Masked | None, mpp: float) -> Verdict:
+    """Find the nuclei of synthetic tiles again and compare them with the masks asked for.
+
+    Parameters
+    ----------
+    judge
+        Who finds the nuclei; it must not have made the masks.
+    real
+        Held-out tiles with annotated masks, for the ceiling; None where masks were not annotated.
+    mpp
+        Scale of all tiles, µm/px.
+    """
+    images, asked, groups = synthetic
+    found = _found(judge, images, mpp)
+    plain = mask_agreement(found, asked, groups=groups)
+    verdict: Verdict = {
+        "judge": judge.name,
+        "weights_hash": judge.weights_hash,
+        "kind": "consistency" if real is None else "agreement",
+        "n": len(images),
+        "iou": plain["iou"],
+        "dice": plain["dice"],
+        "floor": plain["floor"]["iou"],
+        "ceiling": None,
+        "ceiling_floor": None,
+        "corrected": None,
+    }
+    if real is None:
+        return verdict
+    pictures, annotated, patients = real
+    best = corrected_agreement(
+        found,
+        asked,
+        real_predicted=_found(judge, pictures, mpp),
+        real_true=annotated,
+        synthetic_groups=groups,
+        real_groups=patients,
+    )
+    return {
+        **verdict,
+        "ceiling": best["ceiling"],
+        "ceiling_floor": best["ceiling_floor"],
+        "corrected": best["corrected"],
+    }
+
+
 def judge_masks(real: TileSet, synthetic: TileSet, *, judge: str = "classical") -> dict[str, Any]:
     """Compare the masks that synthetic tiles were asked for with those a judge finds in them.
 
-    Where the masks of real tiles were annotated, the judge's agreement with them is the ceiling; it is taken
-    on the patients who gave no donor, if there are any. Where a segmenter made them there is no ceiling, and
-    the score is called consistency.
+    The ceiling is taken on the patients who gave no donor, if there are any.
 
     Parameters
     ----------
@@ -77,8 +144,7 @@ def judge_masks(real: TileSet, synthetic: TileSet, *, judge: str = "classical") 
     Returns
     -------
     dict
-        ``judge``, ``weights_hash``, ``synthetic_tiles`` and either ``consistency`` (of `mask_agreement`) or
-        ``agreement`` (of `corrected_agreement`), ``real_tiles`` and ``held_out``.
+        A `Verdict`, and ``real_tiles`` and ``held_out`` (whether the ceiling is that of unseen patients).
 
     Raises
     ------
@@ -86,30 +152,29 @@ def judge_masks(real: TileSet, synthetic: TileSet, *, judge: str = "classical") 
         A TileSet without masks or scale, or a judge who made the masks.
     """
     segmenter = get_segmenter(judge)
-    makers = [_maker(real), _maker(synthetic)]
-    if segmenter.weights_hash in makers:
-        raise InputError(f"judge `{judge}` made the masks it would judge; choose another segmenter")
-    rows = np.flatnonzero(synthetic.has_mask)
-    asked, found = _pairs(synthetic, rows, segmenter)
-    result: dict[str, Any] = {
-        "judge": segmenter.name,
-        "weights_hash": segmenter.weights_hash,
-        "synthetic_tiles": len(rows),
-    }
-    donors = synthetic.patients[rows]
-    if any(makers):
-        return {**result, "consistency": mask_agreement(found, asked, groups=donors)}
-    held_out, real_rows = _ceiling_rows(real, donors)
-    annotated, refound = _pairs(real, real_rows, segmenter)
-    agreement = corrected_agreement(
-        found,
-        asked,
-        real_predicted=refound,
-        real_true=annotated,
-        synthetic_groups=donors,
-        real_groups=real.patients[real_rows],
-    )
-    return {**result, "real_tiles": len(real_rows), "held_out": held_out, "agreement": agreement}
+    refuse_maker(segmenter, real, synthetic)
+    asked = _masked_rows(synthetic, np.flatnonzero(synthetic.has_mask))
+    if mask_maker(real) or mask_maker(synthetic):
+        verdict = judge_tiles(segmenter, asked, real=None, mpp=_scale(synthetic))
+        return {**verdict, "real_tiles": 0, "held_out": None}
+    held_out, rows = _ceiling_rows(real, asked[2])
+    verdict = judge_tiles(segmenter, asked, real=_masked_rows(real, rows), mpp=_scale(synthetic))
+    return {**verdict, "real_tiles": len(rows), "held_out": held_out}
+
+
+def mask_maker(tiles: TileSet) -> str | None:
+    """Return the weights hash of the segmenter behind a TileSet's masks; None for annotated or drawn ones."""
+    masks = tiles.info.get("provenance", {}).get("masks") or {}
+    return masks.get("weights_hash") if isinstance(masks, dict) else None
+
+
+def refuse_maker(judge: Segmenter, *tilesets: TileSet) -> None:
+    """Raise InputError where the judge made the masks of one of the TileSets."""
+    for tiles in tilesets:
+        if mask_maker(tiles) == judge.weights_hash:
+            raise InputError(
+                f"{tiles.path}: judge `{judge.name}` made the masks it would judge; choose another segmenter"
+            )
 
 
 def _masked(tiles: TileSet, segmenter: Segmenter, mpp: float) -> Iterator[Tile]:
@@ -120,29 +185,22 @@ def _masked(tiles: TileSet, segmenter: Segmenter, mpp: float) -> Iterator[Tile]:
             yield with_changes(tile, mask=mask.astype(np.uint16))
 
 
-def _pairs(
-    tiles: TileSet, rows: npt.NDArray[np.int64], segmenter: Segmenter
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Masks that tiles carry and masks that the segmenter finds in them, (k, h, w) int32 each."""
+def _masked_rows(tiles: TileSet, rows: NDArray[np.int64]) -> Masked:
     if tiles.masks is None or not len(rows):
         raise InputError(f"{tiles.path}: no tile carries a mask; add them with `nucleosynth segment`")
-    mpp = _scale(tiles)
-    batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-    found = np.concatenate([segmenter(np.asarray(tiles.images[batch]), mpp) for batch in batches])
-    return np.asarray(tiles.masks[rows], dtype=np.int32), found
+    return np.asarray(tiles.images[rows]), np.asarray(tiles.masks[rows]), tiles.patients[rows]
 
 
-def _ceiling_rows(real: TileSet, donors: npt.NDArray[np.str_]) -> tuple[bool, npt.NDArray[np.int64]]:
+def _found(segmenter: Segmenter, images: NDArray[np.uint8], mpp: float) -> NDArray[np.int32]:
+    starts = range(0, len(images), BATCH)
+    return np.concatenate([segmenter(images[start : start + BATCH], mpp) for start in starts])
+
+
+def _ceiling_rows(real: TileSet, donors: NDArray[np.str_]) -> tuple[bool, NDArray[np.int64]]:
     held_out = np.flatnonzero(real.has_mask & ~np.isin(real.patients, donors))
     if len(held_out):
         return True, held_out.astype(np.int64)
     return False, np.flatnonzero(real.has_mask).astype(np.int64)
-
-
-def _maker(tiles: TileSet) -> str | None:
-    """Return the weights hash of the segmenter behind a TileSet's masks; None for annotated or drawn ones."""
-    masks = tiles.info.get("provenance", {}).get("masks") or {}
-    return masks.get("weights_hash") if isinstance(masks, dict) else None
 
 
 def _scale(tiles: TileSet) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from nucleosynth.diffusion.batches import slide_descriptors
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.evaluate.features import Extractor, Remembering, get_extractor
 from nucleosynth.evaluate.fidelity import fidelity
-from nucleosynth.nuclei.agreement import corrected_agreement, mask_agreement
+from nucleosynth.nuclei.masks import Verdict, judge_tiles, mask_maker, refuse_maker
 from nucleosynth.nuclei.segmenter import get_segmenter
-from nucleosynth.runs import append_jsonl, now, partial, read_json, write_json
+from nucleosynth.runs import append_jsonl, now, read_json, write_array, write_json
 from nucleosynth.seeds import rng
 from nucleosynth.study.protocol import StudyConfig
 
@@ -39,13 +40,15 @@ def judge_generator(
 
     Returns
     -------
-    ``{"agreement": {...} | None, "fidelity": {...} | None}``, each with ``validation`` and ``test``.
+    ``{"agreement": {...} | None, "fidelity": {...} | None, "generator": {...}}``, the first two each with
+    ``validation`` and ``test``.
     """
     stored = folder / "judged.json"
     if stored.exists():
         return dict(read_json(stored))
     agreement: dict[str, Any] = {}
     likeness: dict[str, Any] = {}
+    speed: float | None = None
     name = study.fidelity.extractor
     extractor = None if name == "none" else Remembering(get_extractor(name))
     for part in ("validation", "test"):
@@ -55,21 +58,19 @@ def judge_generator(
                 {"time": now(), "what": "generator scored on the test patients", "fold": number, "arm": None},
             )
         rows = held_out_rows(study, tiles, getattr(fold, part))
-        made = _held_out_tiles(study, generator, tiles, fold, rows, folder / f"{part}.npy")
+        made, seconds = _held_out_tiles(study, generator, tiles, fold, rows, folder / f"{part}.npy")
+        speed = None if seconds is None else len(made) / seconds
         agreement[part] = _agreement(study, generator, tiles, rows, made)
         likeness[part] = None if extractor is None else _fidelity(study, extractor, tiles, fold, rows, made)
-    annotated = not study.segmenter.make_masks
-    segmenter = get_segmenter(study.segmenter.backend)
     result = {
-        "agreement": {
-            "segmenter": segmenter.name,
-            "weights_hash": segmenter.weights_hash,
-            "kind": "agreement" if annotated else "consistency",
-            **agreement,
-        }
-        if agreement["test"]
-        else None,
+        "agreement": agreement if agreement["test"] else None,
         "fidelity": likeness if likeness["test"] else None,
+        "generator": {
+            "generator_id": generator.generator_id,
+            "parameters": generator.parameters,
+            "steps": generator.card.steps,
+            "images_per_second": speed,
+        },
     }
     write_json(stored, result)
     return result
@@ -92,14 +93,15 @@ def _held_out_tiles(
     fold: Fold,
     rows: npt.NDArray[np.int64],
     kept: Path,
-) -> npt.NDArray[np.uint8]:
-    """Make one tile per held-out row: its label and mask, the stain of a training slide."""
+) -> tuple[npt.NDArray[np.uint8], float | None]:
+    """Make one tile per held-out row: its label and mask, the stain of a training slide; and the seconds."""
     if kept.exists():
-        return np.asarray(np.load(kept))
+        return np.asarray(np.load(kept)), None
     train = tiles.rows_of(fold.train)
     stains = slide_descriptors(tiles, train)
     stain = stains[rng(study.seed, "judged-stain").integers(len(train), size=len(rows))]
     masks = np.asarray(tiles.masks[rows]) if generator.card.masks and tiles.masks is not None else None
+    started = time.monotonic()
     made = generator.sample(
         tiles.labels[rows].tolist(),
         masks,
@@ -109,9 +111,9 @@ def _held_out_tiles(
         seed=study.seed,
         indices=[10_000_000 + int(row) for row in rows],
     )
-    with partial(kept) as building, building.open("wb") as file:
-        np.save(file, made)
-    return made
+    seconds = time.monotonic() - started
+    write_array(kept, made)
+    return made, seconds
 
 
 def _agreement(
@@ -120,32 +122,20 @@ def _agreement(
     tiles: TileSet,
     rows: npt.NDArray[np.int64],
     made: npt.NDArray[np.uint8],
-) -> dict[str, Any] | None:
-    """Pooled IoU of asked and found masks with floor; ceiling only where masks are annotated."""
+) -> Verdict | None:
+    """Compare masks asked for and found; the real tiles of the same rows are the ceiling."""
     with_mask = tiles.has_mask[rows]
-    if not generator.card.masks or tiles.masks is None or tiles.mpp is None or not with_mask.any():
+    judge = study.segmenter.judge
+    if judge == "none" or not generator.card.masks or tiles.masks is None or tiles.mpp is None:
+        return None
+    if not with_mask.any():
         return None
     rows, made = rows[with_mask], made[with_mask]
-    segmenter = get_segmenter(study.segmenter.backend)
-    asked, groups = np.asarray(tiles.masks[rows]), tiles.patients[rows]
-    found = segmenter(made, tiles.mpp)
-    plain = mask_agreement(found, asked, groups=groups)
-    result: dict[str, Any] = {
-        "iou": plain["iou"],
-        "dice": plain["dice"],
-        "floor": plain["floor"]["iou"],
-        "n": len(rows),
-    }
-    if study.segmenter.make_masks:
-        return {**result, "ceiling": None, "real_floor": None, "corrected": None}
-    real = segmenter(np.asarray(tiles.images[rows]), tiles.mpp)
-    both = corrected_agreement(found, asked, real, asked, synthetic_groups=groups, real_groups=groups)
-    return {
-        **result,
-        "ceiling": both["ceiling"],
-        "real_floor": both["ceiling_floor"],
-        "corrected": both["corrected"],
-    }
+    segmenter = get_segmenter(judge)
+    refuse_maker(segmenter, tiles)
+    masks, patients = np.asarray(tiles.masks[rows]), tiles.patients[rows]
+    real = None if mask_maker(tiles) else (np.asarray(tiles.images[rows]), masks, patients)
+    return judge_tiles(segmenter, (made, masks, patients), real=real, mpp=tiles.mpp)
 
 
 def _fidelity(

@@ -69,12 +69,18 @@ class ArmsConfig(Config):
 
 
 class SegmenterConfig(Config):
-    """The `segmenter` section: who finds the nuclei when masks are scored, and who makes missing ones."""
+    """The `segmenter` section: who makes missing masks, and who finds the nuclei when masks are scored."""
 
-    backend: str = "classical"
-    make_masks: bool = Field(
-        False, description="make masks for tiles without one; scores are then consistency"
+    make: str | None = Field(
+        None, description="makes masks for tiles without one; scores are then consistency, not agreement"
     )
+    judge: str = Field("classical", description="finds the nuclei of synthetic tiles; none skips the scores")
+
+    @model_validator(mode="after")
+    def _two(self) -> SegmenterConfig:
+        if self.make == self.judge:
+            raise ValueError(f"`{self.judge}` cannot judge masks it makes; name another judge, or none")
+        return self
 
 
 class ReportConfig(Config):

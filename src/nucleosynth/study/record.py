@@ -61,7 +61,7 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
         "comparisons": comparisons,
         "agreement": judged["agreement"],
         "fidelity": judged["fidelity"],
-        "generator": _generator(out / "fold-0" / "generator-0"),
+        "generator": {**judged["generator"], **_training(out / "fold-0" / "generator-0")},
         "synthesis": _synthesis(study, out / "fold-0" / "synthetic-0"),
         "test_looks": read_jsonl(out / "test_looks.jsonl"),
         "provenance": _provenance(study, tiles),
@@ -170,9 +170,10 @@ def _data(tiles: TileSet, fold: Fold) -> dict[str, Any]:
     }
 
 
-def _generator(folder: Path) -> dict[str, Any] | None:
+def _training(folder: Path) -> dict[str, Any]:
+    """Return what training recorded; nothing where the study took a generator that was there."""
     if not (folder / "summary.json").exists():
-        return None
+        return {}
     records = read_jsonl(folder / METRICS_FILE)
     summary = read_json(folder / "summary.json")
     return {**summary, "seconds": trained_seconds(folder), "loss": records[-1]["loss"]}
@@ -188,7 +189,6 @@ def _synthesis(study: StudyConfig, pool_path: Path) -> dict[str, Any] | None:
         "sampler": study.synthesis.sampler,
         "steps": study.synthesis.steps,
         "guidance": dict(study.synthesis.guidance),
-        "images_per_second": pool.info["provenance"].get("images_per_second"),
     }
 
 

@@ -162,7 +162,7 @@ def _mask_lines(agreement: Mapping[str, Any] | None) -> list[str]:
     test = (agreement or {}).get("test")
     if not test or test["iou"] is None:
         return []
-    line = f"Masks asked for and found ({agreement['segmenter']}): IoU {test['iou']:.3f}"  # type: ignore[index]
+    line = f"Masks asked for and found ({test['judge']}): IoU {test['iou']:.3f}"
     if test["floor"] is not None:
         line += f", by chance {test['floor']:.3f}"
     if test["corrected"] is not None:

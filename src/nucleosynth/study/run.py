@@ -96,17 +96,17 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
 
 
 def _tiles(study: StudyConfig, out: Path, root: Path) -> TileSet:
-    """Import the tiles once; with ``segmenter.make_masks``, missing masks are made."""
+    """Import the tiles once; with ``segmenter.make``, missing masks are made."""
     final = out / "tiles"
     if final.exists():
         return TileSet.open(final)
-    if not study.segmenter.make_masks:
+    if study.segmenter.make is None:
         return import_tiles(study.data, study.tiles, root=root, out=final)
     from nucleosynth.nuclei.masks import add_masks
 
     raw = out / "tiles-without-masks"
     tiles = TileSet.open(raw) if raw.exists() else import_tiles(study.data, study.tiles, root=root, out=raw)
-    return add_masks(tiles, final, backend=study.segmenter.backend)
+    return add_masks(tiles, final, backend=study.segmenter.make)
 
 
 def _split(study: StudyConfig, tiles: TileSet, out: Path, root: Path) -> Split:
