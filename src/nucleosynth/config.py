@@ -121,10 +121,12 @@ def _nearest(name: str, options: Sequence[str], *, otherwise: str) -> str:
     near = difflib.get_close_matches(name, options, n=3, cutoff=0.5)
     if not near:
         return f"{otherwise}: {', '.join(options)}"
-    letters = sorted(
-        name
-    )  # of equally near keys, the one with the same letters: `lable` is `label`, not `table`
-    best = max(near, key=lambda key: difflib.SequenceMatcher(None, sorted(key), letters).ratio())
+
+    def nearness(key: str) -> float:  # in order and as a bag of letters: `lable` is `label`, not `table`
+        letters = difflib.SequenceMatcher(None, sorted(key), sorted(name))
+        return difflib.SequenceMatcher(None, key, name).ratio() + letters.ratio()
+
+    best = max(near, key=nearness)
     return f"did you mean `{best}`?"
 
 

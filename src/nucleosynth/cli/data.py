@@ -16,17 +16,21 @@ app = App(name="data", help="Bring tiles in, check, show, split and export them.
 
 
 @app.command(name="import")
-def import_(study: Path, /, *, out: Out, root: Root = None, settings: Settings = None) -> None:
-    """Read the images that a study's `data` section names into a TileSet of its `tiles` size.
+def import_(study: Path | None = None, /, *, out: Out, root: Root = None, settings: Settings = None) -> None:
+    r"""Read images into a TileSet: those that a study names, or those of the settings `data` and `tiles`.
 
     For example::
 
         nucleosynth data import studies/amibr.yaml --data.root DIR --out runs/tiles
+        nucleosynth data import --data.reader folder --data.images DIR --data.mpp 0.25 \
+            --tiles.size 128 --out runs/tiles
     """
-    from nucleosynth.data.readers import import_tiles
-    from nucleosynth.study.protocol import load_study
+    from nucleosynth.config import load_yaml, override, parse
+    from nucleosynth.data.readers import ImportConfig, import_tiles
 
-    config = load_study(study, settings or ())
+    stated = load_yaml(study) if study else {}
+    wanted = override({key: stated[key] for key in ("data", "tiles") if key in stated}, settings or ())
+    config = parse(ImportConfig, wanted, source=str(study or "settings"))
     print(_summary(import_tiles(config.data, config.tiles, root=root or Path(), out=out)))
 
 

@@ -33,9 +33,20 @@ def test_the_reader_key_chooses_the_settings(data: dict[str, object], kind: type
     assert type(parse(Study, {"data": data}).data) is kind
 
 
-@pytest.mark.parametrize("data", [{"reader": "dicom"}, {"dataset": "a"}])
-def test_an_unknown_reader_is_refused(data: dict[str, object]) -> None:
-    with pytest.raises(InputError, match=r"`data`.*reader"):
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"reader": "dicom"}, "`data.reader`: unknown `dicom`; known are: table, paired"),
+        ({"reader": "tabel"}, "did you mean `table`"),
+        ({"dataset": "a"}, "`data.reader` is missing; known are table, paired"),
+        (
+            {"reader": "folder", "dataset": "a", "imags": "b"},
+            "unknown key `data.imags`; did you mean `images`",
+        ),
+    ],
+)
+def test_an_unknown_reader_or_key_names_the_nearest(data: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said):
         parse(Study, {"data": data})
 
 

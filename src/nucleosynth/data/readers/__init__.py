@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from nucleosynth.config import Config
 from nucleosynth.data.phantom import CLASSES as PHANTOM_CLASSES
 from nucleosynth.data.phantom import PhantomConfig, phantom_tiles
 from nucleosynth.data.readers.folder import FolderConfig, read_folder
@@ -23,9 +24,18 @@ DataConfig = Annotated[FrameConfig | PhantomConfig, Field(discriminator="reader"
 
 PHANTOM_MPP = 0.5
 
+
+class ImportConfig(Config):
+    """What an import needs: the sections `data` and `tiles` of a study."""
+
+    data: DataConfig
+    tiles: TilesConfig = TilesConfig()
+
+
 __all__ = [
     "DataConfig",
     "FolderConfig",
+    "ImportConfig",
     "MitosAtypiaConfig",
     "PairedConfig",
     "PhantomConfig",
