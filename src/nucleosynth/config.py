@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -71,6 +72,8 @@ def override(data: Mapping[str, object], overrides: Mapping[str, str] | Sequence
 
 
 def _value(key: str, value: str) -> object:
+    if re.match(r"\{\w+\}", value):  # a name pattern such as {slide}.png, which YAML would take for a mapping
+        return value
     try:
         return yaml.safe_load(value)
     except yaml.YAMLError:

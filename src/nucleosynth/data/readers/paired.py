@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -45,11 +46,13 @@ def read_paired(config: PairedConfig, root: Path) -> Source:
     Raises
     ------
     InputError
-        Empty folder, image without mask, name that does not match, label outside the classes.
+        Empty folder, image without mask, mask without image, name that does not match, label outside the
+        classes.
     """
     images = by_stem(root / config.images)
     masks = by_stem(root / config.masks, MASK_SUFFIXES)
     frames = [_frame(path, _mask_of(path, masks, config), config) for path in images.values()]
+    _refuse_orphans(images, masks, config)
     return Source(frames, config.classes, config.ordinal)
 
 
@@ -58,6 +61,17 @@ def _mask_of(image: Path, masks: dict[str, Path], config: PairedConfig) -> Path:
     if stem not in masks:
         raise InputError(f"{image}: no mask `{stem}` below `{config.masks}`; {nearest(stem, masks)}")
     return masks[stem]
+
+
+def _refuse_orphans(images: dict[str, Path], masks: dict[str, Path], config: PairedConfig) -> None:
+    """Raise InputError for a mask whose image is missing; files of other names are nobody's mask."""
+    before, after = map(re.escape, config.mask.split("{stem}"))
+    for name, path in masks.items():
+        named = re.fullmatch(f"{before}(.+){after}", name)
+        if named and named[1] not in images and name not in images:
+            raise InputError(
+                f"{path}: its image `{named[1]}` is not below `{config.images}`; add it or take the mask away"
+            )
 
 
 def _frame(image: Path, mask: Path, config: PairedConfig) -> Frame:
