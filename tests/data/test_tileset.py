@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import datasets
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from tests.phantoms import phantom_tileset
 
 from nucleosynth.data import shards
 from nucleosynth.data.tileset import Rating, Tile, TileSet, write_tileset
@@ -143,3 +146,12 @@ def test_a_changed_pixel_is_found(tmp_path, tiles):
     pq.write_table(mixed, tiles.path / shard)
     with pytest.raises(InputError, match="tile t:7 differs from its hash"):
         TileSet.open(tiles.path).verify()
+
+
+def test_hugging_face_datasets_open_the_shards_as_they_are(tmp_path: Path) -> None:
+    tiles = phantom_tileset(tmp_path / "tiles", tiles=6, patients=2)
+    files = [str(path) for path in tiles.path.glob("tiles-*.parquet")]
+    opened = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path / "hf"))
+    assert isinstance(opened.features["image"], datasets.Image)
+    np.testing.assert_array_equal(np.asarray(opened[3]["image"]), tiles.images[3])
+    np.testing.assert_array_equal(np.asarray(opened[3]["mask"]), tiles.masks[3])
