@@ -22,8 +22,8 @@ def import_(study: Path | None = None, /, *, out: Out, root: Root = None, settin
     For example::
 
         nucleosynth data import studies/amibr.yaml --data.root DIR --out runs/tiles
-        nucleosynth data import --data.reader folder --data.images DIR --data.mpp 0.25 \
-            --tiles.size 128 --out runs/tiles
+        nucleosynth data import --data.reader folder --data.dataset lab \
+            --data.images DIR --data.mpp 0.25 --tiles.size 128 --out runs/tiles
     """
     from nucleosynth.config import load_yaml, override, parse
     from nucleosynth.data.readers import ImportConfig, import_tiles

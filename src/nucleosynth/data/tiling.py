@@ -145,7 +145,7 @@ def _target_mpp(frames: Sequence[Frame], tiles: TilesConfig) -> float | None:
 
 def _frame_mpp(frame: Frame) -> float:
     if frame.mpp is None:
-        raise InputError(f"{frame.path}: mpp missing; give data.mpp in µm/px, or --mpp unknown to go without")
+        raise InputError(f"{frame.path}: mpp missing; give data.mpp in µm/px, or tiles.mpp unknown")
     try:
         return check_mpp(frame.mpp)
     except ValueError as error:
