@@ -9,7 +9,8 @@ from torch import nn
 from nucleosynth.diffusion.conditioning import Condition, mask_planes, stain_vector
 from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.guidance import guided
-from nucleosynth.diffusion.samplers import dpmpp_2m, karras_sigmas
+from nucleosynth.diffusion.samplers import dpmpp_2m, dpmpp_2m_sde, karras_sigmas, overstated
+from nucleosynth.diffusion.spectrum import Spectrum, cosine_matrix
 from nucleosynth.errors import InputError
 
 
@@ -24,6 +25,13 @@ class Constant(nn.Module):
         )
 
 
+class Silent(nn.Module):
+    """A network that has learned nothing."""
+
+    def forward(self, x, c_noise, condition):
+        return torch.zeros_like(x)
+
+
 def condition(n=2, label=1, size=8):
     masks = torch.ones(n, size, size)
     return Condition(
@@ -35,7 +43,10 @@ def condition(n=2, label=1, size=8):
 
 def denoiser(network=None):
     return Denoiser(
-        network or Constant(), mean=torch.tensor([0.5, 0.4, 0.6]), std=torch.tensor([0.2, 0.1, 0.3])
+        network or Constant(),
+        mean=torch.tensor([0.5, 0.4, 0.6]),
+        std=torch.tensor([0.2, 0.1, 0.3]),
+        spectrum=Spectrum.flat(8),
     )
 
 
@@ -89,7 +100,7 @@ def test_the_sampler_solves_a_gaussian_and_converges_in_second_order():
 
     def error(steps):
         sigmas = karras_sigmas(steps, sigma_min=0.05, sigma_max=20).double()[:-1]
-        made = dpmpp_2m(gaussian(mean, std), sigmas, noise)
+        made = dpmpp_2m(gaussian(mean, std), sigmas, lambda step: noise)
         start = noise * sigmas[0] - mean
         exact = mean + start * ((std**2 + sigmas[-1] ** 2) / (std**2 + sigmas[0] ** 2)).sqrt()
         return float((made - exact).abs().max())
@@ -98,6 +109,52 @@ def test_the_sampler_solves_a_gaussian_and_converges_in_second_order():
     assert errors[-1] < 2e-3
     assert errors[0] / errors[1] > 2.5
     assert errors[1] / errors[2] > 2.5
+
+
+def test_the_stochastic_sampler_keeps_the_variance_of_a_gaussian():
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(step: int) -> torch.Tensor:
+        return torch.randn(4, 3, 64, 64, generator=generator)
+
+    made = dpmpp_2m_sde(gaussian(0.7, 0.3), karras_sigmas(60, sigma_min=0.02, sigma_max=20)[:-1], noise)
+    assert float(made.mean()) == pytest.approx(0.7, abs=0.02)
+    assert float(made.std()) == pytest.approx((0.3**2 + 0.02**2) ** 0.5, abs=0.02)
+
+
+def test_overstated_noise_reaches_the_denoiser_only_where_texture_is_decided():
+    told = []
+
+    def denoise(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        told.extend(sigma.tolist())
+        return x
+
+    overstated(denoise, 1.5)(torch.zeros(2, 3, 8, 8), torch.tensor([0.5, 10.0]))
+    assert told == [0.75, 10.0]
+    assert overstated(denoise, 1) is denoise
+
+
+def test_modes_are_orthonormal_and_come_back():
+    matrix = cosine_matrix(8)
+    assert torch.allclose(matrix @ matrix.T, torch.eye(8), atol=1e-6)
+    pictures = torch.randn(5, 3, 8, 8) * torch.tensor([1.0, 2.0, 0.5])[:, None, None]
+    fitted = Spectrum.fit(pictures)
+    assert torch.allclose(fitted.pixels(fitted.modes(pictures)), pictures, atol=1e-5)
+
+
+def test_a_silent_network_leaves_the_best_linear_denoiser():
+    """Gaussian pictures of a known spectrum: no linear denoiser has a smaller error than the fitted one."""
+    generator = torch.Generator().manual_seed(1)
+    truth = Spectrum(torch.eye(3), 4.0 / (1 + torch.arange(16)[:, None] + torch.arange(16)).expand(3, 16, 16))
+    clean = truth.pixels(truth.variance.sqrt() * torch.randn(400, 3, 16, 16, generator=generator))
+    fitted = Spectrum.fit(clean)
+    sigma, noise = torch.full((400,), 0.7), torch.randn(400, 3, 16, 16, generator=generator)
+    silent = Denoiser(Silent(), mean=torch.zeros(3), std=torch.ones(3), spectrum=fitted)
+    found = (silent(clean + 0.7 * noise, sigma, condition(400, size=16)) - clean).square().mean()
+    least = (truth.variance * 0.49 / (truth.variance + 0.49)).mean()
+    plain = (1 * (clean + 0.7 * noise) / 1.49 - clean).square().mean()
+    assert float(found) == pytest.approx(float(least), rel=0.05)
+    assert float(found) < 0.9 * float(plain)
 
 
 def test_guidance_is_the_stated_formula_and_off_at_one():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
 from nucleosynth.config import Config
 from nucleosynth.training.config import Optimisation
+
+SAMPLER: Final = "dpmpp-2m-sde"
+SIGMA_SCALE = 1.5
 
 
 class NetworkConfig(Config):
@@ -70,7 +73,13 @@ class SynthesisConfig(Config):
 
     tiles: int = Field(1000, ge=1)
     labels: Literal["as-train", "balanced"] = "as-train"
-    sampler: Literal["dpmpp-2m"] = "dpmpp-2m"
+    sampler: Literal["dpmpp-2m", "dpmpp-2m-sde"] = SAMPLER
+    sigma_scale: float = Field(
+        SIGMA_SCALE,
+        ge=1,
+        le=4,
+        description="how many times more noise than there is the denoiser is told of; 1 is off",
+    )
     steps: int = Field(10, ge=2, le=1000)
     guidance: dict[Literal["class", "mask"], float] = Field(
         default_factory=dict, description="weights; 1 is off"

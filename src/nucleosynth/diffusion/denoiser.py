@@ -1,7 +1,8 @@
-"""EDM preconditioning and loss around any network.
+"""EDM preconditioning and loss around any network, with the spectrum of tissue in place of one variance.
 
 Source: Karras, Aittala, Aila, Laine 2022, "Elucidating the design space of diffusion-based generative
-models", table 1 and equations 7 and 8.
+models", table 1 and equations 7 and 8. There all of a picture has one variance, ``sigma_data``; here every
+cosine mode has its own (`Spectrum`). With a flat spectrum the two are the same.
 """
 
 from __future__ import annotations
@@ -10,42 +11,45 @@ import torch
 from torch import Tensor, nn
 
 from nucleosynth.diffusion.conditioning import Condition
+from nucleosynth.diffusion.spectrum import Spectrum
 
 
 class Denoiser(nn.Module):
     """D(x; sigma): estimates the clean picture from a noisy one.
 
-    Pictures are standardised: ``(pixels / 255 - mean) / std`` per channel, hence ``sigma_data`` = 1.
+    Pictures are standardised: ``(pixels / 255 - mean) / std`` per channel.
     """
 
-    def __init__(self, network: nn.Module, *, mean: Tensor, std: Tensor, sigma_data: float = 1.0) -> None:
+    def __init__(self, network: nn.Module, *, mean: Tensor, std: Tensor, spectrum: Spectrum) -> None:
         super().__init__()
         self.network = network
-        self.sigma_data = sigma_data
+        self.spectrum = spectrum
         self.register_buffer("mean", mean.view(1, 3, 1, 1))
         self.register_buffer("std", std.view(1, 3, 1, 1))
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
-        """Karras et al. 2022, eq. 7. ``x`` (n, 3, h, w), ``sigma`` (n,)."""
+        """Karras et al. 2022, eq. 7, per mode: ``c_skip = v / (v + s^2)``, ``c_out = s sqrt(c_skip)``.
+
+        ``x`` (n, 3, h, w), ``sigma`` (n,).
+        """
         s = sigma[:, None, None, None]
-        total = s**2 + self.sigma_data**2
-        c_skip = self.sigma_data**2 / total
-        c_out = s * self.sigma_data / total.sqrt()
-        c_in = 1 / total.sqrt()
-        estimate: Tensor = self.network(c_in * x, sigma.log() / 4, condition).float()
-        return c_skip * x + c_out * estimate
+        estimate: Tensor = self.network(x / (s**2 + 1).sqrt(), sigma.log() / 4, condition)
+        with torch.autocast(x.device.type, enabled=False):
+            spectrum = self.spectrum
+            c_skip = spectrum.variance / (spectrum.variance + s**2)
+            c_out = s * c_skip.sqrt()
+            return spectrum.pixels(c_skip * spectrum.modes(x) + c_out * spectrum.modes(estimate.float()))
 
     def loss(self, clean: Tensor, sigma: Tensor, noise: Tensor, condition: Condition) -> Tensor:
-        """Karras et al. 2022, eq. 8 with weight 1 / c_out^2: unit weight on the network's output.
+        """Karras et al. 2022, eq. 8 with the weight of unit variance, ``(s^2 + 1) / s^2``.
 
         Returns
         -------
         (n,) loss per picture.
         """
         s = sigma[:, None, None, None]
-        weight = (s**2 + self.sigma_data**2) / (s * self.sigma_data) ** 2
         error = self(clean + s * noise, sigma, condition) - clean
-        losses: Tensor = (weight * error**2).mean(dim=(1, 2, 3))
+        losses: Tensor = ((s**2 + 1) / s**2 * error**2).mean(dim=(1, 2, 3))
         return losses
 
     def standardise(self, pixels: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,18 @@ from torch import Tensor
 from nucleosynth.backbones import weights_hash
 from nucleosynth.config import parse
 from nucleosynth.diffusion.conditioning import STAIN_SIZE, Condition, mask_planes, stain_vector
-from nucleosynth.diffusion.config import NetworkConfig
+from nucleosynth.diffusion.config import SAMPLER, SIGMA_SCALE, NetworkConfig
 from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.guidance import guided
-from nucleosynth.diffusion.samplers import dpmpp_2m, karras_sigmas
+from nucleosynth.diffusion.samplers import SAMPLERS, Denoise, Noise, karras_sigmas, overstated
+from nucleosynth.diffusion.spectrum import Spectrum
 from nucleosynth.diffusion.unet import UNet
 from nucleosynth.errors import InputError
 from nucleosynth.runs import disk_errors, partial, read_json, write_json
 from nucleosynth.seeds import normal
 from nucleosynth.training.devices import autocast, choose_device
 
-ARCHITECTURE = "unified-1"
+ARCHITECTURE = "unified-2"
 BATCH = 64
 
 
@@ -87,7 +88,7 @@ class Generator:
             )
         fields = {name: config[name] for name in ModelCard.__dataclass_fields__}
         card = ModelCard(**{**fields, "network": parse(NetworkConfig, config["network"])})
-        denoiser = build_denoiser(card, mean=torch.zeros(3), std=torch.ones(3))
+        denoiser = build_denoiser(card)
         weights = directory / "model.safetensors"
         try:
             denoiser.load_state_dict(load_file(weights))
@@ -129,6 +130,8 @@ class Generator:
         stain: npt.ArrayLike | None = None,
         steps: int = 10,
         guidance: Mapping[str, float] | None = None,
+        sampler: str = SAMPLER,
+        sigma_scale: float = SIGMA_SCALE,
         seed: int = 0,
         indices: Sequence[int] | None = None,
         batch: int = BATCH,
@@ -148,6 +151,11 @@ class Generator:
             Network evaluations per tile (times the guidance branches that are on).
         guidance
             Weights ``{"class": 1.5, "mask": 1.0}``; 1 is off.
+        sampler
+            ``dpmpp-2m-sde`` (stochastic) or ``dpmpp-2m``.
+        sigma_scale
+            How many times more noise the denoiser is told of than there is, where texture is decided; short
+            trainings need more, 1 is off (`samplers.overstated`).
         seed, indices
             Tile ``i`` depends on the seed and on ``indices[i]`` alone, never on the batch it is made in.
 
@@ -162,10 +170,16 @@ class Generator:
         condition = self._condition(count, labels, masks, stain)
         if len(indices) != count:
             raise InputError(f"sample: {len(indices)} indices for {count} tiles; give one each")
+        if sampler not in SAMPLERS:
+            raise InputError(f"sample: unknown sampler {sampler!r}; known are {', '.join(SAMPLERS)}")
         made = []
         for start in range(0, count, batch):
             part = slice(start, min(count, start + batch))
-            made.append(self._sample_batch(condition, part, indices[part], steps, guidance or {}, seed))
+            chosen = _on(condition, part, next(self.denoiser.parameters()).device)
+            denoise = overstated(guided(self.denoiser, chosen, guidance or {}), sigma_scale)
+            made.append(
+                self._sample_batch(denoise, SAMPLERS[sampler], karras_sigmas(steps), indices[part], seed)
+            )
         return np.concatenate(made)
 
     def _condition(
@@ -199,32 +213,37 @@ class Generator:
     @torch.inference_mode()
     def _sample_batch(
         self,
-        condition: Condition,
-        part: slice,
+        denoise: Denoise,
+        sampler: Callable[[Denoise, Tensor, Noise], Tensor],
+        sigmas: Tensor,
         indices: Sequence[int],
-        steps: int,
-        weights: Mapping[str, float],
         seed: int,
     ) -> npt.NDArray[np.uint8]:
         device = next(self.denoiser.parameters()).device
-        size = self.card.size
-        chosen = Condition(
-            condition.label[part].to(device),
-            condition.planes[part].to(device),
-            condition.stain[part].to(device),
-        )
-        noise = torch.from_numpy(normal(seed, "noise", indices, (3, size, size))).to(device)
-        noise = noise.contiguous(memory_format=torch.channels_last)
+        shape = (3, self.card.size, self.card.size)
+
+        def noise(step: int) -> Tensor:
+            name = f"noise-{step}" if step else "noise"
+            drawn = torch.from_numpy(normal(seed, name, indices, shape)).to(device)
+            return drawn.contiguous(memory_format=torch.channels_last)
+
         with autocast(device):
-            pictures = dpmpp_2m(
-                guided(self.denoiser, chosen, weights), karras_sigmas(steps).to(device), noise
-            )
+            pictures = sampler(denoise, sigmas.to(device), noise)
         pixels: Tensor = self.denoiser.to_pixels(pictures.float())
         return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-def build_denoiser(card: ModelCard, *, mean: Tensor, std: Tensor) -> Denoiser:
-    """Build an untrained denoiser for a card; refuses a tile size that the network cannot fold."""
+def build_denoiser(
+    card: ModelCard,
+    *,
+    mean: Tensor | None = None,
+    std: Tensor | None = None,
+    spectrum: Spectrum | None = None,
+) -> Denoiser:
+    """Build an untrained denoiser for a card; refuses a tile size that the network cannot fold.
+
+    Without statistics of the training tiles it waits for weights to be loaded into it.
+    """
     network = card.network
     factor = network.unshuffle or default_unshuffle(card.size)
     grain = factor * 2 ** (len(network.multipliers) - 1)
@@ -240,7 +259,17 @@ def build_denoiser(card: ModelCard, *, mean: Tensor, std: Tensor) -> Denoiser:
         blocks=network.blocks,
         embedding=network.embedding,
     )
-    return Denoiser(unet, mean=mean, std=std).to(memory_format=torch.channels_last)
+    denoiser = Denoiser(
+        unet,
+        mean=torch.zeros(3) if mean is None else mean,
+        std=torch.ones(3) if std is None else std,
+        spectrum=spectrum or Spectrum.flat(card.size),
+    )
+    return denoiser.to(memory_format=torch.channels_last)
+
+
+def _on(condition: Condition, part: slice, device: torch.device) -> Condition:
+    return Condition(*(tensor[part].to(device) for tensor in vars(condition).values()))
 
 
 def default_unshuffle(size: int) -> int:

@@ -10,7 +10,11 @@ from torch import Tensor
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """``denoise(x, sigma)``: (n, 3, h, w) noisy pictures and (n,) noise levels to clean estimates."""
 
+Noise = Callable[[int], Tensor]
+"""``noise(step)``: (n, 3, h, w) standard normal, its own for each step; step 0 is where sampling starts."""
+
 SIGMA_MIN, SIGMA_MAX = 0.01, 60.0
+OVERSTATED_BELOW = 2.0
 
 
 def karras_sigmas(
@@ -22,19 +26,21 @@ def karras_sigmas(
     return torch.cat([(high + ramp * (low - high)) ** rho, torch.zeros(1, dtype=torch.float64)]).float()
 
 
-def dpmpp_2m(denoise: Denoise, sigmas: Tensor, noise: Tensor) -> Tensor:
+def dpmpp_2m(denoise: Denoise, sigmas: Tensor, noise: Noise, *, eta: float = 0.0) -> Tensor:
     """DPM-Solver++(2M): second order from one evaluation a step.
 
     Parameters
     ----------
     sigmas
         (steps + 1,) falling, the last one zero.
-    noise
-        (n, 3, h, w) standard normal.
+    eta
+        0 solves the ordinary differential equation. 1 solves the stochastic one, whose fresh noise lets later
+        steps mend the errors of earlier ones.
 
-    Source: Lu et al. 2022, "DPM-Solver++", algorithm 2, with lambda = -log sigma.
+    Source: Lu et al. 2022, "DPM-Solver++", algorithm 2 and, for eta = 1, SDE-DPM-Solver++(2M) of its
+    appendix, with lambda = -log sigma.
     """
-    x = noise * sigmas[0]
+    x = noise(0) * sigmas[0]
     before: Tensor | None = None
     for i in range(len(sigmas) - 1):
         now, target = sigmas[i], sigmas[i + 1]
@@ -45,7 +51,35 @@ def dpmpp_2m(denoise: Denoise, sigmas: Tensor, noise: Tensor) -> Tensor:
         direction = estimate
         if before is not None:
             r = (sigmas[i - 1] / now).log() / h
-            direction = (1 + 1 / (2 * r)) * estimate - before / (2 * r)
-        x = (target / now) * x - torch.expm1(-h) * direction
+            direction = estimate + (estimate - before) / (2 * r)
+        x = (target / now) * (-eta * h).exp() * x - torch.expm1(-(1 + eta) * h) * direction
+        if eta:
+            x = x + target * (-torch.expm1(-2 * eta * h)).sqrt() * noise(i + 1)
         before = estimate
     return x
+
+
+def dpmpp_2m_sde(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
+    """`dpmpp_2m` of the stochastic equation."""
+    return dpmpp_2m(denoise, sigmas, noise, eta=1.0)
+
+
+SAMPLERS: dict[str, Callable[[Denoise, Tensor, Noise], Tensor]] = {
+    "dpmpp-2m": dpmpp_2m,
+    "dpmpp-2m-sde": dpmpp_2m_sde,
+}
+
+
+def overstated(denoise: Denoise, scale: float) -> Denoise:
+    """Tell the denoiser of more noise than there is, ``scale`` times, below sigma = 2.
+
+    A network sees its own errors as noise that the schedule does not count (exposure bias); the less it was
+    trained, the more. Told of more noise, it removes them. Only where texture is decided: above, the scale
+    of the data itself (unit variance) would be lost.
+
+    Source: the idea of Li et al. 2024, "Alleviating exposure bias in diffusion models through sampling with
+    shifted time steps"; the rule is ours.
+    """
+    if scale == 1:
+        return denoise
+    return lambda x, sigma: denoise(x, torch.where(sigma < OVERSTATED_BELOW, scale * sigma, sigma))

@@ -156,6 +156,8 @@ def _tiles(
                     stain=descriptors[picked],
                     steps=config.steps,
                     guidance=config.weights,
+                    sampler=config.sampler,
+                    sigma_scale=config.sigma_scale,
                     seed=seed,
                     indices=indices,
                     batch=config.batch,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from nucleosynth.diffusion.conditioning import Condition
 from nucleosynth.diffusion.config import GeneratorConfig
 from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.generator import Generator, ModelCard, build_denoiser
+from nucleosynth.diffusion.spectrum import Spectrum
 from nucleosynth.errors import InputError
 from nucleosynth.render.grid import grid, save_png, upscale
 from nucleosynth.render.outlines import draw_outlines
@@ -26,6 +28,14 @@ from nucleosynth.training.loop import fit
 
 STATISTICS_TILES = 2000
 PREVIEW_TILES = 16
+
+
+class Statistics(TypedDict):
+    """What is measured on the training tiles before training."""
+
+    mean: Tensor
+    std: Tensor
+    spectrum: Spectrum
 
 
 class DenoisingLearner:
@@ -104,8 +114,7 @@ def train_generator(
             steps=0,
         )
         torch.manual_seed(torch_seed(seed, "weights"))
-        mean, std = _channel_statistics(tiles, rows)
-        model = build_denoiser(card, mean=mean, std=std)
+        model = build_denoiser(card, **_statistics(tiles, rows))
         target = choose_device(device)
         descriptors = slide_descriptors(tiles, rows)
         batches = TrainingBatches(
@@ -143,16 +152,19 @@ def train_generator(
 
 
 def _with_weights(card: ModelCard, weights: dict[str, Tensor]) -> Denoiser:
-    model = build_denoiser(card, mean=torch.zeros(3), std=torch.ones(3))
+    model = build_denoiser(card)
     model.load_state_dict(weights)
     return model
 
 
-def _channel_statistics(tiles: TileSet, rows: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation per channel of pixels / 255, over up to 2,000 tiles, evenly picked."""
+def _statistics(tiles: TileSet, rows: npt.NDArray[np.int64]) -> Statistics:
+    """Mean and standard deviation per channel, and the spectrum, of up to 2,000 tiles, evenly picked."""
     picked = rows[np.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_TILES)).astype(int)]
-    pixels = np.asarray(tiles.images[np.unique(picked)]).reshape(-1, 3).astype(np.float32) / 255
-    return torch.from_numpy(pixels.mean(0)), torch.from_numpy(np.maximum(pixels.std(0), 1e-3))
+    pixels = torch.from_numpy(np.asarray(tiles.images[np.unique(picked)])).permute(0, 3, 1, 2).float() / 255
+    mean = pixels.mean(dim=(0, 2, 3))
+    std = pixels.std(dim=(0, 2, 3)).clamp(min=1e-3)
+    standardised = (pixels - mean[:, None, None]) / std[:, None, None]
+    return {"mean": mean, "std": std, "spectrum": Spectrum.fit(standardised)}
 
 
 def _save_preview(

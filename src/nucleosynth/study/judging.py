@@ -108,6 +108,8 @@ def _held_out_tiles(
         stain=stain,
         steps=study.synthesis.steps,
         guidance=study.synthesis.weights,
+        sampler=study.synthesis.sampler,
+        sigma_scale=study.synthesis.sigma_scale,
         seed=study.seed,
         indices=[10_000_000 + int(row) for row in rows],
     )
