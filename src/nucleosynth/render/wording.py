@@ -17,6 +17,9 @@ METRIC_NAMES = {
     "auroc": "AUROC",
     "dice": "Dice",
     "iou": "IoU",
+    "pq": "PQ",
+    "aji": "AJI",
+    "f1": "F1",
     "kid": "KID",
     "fid": "FID",
 }
