@@ -21,6 +21,8 @@ Ints = NDArray[np.int64]
 AP_TWENTIETHS = tuple(range(10, 20))
 """IoU thresholds of AP in twentieths, 0.50, 0.55, ... 0.95: whole numbers compare exactly."""
 
+BLOCK = 256  # tiles that are looked at together
+
 
 class InstanceScores(TypedDict):
     """Agreement nucleus by nucleus, each in [0, 1]; None where no tile could be counted."""
@@ -68,7 +70,7 @@ class Numbered:
         )
 
 
-def number_nuclei(masks: ArrayLike) -> Numbered:
+def number_nuclei(masks: ArrayLike, *, binary: bool | None = None) -> Numbered:
     """Number the nuclei of all tiles.
 
     Parameters
@@ -77,6 +79,8 @@ def number_nuclei(masks: ArrayLike) -> Numbered:
         Label images, gaps allowed: pixels of one label in one tile are one nucleus, connected or not. Where
         masks are boolean, or hold a single value beside 0 over all tiles, they say nothing of instances:
         their 4-connected components are the nuclei.
+    binary : bool, optional
+        Whether they do; None looks at the masks. For those who pass the tiles in parts.
 
     Raises
     ------
@@ -84,7 +88,7 @@ def number_nuclei(masks: ArrayLike) -> Numbered:
         When the shape is not (n, h, w) or the dtype neither whole numbers nor booleans.
     """
     array = checked_masks(masks)
-    if array.size and is_binary(array):
+    if array.size and (is_binary(array) if binary is None else binary):
         array = _components(array != 0)
     ids = np.zeros(array.shape, np.int32)
     flat = np.flatnonzero(array)
@@ -112,11 +116,19 @@ def checked_masks(masks: ArrayLike) -> NDArray[Any]:
 
 
 def is_binary(masks: NDArray[Any]) -> bool:
-    """Whether masks are boolean, or hold a single value beside 0."""
+    """Whether masks are boolean, or hold a single value beside 0; read no further than it takes to tell."""
     if masks.dtype == np.bool_:
         return True
-    highest = masks.max() or masks.min()
-    return bool(np.all((masks == 0) | (masks == highest)))
+    value = 0
+    for start in range(0, len(masks), BLOCK):
+        block = masks[start : start + BLOCK]
+        one = int(block.max(initial=0)) or int(block.min(initial=0))
+        if not one:
+            continue
+        if (value and one != value) or not np.all((block == 0) | (block == one)):
+            return False
+        value = one
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
