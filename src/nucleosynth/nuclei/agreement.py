@@ -81,8 +81,9 @@ def mask_agreement(
           matches (0.0 without one); panoptic quality, their product (Kirillov et al. 2019).
         - `aji`: aggregated Jaccard index by its first, greedy definition (Kumar et al. 2017), in which
           several true nuclei may take the same predicted one.
-        - `ap`: TP / (TP + FP + FN), averaged over the IoU thresholds 0.50, 0.55, ... 0.95 (as in the Data
-          Science Bowl 2018 and StarDist); not the area under a curve, since masks carry no confidence.
+        - `ap`: TP / (TP + FP + FN), averaged over the IoU thresholds 0.50, 0.55, ... 0.95 (Data Science
+          Bowl 2018; StarDist gives it for one threshold). Masks carry no confidence, so it is no area under a
+          curve.
         - `floor`: the same for masks permuted within patient, no tile keeping its own. Of `iou` and `dice`
           it is exact: the expected intersection over all such permutations. Of the others it is pooled over
           :data:`PERMUTATIONS` drawn ones. Tiles of patients with a single tile cannot be permuted and are
@@ -204,9 +205,7 @@ def _pixel_scores(
     return here, _pixel_floor(found, asked, patient)
 
 
-def _pixel_floor(
-    found: NDArray[np.bool_], asked: NDArray[np.bool_], patient: NDArray[np.intp]
-) -> Overlap:
+def _pixel_floor(found: NDArray[np.bool_], asked: NDArray[np.bool_], patient: NDArray[np.intp]) -> Overlap:
     both, total, tiles = 0.0, 0, 0
     for one in np.unique(patient):
         of_one = patient == one
@@ -244,9 +243,7 @@ def _nucleus_scores(
     return here, instance_scores(overlaps(ours, theirs, rows=rows) for rows in exchanges)
 
 
-def _content_order(
-    found: NDArray[Any], asked: NDArray[Any], patient: NDArray[np.intp]
-) -> NDArray[np.intp]:
+def _content_order(found: NDArray[Any], asked: NDArray[Any], patient: NDArray[np.intp]) -> NDArray[np.intp]:
     """Rows sorted by patient and by what the tile holds: draws must not depend on the order of tiles."""
     pairs = zip(found, asked, strict=True)
     keys = [blake2b(a.tobytes() + b.tobytes(), digest_size=16).hexdigest() for a, b in pairs]
@@ -256,7 +253,7 @@ def _content_order(
 def _exchange(
     order: NDArray[np.intp], patient: NDArray[np.intp], *, seed: int, draw: int
 ) -> NDArray[np.int64]:
-    """Rows to compare with: one random cycle through the tiles of each patient, so that none keeps its own."""
+    """Rows to compare with: a random cycle through the tiles of each patient, so that none keeps its own."""
     rows = np.empty(len(order), np.int64)
     for one in np.unique(patient):
         own = order[patient[order] == one]

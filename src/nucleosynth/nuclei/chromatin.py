@@ -97,4 +97,5 @@ def _quantiles(
 
 
 def _ratio(numerator: Floats, denominator: Floats, known: NDArray[np.bool_]) -> Floats:
-    return np.divide(numerator, denominator, out=np.full(len(known), np.nan), where=known)
+    ratio: Floats = np.divide(numerator, denominator, out=np.full(len(known), np.nan), where=known)
+    return ratio

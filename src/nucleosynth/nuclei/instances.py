@@ -71,7 +71,7 @@ class Numbered:
 
 
 def number_nuclei(masks: ArrayLike, *, binary: bool | None = None) -> Numbered:
-    """Number the nuclei of all tiles.
+    """Count the nuclei of all tiles through.
 
     Parameters
     ----------

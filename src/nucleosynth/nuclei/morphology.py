@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ from nucleosynth.nuclei.shapes import NuclearPixels, neighbour_distance, nuclear
 from nucleosynth.nuclei.size import size_grade
 
 Floats = NDArray[np.float64]
-Columns = dict[str, NDArray[np.generic]]
+Columns = dict[str, NDArray[Any]]
 
 NUCLEUS_MEASURES = {
     "area_um2": "µm²",
@@ -59,9 +60,9 @@ def nuclei_table(images: NDArray[np.uint8] | None, masks: ArrayLike, *, mpp: flo
 
         - ``tile``, ``label``: which nucleus it is; ``x_um``, ``y_um``: centroid, from the tile's upper left.
         - ``area_um2``; ``diameter_um`` of the circle of equal area.
-        - ``eccentricity``, ``solidity``, ``irregularity``, ``touches_border``: see
-          :class:`~nucleosynth.nuclei.shapes.Shapes`. A nucleus cut by the border has a row too; leave it out
-          of statistics of size and shape.
+        - ``eccentricity``, ``solidity``, ``irregularity``, ``touches_border``, ``edge_weight``: see
+          :class:`~nucleosynth.nuclei.shapes.Shapes`. A nucleus cut by the border has a row too; its weight is
+          0: leave it out of statistics of size and shape.
         - ``haematoxylin_od``, ``chromatin_cv``, ``nucleolus_prominence``: see
           :class:`~nucleosynth.nuclei.chromatin.Chromatin`.
         - ``neighbour_um``: from its centroid to the nearest other one in the tile; NaN if it is alone.
@@ -74,11 +75,13 @@ def nuclei_table(images: NDArray[np.uint8] | None, masks: ArrayLike, *, mpp: flo
     scale, labels = checked_mpp(mpp), checked_masks(masks)
     if images is not None and checked_images(images).shape[:3] != labels.shape:
         raise InputError(
-            f"images are {images.shape[:3]} and masks {labels.shape} (tiles, height, width); expected the same"
+            f"images are {images.shape[:3]} and masks {labels.shape} (tiles, height, width); expected alike"
         )
     binary = is_binary(labels)
     parts = [
-        _measure(None if images is None else np.asarray(images[part]), labels[part], part.start, scale, binary)
+        _measure(
+            None if images is None else np.asarray(images[part]), labels[part], part.start, scale, binary
+        )
         for part in _parts(labels.shape)
     ]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -105,7 +108,8 @@ def tile_table(nuclei: pa.Table, *, benign_um: float | None = None) -> pa.Table:
         - ``tile``; ``nuclei``: how many, ``whole_nuclei``: those that do not touch the border. All below but
           the density are of whole nuclei alone, NaN without one.
         - ``density_per_mm2``: whole nuclei and half of those that touch the border (two tiles share them).
-        - ``area_um2`` to ``neighbour_um``: means over nuclei.
+        - ``area_um2`` to ``neighbour_um``: means over nuclei, by their ``edge_weight``: unweighted, large
+          nuclei would count too little, since more of them are cut.
         - ``anisonucleosis``: coefficient of variation of the diameter, NaN below two nuclei.
         - ``size_ratio``: mean diameter over `benign_um`; ``size_grade``: 1 below 1.5, 2 up to 2, 3 above, 0
           where unknown.
@@ -120,19 +124,20 @@ def tile_table(nuclei: pa.Table, *, benign_um: float | None = None) -> pa.Table:
         raise InputError(f"benign diameter is {benign_um!r} µm; expected one above 0, such as 6.4")
     tile = nuclei["tile"].to_numpy()
     whole = ~nuclei["touches_border"].to_numpy(zero_copy_only=False)
+    weight = nuclei["edge_weight"].to_numpy()
     every, uncut = np.bincount(tile, minlength=count), np.bincount(tile[whole], minlength=count)
     columns: Columns = {
         "tile": np.arange(count),
         "nuclei": every,
         "whole_nuclei": uncut,
-        "density_per_mm2": (uncut + every) / 2 / field_mm2,
+        "density_per_mm2": (uncut + every) / 2 / (field_mm2 or np.nan),
     }
     for name in NUCLEUS_MEASURES:
-        columns[name] = _tile_mean(nuclei[name].to_numpy()[whole], tile[whole], count)
-    mean, diameter = columns["diameter_um"], nuclei["diameter_um"].to_numpy()
-    square = np.bincount(tile[whole], weights=(diameter - mean[tile])[whole] ** 2, minlength=count)
-    spread = np.sqrt(_ratio(square, uncut - 1.0, uncut > 1))
-    columns["anisonucleosis"] = spread / mean
+        columns[name] = _tile_mean(nuclei[name].to_numpy(), weight, tile, count)
+    mean = columns["diameter_um"]
+    square = (nuclei["diameter_um"].to_numpy() - mean[tile]) ** 2
+    variance = _tile_mean(square, weight, tile, count) * _ratio(uncut, uncut - 1.0, uncut > 1)
+    columns["anisonucleosis"] = np.sqrt(variance) / mean
     columns["size_ratio"] = mean / (np.nan if benign_um is None else benign_um)
     columns["size_grade"] = size_grade(columns["size_ratio"])
     return _table(columns, {})
@@ -145,7 +150,7 @@ def _parts(shape: tuple[int, ...]) -> Iterator[slice]:
 
 
 def _measure(
-    images: NDArray[np.uint8] | None, masks: NDArray[np.generic], first: int, mpp: float, binary: bool
+    images: NDArray[np.uint8] | None, masks: NDArray[Any], first: int, mpp: float, binary: bool
 ) -> Columns:
     nuclei = number_nuclei(masks, binary=binary)
     pixels = NuclearPixels.of(nuclei)
@@ -162,6 +167,7 @@ def _measure(
         "irregularity": shapes.irregularity,
         "neighbour_um": neighbour_distance(nuclei.tile, shapes.y, shapes.x) * mpp,
         "touches_border": shapes.touches_border,
+        "edge_weight": shapes.edge_weight,
     }
     if images is None:
         return columns | {name: np.full(len(nuclei.area), np.nan) for name in PIXEL_MEASURES}
@@ -189,17 +195,18 @@ def _field(nuclei: pa.Table) -> tuple[int, float]:
         return tiles, height * width * (float(about[b"mpp"]) / 1000) ** 2
     except KeyError:
         raise InputError(
-            "nuclei table: its schema lacks tiles, height, width or mpp; make it by nuclei_table and keep the "
-            "schema's metadata"
+            "nuclei table: its schema lacks tiles, height, width or mpp; make it by nuclei_table and keep "
+            "its metadata"
         ) from None
 
 
-def _tile_mean(values: Floats, tile: NDArray[np.int64], count: int) -> Floats:
+def _tile_mean(values: Floats, weight: Floats, tile: NDArray[np.int64], count: int) -> Floats:
     known = ~np.isnan(values)
-    number = np.bincount(tile[known], minlength=count)
-    sums = np.bincount(tile[known], weights=values[known], minlength=count)
-    return _ratio(sums, number, number > 0)
+    total = np.bincount(tile[known], weights=weight[known], minlength=count)
+    sums = np.bincount(tile[known], weights=(values * weight)[known], minlength=count)
+    return _ratio(sums, total, total > 0)
 
 
-def _ratio(numerator: Floats, denominator: NDArray[np.generic], known: NDArray[np.bool_]) -> Floats:
-    return np.divide(numerator, denominator, out=np.full(len(known), np.nan), where=known)
+def _ratio(numerator: NDArray[Any], denominator: NDArray[Any], known: NDArray[np.bool_]) -> Floats:
+    ratio: Floats = np.divide(numerator, denominator, out=np.full(len(known), np.nan), where=known)
+    return ratio

@@ -17,9 +17,9 @@ MIN_REFERENCE = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenignReference:
-    """Diameter of benign nuclei in µm, and where it comes from."""
+    """Diameter of benign nuclei in µm, None where there is none, and where it comes from."""
 
-    diameter_um: float
+    diameter_um: float | None
     rule: str
 
 
@@ -44,10 +44,10 @@ def benign_reference(
     ordinal: bool = False,
     benign: str | None = None,
 ) -> BenignReference:
-    """Measure the diameter of benign nuclei: the median of the whole nuclei in tiles of one class.
+    """Measure the diameter of benign nuclei: the median, by edge weight, of whole nuclei in tiles of a class.
 
     That is the class named, or the lowest where classes are ordered. A lowest class that is no benign tissue,
-    such as grade 1, makes ratios smaller than they are: name benign tissue or give the diameter where you can.
+    such as grade 1, makes ratios smaller than they are: name benign tissue or give the diameter instead.
 
     Parameters
     ----------
@@ -68,11 +68,13 @@ def benign_reference(
     if benign is not None and benign not in classes:
         raise InputError(f"benign class {benign!r}: unknown; the classes are {', '.join(classes) or 'none'}")
     if benign is None and not (ordinal and classes):
-        raise InputError("benign reference: classes have no order; name the benign class or its diameter in µm")
+        raise InputError(
+            "benign reference: classes have no order; name the benign class or its diameter in µm"
+        )
     name = classes[0] if benign is None else benign
     of_class = np.asarray(labels)[nuclei["tile"].to_numpy()] == list(classes).index(name)
-    whole = ~nuclei["touches_border"].to_numpy(zero_copy_only=False)
-    diameters = nuclei["diameter_um"].to_numpy()[of_class & whole]
+    kept = of_class & ~nuclei["touches_border"].to_numpy(zero_copy_only=False)
+    diameters, weights = (nuclei[name].to_numpy()[kept] for name in ("diameter_um", "edge_weight"))
     if len(diameters) < MIN_REFERENCE:
         raise InputError(
             f"benign reference: {len(diameters)} whole nuclei in tiles of class {name!r}; expected at least "
@@ -80,9 +82,15 @@ def benign_reference(
         )
     which = "the lowest class" if benign is None else "the class named"
     return BenignReference(
-        diameter_um=float(np.median(diameters)),
+        diameter_um=_median(diameters, weights),
         rule=f"median of {len(diameters)} nuclei of {name} ({which})",
     )
+
+
+def _median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    order = np.argsort(values)
+    below = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(below, below[-1] / 2)])
 
 
 def size_grade(ratio: ArrayLike) -> NDArray[np.int64]:
