@@ -1,0 +1,183 @@
+"""Two small fully convolutional networks that find nuclei at 0.5 µm/px.
+
+Both give two maps in [0, 1] per pixel, `nucleus` and `core`, and differ in how: `embedded` is a U-Net whose
+core is the inner part of each nucleus, in proportion to its size; `judge` is a dilated residual network
+without skips or levels that tells background, a rim of fixed width, and interior apart. Every output depends
+on a bounded neighbourhood (no global pooling, no norm that looks at the whole picture), so tiles with enough
+margin give what the whole frame gives.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+Recipe = Literal["embedded", "judge"]
+
+EMBEDDED_WIDTHS = (24, 48, 144)
+JUDGE_WIDTH = 40
+JUDGE_DILATIONS = (1, 2, 4, 8, 1)
+
+
+class Convolution(nn.Module):
+    """3x3 convolution, batch norm, ReLU; the norm can be folded into the convolution."""
+
+    def __init__(self, into: int, out: int, *, stride: int = 1, dilation: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(into, out, 3, stride, padding=dilation, dilation=dilation, bias=False)
+        self.norm: nn.Module = nn.BatchNorm2d(out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, into, h, w) -> (n, out, h / stride, w / stride)."""
+        return F.relu(self.norm(self.conv(x)), inplace=True)
+
+    def fold(self) -> None:
+        """Put the norm's running statistics into the convolution."""
+        if isinstance(self.norm, nn.BatchNorm2d):
+            self.conv = fuse_conv_bn_eval(self.conv.eval(), self.norm.eval())
+            self.norm = nn.Identity()
+
+
+class SegmenterNet(nn.Module):
+    """What both networks share.
+
+    Attributes
+    ----------
+    stride : int
+        Sides of the input must be multiples of it, and so must the corners of tiles cut from a frame.
+    reach : int
+        An output pixel depends on no input pixel further away than this, px.
+    """
+
+    recipe: ClassVar[Recipe]
+    stride: ClassVar[int]
+    reach: ClassVar[int]
+
+    def maps(self, pixels: Tensor) -> Tensor:
+        """Give (n, 2, h, w) in [0, 1], `nucleus` and `core`, of (n, 3, h, w) scaled to [-1, 1]."""
+        raise NotImplementedError
+
+    def fold(self) -> SegmenterNet:
+        """Fold every batch norm and set the network to inference; in place."""
+        for module in self.modules():
+            if isinstance(module, Convolution):
+                module.fold()
+        self.eval().requires_grad_(False)
+        return self
+
+
+class EmbeddedNet(SegmenterNet):
+    """U-Net of three levels behind a pixel-unshuffle: two logits, `nucleus` and `core`."""
+
+    recipe = "embedded"
+    stride = 8
+    reach = 64
+
+    def __init__(self, widths: tuple[int, ...] = EMBEDDED_WIDTHS) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(Convolution(3 * 4, widths[0]), Convolution(widths[0], widths[0]))
+        self.down = nn.ModuleList(
+            nn.Sequential(Convolution(a, b, stride=2), Convolution(b, b)) for a, b in pairwise(widths)
+        )
+        self.middle = Convolution(widths[-1], widths[-1])
+        self.up = nn.ModuleList(
+            nn.Sequential(Convolution(b + a, a), Convolution(a, a)) for a, b in reversed([*pairwise(widths)])
+        )
+        self.head = nn.Conv2d(widths[0], 2 * 4, 1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Logits (n, 2, h, w)."""
+        x = self.stem(F.pixel_unshuffle(pixels, 2))  # n, 24, h/2, w/2
+        skips = []
+        for down in self.down:
+            skips.append(x)
+            x = down(x)
+        x = self.middle(x)  # n, 144, h/8, w/8
+        for up, skip in zip(self.up, reversed(skips), strict=True):
+            x = up(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], 1))
+        return F.pixel_shuffle(self.head(x), 2)
+
+    def maps(self, pixels: Tensor) -> Tensor:
+        """See `SegmenterNet.maps`."""
+        return torch.sigmoid(self(pixels))
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(Convolution(width, width, dilation=dilation), Convolution(width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.inner(x)  # type: ignore[no-any-return]
+
+
+class JudgeNet(SegmenterNet):
+    """Dilated residual network at half resolution: three logits, background, rim and interior."""
+
+    recipe = "judge"
+    stride = 2
+    reach = 46
+
+    def __init__(self, width: int = JUDGE_WIDTH, dilations: tuple[int, ...] = JUDGE_DILATIONS) -> None:
+        super().__init__()
+        self.stem = Convolution(3 * 4, width)
+        self.blocks = nn.Sequential(*(_Residual(width, dilation) for dilation in dilations))
+        self.head = nn.Conv2d(width, 3 * 4, 1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Logits (n, 3, h, w)."""
+        x = self.blocks(self.stem(F.pixel_unshuffle(pixels, 2)))
+        return F.pixel_shuffle(self.head(x), 2)
+
+    def maps(self, pixels: Tensor) -> Tensor:
+        """See `SegmenterNet.maps`."""
+        _, rim, interior = torch.softmax(self(pixels), 1).unbind(1)
+        return torch.stack([rim + interior, interior], 1)
+
+
+def build_network(recipe: Recipe) -> SegmenterNet:
+    """Return a fresh network, ready to train; torch's global generator decides the weights."""
+    return EmbeddedNet() if recipe == "embedded" else JudgeNet()
+
+
+def network_loss(net: SegmenterNet, pixels: Tensor, depth: Tensor) -> Tensor:
+    """Scalar training loss.
+
+    Parameters
+    ----------
+    pixels : (n, 3, h, w)
+        Scaled to [-1, 1].
+    depth : (n, 2, h, w)
+        By `targets.depth_maps`: relative depth in [0, 1] and depth in px of the crop; 0 is background.
+    """
+    inside = (depth[:, 0] > 0).float()
+    logits = net(pixels)
+    if net.recipe == "embedded":
+        deep = (depth[:, 0] > CORE).float()
+        return _region_loss(logits[:, 0], inside) + _region_loss(logits[:, 1], deep)
+    kind = (depth[:, 0] > 0).long() + (depth[:, 1] > RIM).long()  # 0 background, 1 rim, 2 interior
+    chances = torch.softmax(logits, 1)
+    weight = torch.tensor([1.0, 2.0, 1.0], device=logits.device)
+    return (
+        F.cross_entropy(logits, kind, weight=weight)
+        + _dice_loss(1 - chances[:, 0], inside)
+        + _dice_loss(chances[:, 2], (kind == 2).float())
+    )
+
+
+CORE = 0.4  # relative depth beyond which the U-Net takes a pixel for the core of a nucleus
+RIM = 1.3  # px of the network's grid that the judge takes for the rim of a nucleus
+
+
+def _region_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, truth) + _dice_loss(torch.sigmoid(logits), truth)
+
+
+def _dice_loss(chance: Tensor, truth: Tensor) -> Tensor:
+    both, total = (chance * truth).sum(), chance.sum() + truth.sum()
+    return 1 - (2 * both + 1) / (total + 1)
