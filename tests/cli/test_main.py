@@ -20,6 +20,7 @@ COMMANDS = [
     ["data", "phantom"],
     ["segment"],
     ["train"],
+    ["train", "segmenter"],
     ["sample"],
     ["classify"],
     ["evaluate", "fidelity"],

@@ -31,9 +31,9 @@ def build_app() -> App:
         print_error=False,
         suppress_keyboard_interrupt=False,
     )
-    for command in (demo.app, data.app, evaluate.app, study.app):
+    for command in (demo.app, data.app, evaluate.app, study.app, generator.app):
         app.command(command)
-    for verb in (nuclei.segment, generator.train, generator.sample, classifier.classify):
+    for verb in (nuclei.segment, generator.sample, classifier.classify):
         app.command(verb)
     return app
 

@@ -1,15 +1,18 @@
-"""``nucleosynth train`` and ``nucleosynth sample``: fit a generator, draw tiles from it."""
+"""``nucleosynth train`` and ``nucleosynth sample``: fit a generator or a segmenter, draw tiles."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
-from nucleosynth.cli.settings import Device, Out, Seed, Settings, StudyFile, load_section, open_split
+from nucleosynth.cli.settings import Device, Out, Root, Seed, Settings, StudyFile, load_section, open_split
+
+app = App(name="train", help_format="plaintext")
 
 
+@app.default
 def train(
     tiles: Path,
     /,
@@ -45,6 +48,36 @@ def train(
     config = load_section(GeneratorConfig, "generator", study=study, settings=settings)
     patients = open_split(split, fold).folds[fold].train
     print(train_generator(TileSet.open(tiles), patients, config, out=out, seed=seed, device=device))
+
+
+@app.command(name="segmenter")
+def train_segmenter(
+    study: Path,
+    /,
+    *,
+    out: Out,
+    root: Root = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    settings: Settings = None,
+) -> None:
+    r"""Fit a network that finds nuclei to annotated images; run again to go on.
+
+    For example::
+
+        nucleosynth train segmenter studies/segmenter-embedded.yaml \
+            --data.root DIR --out runs/embedded
+
+    Parameters
+    ----------
+    study
+        File with a section `segmenter`: recipe, annotated images, augmentation and budget.
+    """
+    from nucleosynth.nuclei.learned.config import SegmenterTraining
+    from nucleosynth.nuclei.learned.train import train_segmenter as fit
+
+    config = load_section(SegmenterTraining, "segmenter", study=study, settings=settings)
+    print(fit(config, root=root or Path(), out=out, seed=seed, device=device))
 
 
 def sample(

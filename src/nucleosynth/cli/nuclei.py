@@ -15,14 +15,16 @@ def segment(
     /,
     *,
     out: Out,
-    backend: Annotated[str, Parameter(help="Which segmenter.")] = "classical",
+    backend: Annotated[
+        str, Parameter(help="Which segmenter: embedded, classical, or torchscript:instanseg:PATH.")
+    ] = "embedded",
     replace: Annotated[bool, Parameter(negative="", help="Replace masks that tiles carry already.")] = False,
 ) -> None:
     """Find the nuclei of every tile and write a new TileSet that carries their masks.
 
     For example::
 
-        nucleosynth segment runs/tiles --out runs/masked --backend classical
+        nucleosynth segment runs/tiles --out runs/masked --backend embedded
     """
     from nucleosynth.data.tileset import TileSet
     from nucleosynth.nuclei.masks import add_masks

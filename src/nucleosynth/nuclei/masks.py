@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from nucleosynth.data.tileset import Tile, TileSet, write_tileset
 from nucleosynth.errors import InputError
 from nucleosynth.nuclei.agreement import Agreement, correct, mask_agreement
-from nucleosynth.nuclei.segmenter import Segmenter, get_segmenter
+from nucleosynth.nuclei.segmenter import DEFAULT, Segmenter, get_segmenter
 
 BATCH = 64
 
 
-def add_masks(tiles: TileSet, out: Path, *, backend: str = "classical", replace: bool = False) -> TileSet:
+def add_masks(tiles: TileSet, out: Path, *, backend: str = DEFAULT, replace: bool = False) -> TileSet:
     """Write a new TileSet whose every tile carries the nuclei a segmenter finds in it.
 
     The provenance remembers the segmenter, so that nobody lets it judge its own masks (`judge_masks`).

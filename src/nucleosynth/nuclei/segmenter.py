@@ -7,7 +7,7 @@ import functools
 import math
 from collections.abc import Callable
 from importlib import import_module
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,14 @@ class Segmenter(Protocol):
 
 _FACTORIES: dict[str, str | Callable[[], Segmenter]] = {
     "classical": "nucleosynth.nuclei.backends.classical:ClassicalSegmenter",
+    "embedded": "nucleosynth.nuclei.backends.learned:embedded",
+    "judge": "nucleosynth.nuclei.backends.learned:judge",
 }
+_FILES: dict[str, str] = {
+    "torchscript": "nucleosynth.nuclei.backends.torchscript:torchscript",
+    "weights": "nucleosynth.nuclei.backends.learned:trained",
+}
+DEFAULT = "embedded"
 
 
 def register_segmenter(name: str, factory: str | Callable[[], Segmenter]) -> None:
@@ -65,28 +72,39 @@ def segmenter_names() -> tuple[str, ...]:
 
 @functools.cache
 def get_segmenter(backend: str) -> Segmenter:
-    """Return the segmenter of a name; loaded once.
+    """Return a segmenter; loaded once.
+
+    Parameters
+    ----------
+    backend : str
+        A registered name, or a file that the user brings: ``torchscript:instanseg:PATH``,
+        ``torchscript:hdyolo:PATH``, or ``weights:DIRECTORY`` of `nucleosynth train segmenter`.
 
     Raises
     ------
     InputError
-        For an unknown name, with the nearest and all known ones.
+        For an unknown name, with the nearest and all known ones, or a file that cannot be used.
     """
+    kind, colon, request = backend.partition(":")
+    if colon and kind in _FILES:
+        return _attribute(_FILES[kind])(request)  # type: ignore[no-any-return]
     if backend not in _FACTORIES:
         nearest = difflib.get_close_matches(backend, _FACTORIES, n=1, cutoff=0.0)[0]
         known = ", ".join(segmenter_names())
         raise InputError(f"segmenter {backend!r}: unknown; the nearest is {nearest}, known are {known}")
     factory = _FACTORIES[backend]
-    if isinstance(factory, str):
-        module, _, attribute = factory.partition(":")
-        factory = getattr(import_module(module), attribute)
-    assert callable(factory)
-    made: Segmenter = factory()
+    made: Segmenter = (_attribute(factory) if isinstance(factory, str) else factory)()
     return made
 
 
+def _attribute(place: str) -> Callable[..., Any]:
+    module, _, name = place.partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found
+
+
 def segment(
-    images: NDArray[np.uint8], mpp: float | None, *, backend: str | Segmenter = "classical"
+    images: NDArray[np.uint8], mpp: float | None, *, backend: str | Segmenter = DEFAULT
 ) -> NDArray[np.int32]:
     """Find nuclei.
 
@@ -97,7 +115,7 @@ def segment(
     mpp : float
         Their scale in µm/px. There is no default: a wrong scale gives wrong nuclei without any sign of it.
     backend : str or Segmenter
-        A registered name, see :func:`segmenter_names`, or a segmenter itself.
+        A name or file, see :func:`get_segmenter`, or a segmenter itself.
 
     Returns
     -------
