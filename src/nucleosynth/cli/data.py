@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,7 +17,15 @@ app = App(name="data", help="Bring tiles in, check, show, split and export them.
 
 
 @app.command(name="import")
-def import_(study: Path | None = None, /, *, out: Out, root: Root = None, settings: Settings = None) -> None:
+def import_(
+    study: Path | None = None,
+    /,
+    *,
+    out: Out,
+    root: Root = None,
+    nuclei: Annotated[str | None, Parameter(help="Segmenter that finds nuclei in the whole frames.")] = None,
+    settings: Settings = None,
+) -> None:
     r"""Read images into a TileSet: those that a study names, or those of the settings `data` and `tiles`.
 
     For example::
@@ -31,7 +40,14 @@ def import_(study: Path | None = None, /, *, out: Out, root: Root = None, settin
     stated = load_yaml(study) if study else {}
     wanted = override({key: stated[key] for key in ("data", "tiles") if key in stated}, settings or ())
     config = parse(ImportConfig, wanted, source=str(study or "settings"))
-    print(_summary(import_tiles(config.data, config.tiles, root=root or Path(), out=out)))
+    prepare = None
+    if nuclei:
+        from nucleosynth.nuclei.frames import segmented_source
+        from nucleosynth.nuclei.segmenter import get_segmenter
+
+        prepare = partial(segmented_source, segmenter=get_segmenter(nuclei))
+    made = import_tiles(config.data, config.tiles, root=root or Path(), out=out, prepare=prepare)
+    print(_summary(made))
 
 
 @app.command

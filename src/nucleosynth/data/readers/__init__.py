@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,6 +75,7 @@ def import_tiles(
     root: Path,
     out: Path,
     workers: int | None = None,
+    prepare: Callable[[Source], Source] | None = None,
 ) -> TileSet:
     """Read a data set, cut it into tiles and write them as a TileSet.
 
@@ -87,6 +89,8 @@ def import_tiles(
         Directory of the TileSet; it appears whole or not at all.
     workers
         Threads that decode; left out: as many as processors, at most 8. The result does not depend on it.
+    prepare
+        Applied to the frames before they are read, such as `nuclei.frames.segmented_source`.
 
     Raises
     ------
@@ -95,8 +99,11 @@ def import_tiles(
     """
     provenance = {"data": data.model_dump(mode="json"), "tiles": tiles.model_dump(mode="json")}
     if isinstance(data, PhantomConfig):
+        if prepare is not None:
+            raise InputError("data: phantom tissue has exact nuclei already; import it without a segmenter")
         return _import_phantom(data, tiles, out=out, provenance=provenance)
     source = read_source(data, root=root)
+    source = source if prepare is None else prepare(source)
     return write_tileset(
         out,
         tile_frames(source.frames, tiles, workers=workers),
