@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from nucleosynth.cli.settings import Device, Out, Root, Seed, Settings, StudyFile, load_section, open_split
+from nucleosynth.diffusion.config import SAMPLER, SIGMA_SCALE, SamplerName
 
 app = App(name="train", help_format="plaintext")
 
@@ -89,6 +90,8 @@ def sample(
     tiles: int = 64,
     labels: Literal["as-train", "balanced"] = "as-train",
     steps: int = 10,
+    sampler: SamplerName = SAMPLER,
+    sigma_scale: float = SIGMA_SCALE,
     class_guidance: Annotated[float, Parameter(name="--guidance.class", help="1 is no guidance.")] = 1.0,
     mask_guidance: Annotated[float, Parameter(name="--guidance.mask", help="1 is no guidance.")] = 1.0,
     seed: Seed = 0,
@@ -112,7 +115,11 @@ def sample(
     labels
         Class frequencies of the pool: those of the donors, or all classes alike.
     steps
-        Sampling steps.
+        Network evaluations per tile.
+    sampler
+        Stochastic (sde) or not.
+    sigma_scale
+        How many times more noise than there is the network is told of; more for short trainings, 1 is off.
     """
     from nucleosynth.config import parse
     from nucleosynth.data.tileset import TileSet
@@ -124,6 +131,8 @@ def sample(
         "tiles": tiles,
         "labels": labels,
         "steps": steps,
+        "sampler": sampler,
+        "sigma_scale": sigma_scale,
         "guidance": {"class": class_guidance, "mask": mask_guidance},
     }
     config = parse(SynthesisConfig, request, source="sample")

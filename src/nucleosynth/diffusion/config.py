@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from nucleosynth.config import Config
 from nucleosynth.training.config import Optimisation
 
+SamplerName = Literal["dpmpp-2m", "dpmpp-2m-sde"]
+
 SAMPLER: Final = "dpmpp-2m-sde"
 SIGMA_SCALE = 1.5
 
@@ -73,7 +75,7 @@ class SynthesisConfig(Config):
 
     tiles: int = Field(1000, ge=1)
     labels: Literal["as-train", "balanced"] = "as-train"
-    sampler: Literal["dpmpp-2m", "dpmpp-2m-sde"] = SAMPLER
+    sampler: SamplerName = SAMPLER
     sigma_scale: float = Field(
         SIGMA_SCALE,
         ge=1,
