@@ -2,6 +2,7 @@
 
 # ruff: noqa: UP006, UP035 - torch.jit.script understands only these
 
+import warnings
 from pathlib import Path
 from typing import Dict, List, Tuple
 
@@ -85,9 +86,15 @@ class TinyHDYolo(nn.Module):
         return x, [{"det": self.headers(dark)}]
 
 
+def _write(module: nn.Module, path: Path) -> None:
+    with warnings.catch_warnings():  # torch announces the end of TorchScript
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.jit.script(module).save(str(path))
+
+
 def write_instanseg(path: Path) -> None:
-    torch.jit.script(TinyInstanSeg()).save(str(path))
+    _write(TinyInstanSeg(), path)
 
 
 def write_hdyolo(path: Path) -> None:
-    torch.jit.script(TinyHDYolo()).save(str(path))
+    _write(TinyHDYolo(), path)

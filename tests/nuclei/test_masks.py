@@ -61,8 +61,8 @@ def test_masks_are_those_of_the_segmenter_and_all_else_stays(bare, tmp_path):
     assert masked.table.select(same).equals(bare.table.select(same))
     assert (masked.classes, masked.ordinal, masked.info["licence"]) == (CLASSES, True, "CC0-1.0")
     assert masked.info["provenance"]["masks"] == {
-        "name": get_segmenter("classical").name,
-        "weights_hash": get_segmenter("classical").weights_hash,
+        "name": "embedded",
+        "weights_hash": get_segmenter("embedded").weights_hash,
         "tiles": bare.content_hash,
     }
 
@@ -87,7 +87,8 @@ def test_the_ceiling_is_taken_on_patients_who_gave_no_donor(drawn, tmp_path):
     synthetic = as_synthetic(drawn, tmp_path / "synthetic", patients=2)
     scores = judge_masks(drawn, synthetic)
     unused = drawn.rows_of(set(drawn.patients.tolist()) - set(synthetic.patients.tolist()))
-    expected = mask_agreement(segment(np.asarray(drawn.images[unused]), 0.5), drawn.masks[unused])
+    found = segment(np.asarray(drawn.images[unused]), 0.5, backend="classical")
+    expected = mask_agreement(found, drawn.masks[unused])
     assert (scores["n"], scores["real_tiles"], scores["held_out"]) == (8, 4, True)
     assert scores["ceiling"] == pytest.approx(expected["iou"])
     assert list(scores["instances"]) == ["pq", "aji", "f1"]
@@ -108,14 +109,14 @@ def test_samples_as_good_as_their_donors_reach_the_ceiling_exactly(drawn, tmp_pa
 
 
 def test_who_made_the_masks_cannot_judge_them(bare, tmp_path):
-    masked = add_masks(bare, tmp_path / "masked")
+    masked = add_masks(bare, tmp_path / "masked", backend="classical")
     synthetic = as_synthetic(masked, tmp_path / "synthetic", patients=2)
     with pytest.raises(InputError, match="made the masks it would judge"):
         judge_masks(masked, synthetic)
 
 
 def test_against_made_masks_the_score_is_consistency_without_a_ceiling(drawn, bare, tmp_path, monkeypatch):
-    masked = add_masks(bare, tmp_path / "masked")
+    masked = add_masks(bare, tmp_path / "masked", backend="classical")
     synthetic = as_synthetic(drawn, tmp_path / "synthetic", patients=2)
     other = type(get_segmenter("classical"))()
     monkeypatch.setattr(type(other), "weights_hash", "another")

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.nuclei.drawn import PINK, VIOLET, disc_labels, painted
+from tests.nuclei.scripted import write_hdyolo, write_instanseg
 
 from nucleosynth.errors import InputError
 from nucleosynth.nuclei import Segmenter, get_segmenter, mask_agreement, segment, segmenter_names
 from nucleosynth.nuclei.backends.classical import ClassicalSegmenter
 
-PINK, VIOLET = np.array([232, 190, 214]), np.array([92, 62, 138])
 TRAINING = ("01", "03", "04", "06", "07", "08", "11")
 
 
@@ -20,18 +21,22 @@ def drawn_tile(
     centres: list[tuple[float, float]], *, radius: float, size: int = 64, mpp: float = 0.5
 ) -> np.ndarray:
     """Draw violet discs on pink; centres and radius in µm."""
-    y, x = (np.mgrid[:size, :size] + 0.5) * mpp
-    inside = np.any([(y - cy) ** 2 + (x - cx) ** 2 < radius**2 for cy, cx in centres], axis=0)
-    noise = np.random.default_rng(0).normal(scale=3, size=(size, size, 3))
-    return (np.where(inside[..., None], VIOLET, PINK) + noise).clip(0, 255).astype(np.uint8)
+    blank = np.zeros((size, size), np.int32)
+    return painted(disc_labels(centres, radius=radius, size=size, mpp=mpp) if centres else blank)
 
 
 FOUR = [(8.0, 8.0), (8.0, 23.0), (24.0, 9.0), (22.0, 24.0)]
 
 
-@pytest.fixture(params=segmenter_names())
-def segmenter(request: pytest.FixtureRequest) -> Segmenter:
-    return get_segmenter(request.param)
+FILES = {"torchscript:instanseg": write_instanseg, "torchscript:hdyolo": write_hdyolo}
+
+
+@pytest.fixture(params=[*segmenter_names(), *FILES])
+def segmenter(request: pytest.FixtureRequest, tmp_path: Path) -> Segmenter:
+    if request.param not in FILES:
+        return get_segmenter(request.param)
+    FILES[request.param](tmp_path / "model.pt")
+    return get_segmenter(f"{request.param}:{tmp_path / 'model.pt'}")
 
 
 def test_shape_and_dtype(segmenter: Segmenter) -> None:
@@ -65,6 +70,20 @@ def test_a_tile_does_not_depend_on_its_batch(segmenter: Segmenter) -> None:
     assert np.array_equal(together[1:], segmenter(tiles[1:], 0.5))
 
 
+@pytest.mark.parametrize("colour", [VIOLET, np.array([120, 80, 150])])
+def test_a_nucleus_larger_than_the_tile_is_no_accident(segmenter: Segmenter, colour: np.ndarray) -> None:
+    noise = np.random.default_rng(0).normal(scale=3, size=(1, 64, 64, 3))
+    found = segmenter((colour + noise).clip(0, 255).astype(np.uint8), 0.25)
+    assert found.shape == (1, 64, 64)
+    assert np.unique(found).tolist() == list(range(found.min(), found.max() + 1))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (63, 65)])
+def test_odd_tiles_keep_their_shape(segmenter: Segmenter, shape: tuple[int, int]) -> None:
+    tile = drawn_tile(FOUR, radius=3.5, size=65)[: shape[0], : shape[1]]
+    assert segmenter(tile[None], 0.5).shape == (1, *shape)
+
+
 @pytest.mark.parametrize("mpp", [None, 0.0, -1.0, float("nan"), "0.5"])
 def test_mpp_is_required(segmenter: Segmenter, mpp: float | None) -> None:
     with pytest.raises(InputError, match="µm/px"):
@@ -84,7 +103,7 @@ def test_an_unknown_name_gets_the_nearest() -> None:
 @pytest.mark.parametrize("mpp", [0.25, 0.5])
 def test_classical_finds_each_disc_at_any_scale(mpp: float) -> None:
     tile = drawn_tile(FOUR, radius=3.5, size=round(32 / mpp), mpp=mpp)
-    found = segment(tile[None], mpp)
+    found = segment(tile[None], mpp, backend="classical")
     assert found.max() == 4
     area = np.bincount(found.ravel())[1:] * mpp**2
     assert area == pytest.approx(np.full(4, np.pi * 3.5**2), rel=0.15)
@@ -92,21 +111,21 @@ def test_classical_finds_each_disc_at_any_scale(mpp: float) -> None:
 
 def test_classical_separates_touching_discs_by_distance_in_um() -> None:
     touching = [(16.0, 12.7), (16.0, 19.3)]
-    assert segment(drawn_tile(touching, radius=3.6)[None], 0.5).max() == 2
+    assert ClassicalSegmenter()(drawn_tile(touching, radius=3.6)[None], 0.5).max() == 2
     assert ClassicalSegmenter(spacing=9.0)(drawn_tile(touching, radius=3.6)[None], 0.5).max() == 1
 
 
 def test_classical_drops_what_is_too_small_in_um2() -> None:
     tile = drawn_tile([(16.0, 16.0)], radius=2.5)[None]  # 20 µm² at 0.5 µm/px
-    assert segment(tile, 0.5).max() == 1
-    assert segment(tile, 0.2).max() == 0  # the same pixels, now 3 µm²
+    assert ClassicalSegmenter()(tile, 0.5).max() == 1
+    assert ClassicalSegmenter()(tile, 0.2).max() == 0  # the same pixels, now 3 µm²
 
 
 def test_classical_fills_pale_nuclei() -> None:
     ring = drawn_tile([(16.0, 16.0)], radius=6.0)
     core = drawn_tile([(16.0, 16.0)], radius=2.0) != drawn_tile([], radius=1)
     ring[core.any(-1)] = PINK
-    found = segment(ring[None], 0.5)[0] > 0
+    found = ClassicalSegmenter()(ring[None], 0.5)[0] > 0
     assert found[32, 32]
 
 
@@ -124,7 +143,7 @@ def test_classical_on_real_training_patients(real_data: Callable[[str], Path]) -
     images = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths])
     masks = [next((root / "masks").glob(f"{path.stem}.*")) for path in paths]
     true = np.stack([np.asarray(Image.open(path).convert("L")) > 0 for path in masks])
-    scores = mask_agreement(segment(images, 0.25), true)
+    scores = mask_agreement(segment(images, 0.25, backend="classical"), true)
     assert scores["iou"] is not None
     assert scores["iou"] > 0.4
     assert scores["iou"] > 3 * (scores["floor"]["iou"] or 0)

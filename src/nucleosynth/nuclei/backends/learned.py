@@ -19,7 +19,10 @@ from nucleosynth.nuclei.scale import check_scale, resample_images
 from nucleosynth.nuclei.segmenter import checked_images, checked_mpp
 from nucleosynth.training.devices import choose_device
 
-CUTS = {"embedded": Cut(core=0.5), "judge": Cut(core=0.5)}
+CUTS = {
+    "embedded": Cut(core=0.75, blur=0.25, least_seed=0.4),
+    "judge": Cut(core=0.6, blur=0.25, least_seed=0.4),
+}
 """How each network's maps are cut; chosen on the held-out training pictures."""
 
 

@@ -20,7 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 Recipe = Literal["embedded", "judge"]
 
 EMBEDDED_WIDTHS = (24, 48, 144)
-JUDGE_WIDTH = 40
+JUDGE_WIDTH = 32
 JUDGE_DILATIONS = (1, 2, 4, 8, 1)
 
 

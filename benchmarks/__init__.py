@@ -1,0 +1,1 @@
+"""One script per table of docs/benchmarks.md; each writes benchmarks/results/<name>.json."""
