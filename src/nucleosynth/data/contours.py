@@ -25,6 +25,21 @@ class Contours:
     angle: Floats  # (m,) of the long axis
     contour: NDArray[np.complex64]  # (m, h) relative amplitude and phase of harmonics 2, 3, ... h + 1
 
+    @classmethod
+    def of(
+        cls,
+        *,
+        x: NDArray[np.floating],
+        y: NDArray[np.floating],
+        radius: NDArray[np.floating],
+        aspect: NDArray[np.floating],
+        angle: NDArray[np.floating],
+        contour: NDArray[np.complexfloating],
+    ) -> Contours:
+        """Make contours from numbers of any precision."""
+        x, y, radius, aspect, angle = (np.asarray(v, np.float32) for v in (x, y, radius, aspect, angle))
+        return Contours(x, y, radius, aspect, angle, np.asarray(contour, np.complex64))
+
     def __len__(self) -> int:
         """Count the nuclei."""
         return len(self.x)
