@@ -22,7 +22,8 @@ MIN_NUCLEI = 50
 """Whole nuclei that a class needs to have sizes, shapes and spacing of its own."""
 
 _KEPT = 512  # nuclei and densities that stand for all
-_TRIAL = 160  # layouts drawn in each round of the spacing
+_HEAVIEST = 5.0
+_TRIAL = 200  # layouts drawn in each round of the spacing
 _ROUNDS = 5
 
 Floats = npt.NDArray[np.float64]
@@ -109,6 +110,7 @@ def fit_habit(masks: npt.NDArray[np.uint16], *, mpp: float, rounds: int = _ROUND
         tiles=len(masks),
         density=_kept(density),
         nuclei=_dictionary(described),
+        asked=1.0,
         size_in_tile=in_tile,
         size_with_density=with_density,
         alignment=_alignment(described),
@@ -117,28 +119,39 @@ def fit_habit(masks: npt.NDArray[np.uint16], *, mpp: float, rounds: int = _ROUND
     size = (masks.shape[1], masks.shape[2])
     for turn in range(rounds):
         hand = Draughtsman(habit, Dial())
-        trial = [
-            hand.draw(rng(seed, "layout-trial", turn * _TRIAL + i), size=size, mpp=mpp) for i in range(_TRIAL)
-        ]
-        habit = _nearer(habit, described, describe(np.stack(trial), mpp=mpp))
+        streams = [turn * _TRIAL + i for i in range(_TRIAL)]
+        trial = [hand.draw(rng(seed, "layout-trial", i), size=size, mpp=mpp) for i in streams]
+        drawn = describe(np.stack(trial), mpp=mpp)
+        habit = _nearer(habit, described, drawn)
+        wanted = 1e6 * np.mean([hand.tile(rng(seed, "layout-trial", i))[0] for i in streams])
+        room = float(wanted / max(tile_density(drawn, _TRIAL, size, mpp).mean(), 1e-9))
+        habit = habit.model_copy(update={"asked": round(float(np.clip(habit.asked * room, 1.0, 1.5)), 4)})
     return habit
 
 
 def _nearer(habit: Habit, real: Described, drawn: Described) -> Habit:
     """Correct spacing and contours by how real nuclei and those drawn differ."""
     weights = refine_weights(np.asarray(habit.spacing), pair_histogram(real), pair_histogram(drawn))
-    gain = np.sqrt(np.clip(_wave_power(real) / _wave_power(drawn), 0.5, 1.5))
+    gain = np.clip(_amplitude(real) / _amplitude(drawn), 0.6, 1.4) ** 0.7
     table = np.asarray(habit.nuclei) * np.concatenate([[1, 1], gain, gain])
     return habit.model_copy(
         update={"spacing": tuple(round(float(w), 4) for w in weights), "nuclei": _rounded(table)}
     )
 
 
-def _wave_power(described: Described) -> Floats:
-    """(harmonics,) mean square of each harmonic over whole nuclei."""
-    power = np.abs(described.contours.contour) ** 2
-    weight = described.weight[:, None]
-    return np.asarray((power * weight).sum(axis=0) / max(float(weight.sum()), 1e-9) + 1e-6)
+def _amplitude(described: Described) -> Floats:
+    """(harmonics,) mean amplitude over whole nuclei; few ragged ones weigh less in it than in the power."""
+    amplitude = np.abs(described.contours.contour)
+    weight = whole_weight(described)[:, None]
+    return np.asarray((amplitude * weight).sum(axis=0) / max(float(weight.sum()), 1e-9) + 1e-4)
+
+
+def whole_weight(described: Described) -> Floats:
+    """(m,) weight of a nucleus against the chance that the border cuts it, 0 where it does.
+
+    The weight is limited: a single nucleus nearly as large as its tile would stand for dozens.
+    """
+    return np.minimum(described.weight, _HEAVIEST)
 
 
 def tile_density(described: Described, tiles: int, size: tuple[int, ...], mpp: float) -> Floats:
@@ -160,7 +173,7 @@ def _dictionary(described: Described) -> tuple[tuple[float, ...], ...]:
     """At most `_KEPT` whole nuclei, by weight, sorted by diameter."""
     shapes = described.contours
     order = np.argsort(shapes.radius, kind="stable")
-    share = np.cumsum(described.weight[order])
+    share = np.cumsum(whole_weight(described)[order])
     kept = min(_KEPT, int(np.count_nonzero(described.weight)))
     chosen = order[np.searchsorted(share, (np.arange(kept) + 0.5) / kept * share[-1])]
     picked = shapes.take(chosen)
@@ -188,7 +201,7 @@ def _size_correlations(described: Described, density: Floats) -> tuple[float, fl
     mean = total[some] / count[some]
     slope = float(np.cov(mean, crowd)[0, 1]) / max(float(crowd.var()), 1e-9) if some.sum() > 2 else 0.0
     with_density = slope / np.sqrt(in_tile) if in_tile > 0.01 else 0.0
-    return round(in_tile, 4), round(float(np.clip(with_density, -0.95, 0.95)), 4)
+    return round(in_tile, 4), round(float(np.clip(with_density, -0.9, 0.9)), 4)
 
 
 def _alignment(described: Described) -> float:

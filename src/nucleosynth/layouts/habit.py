@@ -14,6 +14,7 @@ from nucleosynth.layouts.spacing import BINS, place
 
 _JITTER = 0.05  # standard deviation of log diameter and log elongation about a real nucleus
 _TURN = 0.1  # radians, of its contour against its ellipse, and of the phase of each harmonic
+_DEEPEST = 0.5  # sum of the amplitudes of a contour; beyond, it folds
 _QUANTILES = (np.arange(64) + 0.5) / 64
 
 
@@ -27,6 +28,8 @@ class Habit(Config):
     nuclei: tuple[tuple[float, ...], ...]
     """Real nuclei sorted by diameter, drawn with equal chances: diameter, aspect, and the real and imaginary
     amplitudes of the harmonics of the contour."""
+    asked: float = Field(ge=1, le=2)
+    """Nuclei to be placed for each that finds room."""
     size_in_tile: float = Field(ge=0, lt=1)
     """Correlation of the (normalised) sizes of two nuclei of one tile."""
     size_with_density: float = Field(gt=-1, lt=1)
@@ -49,6 +52,8 @@ class Draughtsman:
     """Draws layouts of one habit; holds its numbers as arrays."""
 
     def __init__(self, habit: Habit, dial: Dial) -> None:
+        from scipy.special import ndtri
+
         table = np.asarray(habit.nuclei, np.float64).reshape(-1, 2 + 2 * HARMONICS)
         self.habit, self.dial = habit, dial
         self.density = np.asarray(habit.density)
@@ -56,6 +61,10 @@ class Draughtsman:
         self.diameter, self.aspect = table[:, 0], table[:, 1]
         self.waves = table[:, 2 : 2 + HARMONICS] + 1j * table[:, 2 + HARMONICS :]
         long = self.diameter / 2 * np.sqrt(self.aspect)
+        crowd = ndtri(_QUANTILES)
+        weight = self._density(crowd) + 1e-9
+        # Crowded tiles give more nuclei: centred on these, the sizes of all nuclei are those learned.
+        self.usual_size = habit.size_with_density * float(weight @ crowd / weight.sum())
         self.margin = 1.2 * dial.size_ratio * float(np.quantile(long, 0.99)) if len(long) else 0.0
 
     def draw(
@@ -68,15 +77,13 @@ class Draughtsman:
     ) -> NDArray[np.uint16]:
         """Draw one layout, (h, w) uint16."""
         side = max(size)
-        tile_size, luck = generator.standard_normal(2)
-        share = self.habit.size_with_density
-        density = self._density(share * tile_size + np.sqrt(1 - share**2) * luck)
+        density, tile_size = self.tile(generator)
         extent = size[0] * mpp, size[1] * mpp
         area = extent[0] * extent[1]
         rim = (extent[0] + 2 * self.margin) * (extent[1] + 2 * self.margin) - area
         filled = 1.0 if region is None else float(region.mean())
         edge = 1.0 if region is None else _edge_share(region)
-        wanted = density * np.array([area * filled, rim * edge])
+        wanted = self.habit.asked * density * np.array([area * filled, rim * edge])
         counts = np.floor(wanted + generator.random(2)).astype(np.int64)
         if not counts.sum():
             return np.zeros(size, np.uint16)
@@ -94,11 +101,18 @@ class Draughtsman:
         mask = rasterise(placed, size=side, mpp=mpp)[0][: size[0], : size[1]]
         return _renumbered(mask if region is None else np.where(region, mask, 0))
 
-    def _density(self, score: float) -> float:
-        """Nuclei per µm² of a tile at a normal score."""
+    def tile(self, generator: np.random.Generator) -> tuple[float, float]:
+        """Draw what the nuclei of a tile have in common: how many per µm², and a normal score of their size."""
+        crowd, luck = generator.standard_normal(2)
+        share = self.habit.size_with_density
+        size = share * crowd + np.sqrt(1 - share**2) * luck - self.usual_size
+        return float(self._density(crowd)), float(size)
+
+    def _density(self, score: float | NDArray[np.float64]) -> NDArray[np.float64]:
+        """Nuclei per µm² of tiles at normal scores."""
         from scipy.special import ndtr
 
-        return float(np.quantile(self.density, ndtr(score))) * self.dial.density / 1e6
+        return np.asarray(np.quantile(self.density, ndtr(score)) * self.dial.density / 1e6)
 
     def _shapes(self, generator: np.random.Generator, count: int, tile_size: float) -> Contours:
         """Nuclei of one tile, their places still unknown."""
@@ -114,6 +128,7 @@ class Draughtsman:
             mean = self.diameter[self._row(ndtr(others))].mean()
             diameter = np.maximum(mean + self.dial.anisonucleosis * (diameter - mean), 0.3 * mean)
         waves = _varied(generator, self.waves[row]) * self.dial.irregularity
+        waves *= np.minimum(1, _DEEPEST / np.maximum(np.abs(waves).sum(axis=1, keepdims=True), 1e-6))
         slant = np.sqrt(-np.log(self.habit.alignment) / 4)
         angle = generator.uniform(0, np.pi) + slant * generator.standard_normal(count)
         return Contours.of(

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from nucleosynth.data.contours import Contours, Floats
 from nucleosynth.layouts.descriptors import Described
 
-EDGES = np.arange(0.6, 3.01, 0.15)
+_STEP = 0.15
+EDGES = np.arange(0.6, 3.01, _STEP)
 """Borders of the bins of distance; nearer is forbidden, farther does not matter."""
 
 BINS = len(EDGES) - 1
-_CANDIDATES = 48
+_CANDIDATES = 80
 _FORBIDDEN = -12.0  # log weight of a pair nearer than the first bin
+_OVERLAP = 0.85  # distance below which a nucleus has no room: the tile is full
 
 
 def start_weights() -> NDArray[np.float64]:
@@ -67,7 +69,7 @@ def place(
 ) -> Contours:
     """Give nuclei their places, the largest first; one without room is left out.
 
-    Each takes one of 48 random places, with a chance in proportion to the weights of its pairs with those
+    Each takes one of 80 random places, with a chance in proportion to the weights of its pairs with those
     that stand already.
 
     Parameters
@@ -110,10 +112,11 @@ def place(
             apart = np.hypot(dx, dy) + np.float32(1e-6)
             reach = _reach(shapes, placed, dx / apart, dy / apart)
             reach += _reach(shapes, np.array([i]), dx / apart, dy / apart)
-            pairs = padded[np.clip((apart / reach - EDGES[0]) / 0.15 + 1, 0, BINS + 1).astype(np.int64)]
+            distance = apart / reach
+            pairs = padded[np.clip((distance - EDGES[0]) / _STEP + 1, 0, BINS + 1).astype(np.int64)]
             score = score + pairs.sum(axis=1)
             best = int(np.argmax(score))
-            if pairs[best].min() <= _FORBIDDEN:
+            if distance[best].min() < _OVERLAP:
                 continue
         else:
             best = int(np.argmax(score))
