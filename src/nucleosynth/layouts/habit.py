@@ -102,7 +102,7 @@ class Draughtsman:
         return _renumbered(mask if region is None else np.where(region, mask, 0))
 
     def tile(self, generator: np.random.Generator) -> tuple[float, float]:
-        """Draw what the nuclei of a tile have in common: how many per µm², and a normal score of their size."""
+        """Draw what nuclei of a tile have in common: how many per µm², and a normal score of their size."""
         crowd, luck = generator.standard_normal(2)
         share = self.habit.size_with_density
         size = share * crowd + np.sqrt(1 - share**2) * luck - self.usual_size

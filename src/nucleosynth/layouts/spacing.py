@@ -20,6 +20,7 @@ EDGES = np.arange(0.6, 3.01, _STEP)
 BINS = len(EDGES) - 1
 _CANDIDATES = 80
 _FORBIDDEN = -12.0  # log weight of a pair nearer than the first bin
+_CLEARANCE = 0.8
 _OVERLAP = 0.85  # distance below which a nucleus has no room: the tile is full
 
 
@@ -85,8 +86,8 @@ def place(
     inside : (m,) bool
         Whether a nucleus has its centre in the tile, or else in the rim.
     region : (h, w) float32, optional
-        How deep each point of the tile lies inside the region to fill, µm, 0 outside. A nucleus keeps half
-        its reach away from the outline. The rim continues the tile's outermost pixels.
+        How deep each point of the tile lies inside the region to fill, µm, 0 outside. A nucleus keeps 0.8
+        of its radius away from the outline. The rim continues the tile's outermost pixels.
 
     Returns
     -------
@@ -96,7 +97,7 @@ def place(
     shapes = shapes.take(order := np.argsort(-shapes.radius, kind="stable"))
     x, y, allowed = _candidates(generator, inside[order], extent=extent, margin=margin)
     if region is not None:
-        allowed &= _depth(region, x, y, extent) > 0.5 * shapes.radius[:, None]
+        allowed &= _depth(region, x, y, extent) > _CLEARANCE * shapes.radius[:, None]
     luck = generator.gumbel(size=x.shape)
     padded = np.concatenate([[_FORBIDDEN], weights, [0.0]])
     px, py = np.zeros(len(shapes), np.float32), np.zeros(len(shapes), np.float32)
