@@ -48,7 +48,7 @@ def layout_tiles(tmp_path_factory: pytest.TempPathFactory) -> TileSet:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        rows = phantom_tiles(PhantomConfig(tiles=280, patients=8), size=64, mpp=0.5)
+        rows = phantom_tiles(PhantomConfig(tiles=280, patients=8), size=64, mpp=0.75)
         made = write_tileset(tmp_path_factory.mktemp("tiles") / "tiles", rows, classes=CLASSES, ordinal=True)
         _ = made.images, made.masks
         return made

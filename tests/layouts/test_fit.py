@@ -111,7 +111,7 @@ def test_what_the_model_knows_of_its_origin(layout_model, layout_tiles):
     assert layout_model.patients == [f"phantom:p{i:02d}" for i in range(6)]
     assert layout_model.content_hash == layout_tiles.content_hash
     assert layout_model.classes == layout_tiles.classes
-    assert (layout_model.size, layout_model.mpp) == ((64, 64), 0.5)
+    assert (layout_model.size, layout_model.mpp) == ((64, 64), 0.75)
     rows = layout_tiles.rows_of(layout_model.patients)
     assert [habit.tiles for habit in layout_model.habits] == np.bincount(layout_tiles.labels[rows]).tolist()
 

@@ -17,8 +17,8 @@ from nucleosynth.nuclei.morphology import nuclei_table, tile_table
 
 
 def means(masks):
-    """Mean of each measure of a tile over the tiles, at 0.5 µm/px."""
-    rows = tile_table(nuclei_table(None, masks, mpp=0.5))
+    """Mean of each measure of a tile over the tiles, at 0.75 µm/px."""
+    rows = tile_table(nuclei_table(None, masks, mpp=0.75))
     names = ("diameter_um", "irregularity", "anisonucleosis", "density_per_mm2")
     with warnings.catch_warnings(action="ignore"):  # no nuclei at all have no mean
         return {name: float(np.nanmean(rows[name].to_numpy())) for name in names}
@@ -48,10 +48,10 @@ def test_instances_are_numbered_without_a_gap(layout_model):
 def test_any_size_and_scale(layout_model):
     wide = layout_model.draw(3, label=0, size=(40, 100), seed=2)
     assert wide.shape == (3, 40, 100)
-    fine = layout_model.draw(40, label=0, size=128, mpp=0.25, seed=2)
+    fine = layout_model.draw(40, label=0, size=128, mpp=0.375, seed=2)
     coarse = layout_model.draw(40, label=0, seed=2)
     areas = [
-        nuclei_table(None, m, mpp=mpp)["area_um2"].to_numpy() for m, mpp in ((fine, 0.25), (coarse, 0.5))
+        nuclei_table(None, m, mpp=mpp)["area_um2"].to_numpy() for m, mpp in ((fine, 0.375), (coarse, 0.75))
     ]
     assert np.median(areas[0]) == pytest.approx(np.median(areas[1]), rel=0.05)
     assert abs(len(areas[0]) / len(areas[1]) - 1) < 0.05
