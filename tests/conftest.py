@@ -61,4 +61,4 @@ def layout_model(layout_tiles: TileSet) -> LayoutModel:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit, "_TRIAL", 100)
-        return fit.fit_layouts(layout_tiles, [f"phantom:p{i:02d}" for i in range(6)], rounds=3)
+        return fit.fit_layouts(layout_tiles, [f"phantom:p{i:02d}" for i in range(6)], rounds=5)

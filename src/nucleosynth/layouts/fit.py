@@ -24,7 +24,7 @@ MIN_NUCLEI = 50
 _KEPT = 512  # nuclei and densities that stand for all
 _HEAVIEST = 5.0
 _TRIAL = 200  # layouts drawn in each round of the spacing
-_ROUNDS = 5
+_ROUNDS = 8
 
 Floats = npt.NDArray[np.float64]
 log = logging.getLogger(__name__)
