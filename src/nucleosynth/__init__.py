@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from nucleosynth.diffusion.synthesis import synthesise
     from nucleosynth.errors import InputError, NucleosynthError, WorkError
     from nucleosynth.evaluate.fidelity import fidelity
+    from nucleosynth.evaluate.morphology import compare_morphology
     from nucleosynth.nuclei.agreement import mask_agreement
+    from nucleosynth.nuclei.morphology import nuclei_table, tile_table
     from nucleosynth.nuclei.segmenter import segment
     from nucleosynth.study.run import run_study
 
@@ -21,11 +23,14 @@ _HOMES = {
     "NucleosynthError": "nucleosynth.errors",
     "TileSet": "nucleosynth.data.tileset",
     "WorkError": "nucleosynth.errors",
+    "compare_morphology": "nucleosynth.evaluate.morphology",
     "fidelity": "nucleosynth.evaluate.fidelity",
     "mask_agreement": "nucleosynth.nuclei.agreement",
+    "nuclei_table": "nucleosynth.nuclei.morphology",
     "run_study": "nucleosynth.study.run",
     "segment": "nucleosynth.nuclei.segmenter",
     "synthesise": "nucleosynth.diffusion.synthesis",
+    "tile_table": "nucleosynth.nuclei.morphology",
 }
 
 __all__ = [
@@ -34,11 +39,14 @@ __all__ = [
     "NucleosynthError",
     "TileSet",
     "WorkError",
+    "compare_morphology",
     "fidelity",
     "mask_agreement",
+    "nuclei_table",
     "run_study",
     "segment",
     "synthesise",
+    "tile_table",
 ]
 
 

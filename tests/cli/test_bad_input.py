@@ -133,6 +133,23 @@ def test_tiles_of_unknown_scale_cannot_be_segmented(pairs: Path, refused: Refuse
     )
 
 
+def test_nuclei_that_cannot_be_compared(
+    pairs: Path, tiles: TileSet, tmp_path: Path, refused: Refused
+) -> None:
+    assert main([*paired(pairs, mpp=None), "--tiles.mpp=unknown"]) == 0
+    unknown, out = pairs.parent / "tiles", tmp_path / "m"
+    assert "µm/px is unknown" in refused("evaluate", "morphology", unknown, unknown, "--out", out)
+    assert "tiles: its µm/px is unknown" in refused(
+        "evaluate", "morphology", tiles.path, unknown, "--out", out
+    )
+    same = ["evaluate", "morphology", tiles.path, tiles.path, "--out", out]
+    assert "classical" in refused(*same, "--found-by", "clasical")
+    assert "grade 1, grade 2, grade 3" in refused(*same, "--benign-class", "normal")
+    assert "1 to 50" in refused(*same, "--benign-um", "0")
+    assert "one of them" in refused(*same, "--benign-um", "6.4", "--benign-class", "grade 1")
+    assert not out.exists()
+
+
 def table(root: Path, rows: str, *, patient: str = "{slide}") -> list[str]:
     (root / "table.csv").write_text(f"image,grade,slide\n{rows}")
     settings = {

@@ -90,6 +90,11 @@ def test_the_ceiling_is_taken_on_patients_who_gave_no_donor(drawn, tmp_path):
     expected = mask_agreement(segment(np.asarray(drawn.images[unused]), 0.5), drawn.masks[unused])
     assert (scores["n"], scores["real_tiles"], scores["held_out"]) == (8, 4, True)
     assert scores["ceiling"] == pytest.approx(expected["iou"])
+    assert list(scores["instances"]) == ["pq", "aji", "f1"]
+    for name, placed in scores["instances"].items():
+        assert placed["ceiling"] == pytest.approx(expected[name])
+        assert placed["ceiling_floor"] == pytest.approx(expected["floor"][name])
+        assert 0 <= placed["floor"] < placed["value"] <= 1
 
 
 def test_samples_as_good_as_their_donors_reach_the_ceiling_exactly(drawn, tmp_path):
@@ -98,6 +103,8 @@ def test_samples_as_good_as_their_donors_reach_the_ceiling_exactly(drawn, tmp_pa
     assert scores["held_out"] is False
     assert scores["iou"] == scores["ceiling"]
     assert scores["corrected"] == 1.0
+    for placed in scores["instances"].values():
+        assert (placed["value"], placed["floor"]) == (placed["ceiling"], placed["ceiling_floor"])
 
 
 def test_who_made_the_masks_cannot_judge_them(bare, tmp_path):
@@ -114,6 +121,7 @@ def test_against_made_masks_the_score_is_consistency_without_a_ceiling(drawn, ba
     monkeypatch.setattr(type(other), "weights_hash", "another")
     scores = judge_masks(masked, synthetic)
     assert (scores["kind"], scores["ceiling"]) == ("consistency", None)
+    assert scores["instances"]["pq"]["ceiling"] is scores["instances"]["pq"]["ceiling_floor"] is None
     assert scores["iou"] > scores["floor"]
 
 

@@ -71,7 +71,9 @@ def record() -> dict[str, Any]:
         "agreement": {
             "validation": None,
             "test": {"judge": "classical", "kind": "agreement", "iou": 0.6, "dice": 0.75, "floor": 0.123,
-                     "ceiling": 0.654, "ceiling_floor": 0.12, "corrected": 0.9, "n": 40},
+                     "ceiling": 0.654, "ceiling_floor": 0.12, "corrected": 0.9, "n": 40,
+                     "instances": {"pq": {"value": 0.411, "floor": 0.021, "ceiling": 0.522,
+                                          "ceiling_floor": 0.033}}},
         },
         "fidelity": {
             "validation": None,
@@ -152,7 +154,7 @@ def test_report_says_what_the_record_holds(record, pictures, tmp_path) -> None:
         "Synthetic tiles help", "By 0.05 on 40 patients.", "protocol-hash", "by patient", "+0.020 to +0.080",
         "verdict on real+50%", "0.123", "0.654", "0.0412", "0.0330 to 0.0500", "0.0521", "0.0182", "31.7",
         "lite0", "weights-hash", "few tiles", "flatters", "content-hash", "split-hash", "classification",
-        "a cpu", "30 min",
+        "a cpu", "30 min", "PQ", "0.411", "0.021", "0.522", "0.033",
     ):  # fmt: skip
         assert words in text.replace("\u202f", " "), words
     assert (
@@ -269,7 +271,16 @@ def test_a_study_without_classes_leaves_the_arms_out_and_says_why(record, pictur
     assert "Which classes are confused" not in text
     assert "consistency" in text
     assert "ceiling (real)" not in text
+    assert "0.411" in text
+    assert "0.522" not in text
     assert tile_figure(pictures["real"]["all"], columns=4, alt="").picture in page
+
+
+def test_a_record_of_an_older_version_has_no_scores_by_nucleus(record, pictures, tmp_path) -> None:
+    del record["agreement"]["test"]["instances"]
+    text = text_of(build_report(record, pictures, tmp_path).read_text())
+    assert "Nucleus by nucleus" not in text
+    assert "0.654" in text
 
 
 def test_missing_judgements_and_pictures_are_left_out(record, tmp_path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from nucleosynth.cli.settings import Seed
+from nucleosynth.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +73,59 @@ def masks(
     from nucleosynth.nuclei.masks import judge_masks
 
     print(json.dumps(judge_masks(TileSet.open(real), TileSet.open(synthetic), judge=judge), indent=2))
+
+
+@app.command
+def morphology(
+    real: Path,
+    synthetic: Path,
+    /,
+    *,
+    out: Annotated[Path | None, Parameter(help="Folder for the scores and a plot per class.")] = None,
+    found_by: Annotated[
+        str | None, Parameter(help="Segmenter that finds the nuclei; without it the masks that tiles carry.")
+    ] = None,
+    benign_class: Annotated[
+        str | None, Parameter(help="Class of benign tissue; the lowest if ordered.")
+    ] = None,
+    benign_um: Annotated[float | None, Parameter(help="Diameter of benign nuclei, µm.")] = None,
+) -> None:
+    """Compare real and synthetic nuclei in size, shape, staining and spacing, per class.
+
+    Each distance stands beside the one between real patients.
+
+    For example::
+
+        nucleosynth evaluate morphology runs/tiles runs/synthetic --out runs/morphology
+    """
+    from nucleosynth.data.tileset import TileSet
+    from nucleosynth.evaluate.morphology import compare_morphology, write_comparison
+
+    if benign_class is not None and benign_um is not None:
+        raise InputError("--benign-class and --benign-um: expected one of them, each names the reference")
+    benign = benign_class if benign_um is None else benign_um
+    found = compare_morphology(TileSet.open(real), TileSet.open(synthetic), found_by=found_by, benign=benign)
+    if out is not None:
+        write_comparison(found, out)
+    print(json.dumps(found.scores, indent=2, ensure_ascii=False))
+
+
+@app.command
+def layouts(tiles: Path, model: Path, /, *, seed: Seed = 0) -> None:
+    """Print how near drawn layouts are to the masks that their model was fitted to, per class.
+
+    Each distance stands beside the one between real patients.
+
+    For example::
+
+        nucleosynth evaluate layouts runs/tiles runs/layouts.json
+    """
+    from nucleosynth.data.tileset import TileSet
+    from nucleosynth.evaluate.layouts import compare_layouts
+    from nucleosynth.layouts.model import LayoutModel
+
+    scores = compare_layouts(TileSet.open(tiles), LayoutModel.load(model), seed=seed)
+    print(json.dumps(scores, indent=2, ensure_ascii=False))
 
 
 def _part(tiles: TileSet, patients: set[str]) -> Part | None:

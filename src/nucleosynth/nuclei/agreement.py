@@ -6,12 +6,21 @@ agreement comes with its floor, the same measure with masks paired at random wit
 
 from __future__ import annotations
 
-from typing import TypedDict
+from hashlib import blake2b
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nucleosynth.errors import InputError
+from nucleosynth.nuclei.instances import (
+    InstanceScores,
+    checked_masks,
+    instance_scores,
+    number_nuclei,
+    overlaps,
+)
+from nucleosynth.seeds import rng
 
 
 class Overlap(TypedDict):
@@ -21,10 +30,14 @@ class Overlap(TypedDict):
     dice: float | None
 
 
-class Agreement(Overlap):
+class Scores(Overlap, InstanceScores):
+    """Agreement pixel by pixel and nucleus by nucleus."""
+
+
+class Agreement(Scores):
     """Agreement of masks beside its chance floor."""
 
-    floor: Overlap
+    floor: Scores
 
 
 class CorrectedAgreement(TypedDict):
@@ -37,51 +50,68 @@ class CorrectedAgreement(TypedDict):
     corrected: float | None
 
 
+PERMUTATIONS = 10
+"""Draws behind the chance floor of the instance scores."""
+
+
 def mask_agreement(
-    predicted: ArrayLike,
-    true: ArrayLike,
-    *,
-    groups: ArrayLike | None = None,
-    seed: int = 0,  # noqa: ARG001
+    predicted: ArrayLike, true: ArrayLike, *, groups: ArrayLike | None = None, seed: int = 0
 ) -> Agreement:
-    """Pooled IoU and Dice between two sets of masks, and their chance floor.
+    """Agreement between two sets of masks, pixel by pixel and nucleus by nucleus, and its chance floor.
 
     Parameters
     ----------
-    predicted, true : (n, h, w)
-        Label images or boolean masks; every value but 0 is foreground.
+    predicted, true : (n, h, w) integer or bool
+        Label images, or binary masks, whose 4-connected components are the nuclei: a set that is boolean or
+        holds a single value beside 0.
     groups : (n,) str, optional
         Patient of each tile (of the donor, where tiles are synthetic). None takes all as one patient.
     seed : int
-        Changes nothing: the floor is exact and draws no permutation.
+        Decides the permutations behind the floor of the instance scores.
 
     Returns
     -------
     dict
-        `iou` and `dice` over all pixels of all tiles (1.0 where both sets are empty), and `floor` with the
-        same two for masks permuted within patient, no tile keeping its own. The floor is exact: the expected
-        intersection over all such permutations, which needs no random draws. Tiles of patients with a single
-        tile cannot be permuted and are left out of the floor; with none left it is None.
+        All are pooled: counts are summed over tiles before any ratio is taken, and 1.0 where both sets are
+        empty.
+
+        - `iou`, `dice`: over all pixels.
+        - `precision`, `recall`, `f1`: of nuclei, which match where their IoU is above 0.5.
+        - `dq`, `sq`, `pq`: detection quality, the same number as `f1`; segmentation quality, the mean IoU of
+          matches (0.0 without one); panoptic quality, their product (Kirillov et al. 2019).
+        - `aji`: aggregated Jaccard index by its first, greedy definition (Kumar et al. 2017), in which
+          several true nuclei may take the same predicted one.
+        - `ap`: TP / (TP + FP + FN), averaged over the IoU thresholds 0.50, 0.55, ... 0.95 (Data Science
+          Bowl 2018; StarDist gives it for one threshold). Masks carry no confidence, so it is no area under a
+          curve.
+        - `floor`: the same for masks permuted within patient, no tile keeping its own. Of `iou` and `dice`
+          it is exact: the expected intersection over all such permutations. Of the others it is pooled over
+          :data:`PERMUTATIONS` drawn ones. Tiles of patients with a single tile cannot be permuted and are
+          left out of the floor; with none left it is None.
+
+        The order of the tiles changes nothing.
 
     Raises
     ------
     InputError
-        When the shapes differ or are not (n, h, w).
+        When the shapes differ or are not (n, h, w), or the masks are neither labels nor booleans.
 
     Examples
     --------
     >>> masks = np.array([[[1, 0]], [[0, 1]]])
-    >>> mask_agreement(masks, masks)
-    {'iou': 1.0, 'dice': 1.0, 'floor': {'iou': 0.0, 'dice': 0.0}}
+    >>> scores = mask_agreement(masks, masks)
+    >>> scores["iou"], scores["pq"], scores["floor"]["iou"]
+    (1.0, 1.0, 0.0)
     """
-    found, asked = _foreground(predicted), _foreground(true)
+    found, asked = checked_masks(predicted), checked_masks(true)
     if found.shape != asked.shape:
         raise InputError(
             f"masks differ in shape: predicted {found.shape}, true {asked.shape}; expected the same"
         )
     patient = _patient_index(groups, len(found))
-    here = _overlap(_area(found & asked), _area(found) + _area(asked), tiles=len(found))
-    return {"iou": here["iou"], "dice": here["dice"], "floor": _floor(found, asked, patient)}
+    pixels = _pixel_scores(found != 0, asked != 0, patient)
+    nuclei = _nucleus_scores(found, asked, patient, seed=seed)
+    return {**pixels[0], **nuclei[0], "floor": {**pixels[1], **nuclei[1]}}
 
 
 def corrected_agreement(
@@ -92,7 +122,7 @@ def corrected_agreement(
     *,
     synthetic_groups: ArrayLike | None = None,
     real_groups: ArrayLike | None = None,
-    seed: int = 0,  # noqa: ARG001
+    seed: int = 0,
 ) -> CorrectedAgreement:
     """Agreement on synthetic tiles as a share of what the same segmenter reaches on real ones, above chance.
 
@@ -107,7 +137,26 @@ def corrected_agreement(
     real_groups : (m,) str, optional
         Patient of each real tile.
     seed : int
-        Changes nothing, see :func:`mask_agreement`.
+        See :func:`mask_agreement`.
+
+    Returns
+    -------
+    dict
+        See :func:`correct`.
+
+    Raises
+    ------
+    InputError
+        As :func:`mask_agreement`.
+    """
+    return correct(
+        mask_agreement(synthetic_predicted, synthetic_true, groups=synthetic_groups, seed=seed),
+        mask_agreement(real_predicted, real_true, groups=real_groups, seed=seed),
+    )
+
+
+def correct(synthetic: Agreement, real: Agreement) -> CorrectedAgreement:
+    """Correct the IoU of synthetic tiles by chance and by the ceiling that real tiles set.
 
     Returns
     -------
@@ -116,14 +165,7 @@ def corrected_agreement(
         `corrected` = (iou - floor) / (ceiling - ceiling_floor), each floor from its own predictions. Above 1
         means tissue cleaner than real, not better. None where a floor is missing, or where the segmenter is
         no better than chance on real tiles.
-
-    Raises
-    ------
-    InputError
-        As :func:`mask_agreement`.
     """
-    synthetic = mask_agreement(synthetic_predicted, synthetic_true, groups=synthetic_groups)
-    real = mask_agreement(real_predicted, real_true, groups=real_groups)
     floor, ceiling_floor = synthetic["floor"]["iou"], real["floor"]["iou"]
     corrected = None
     if None not in (synthetic["iou"], floor, real["iou"], ceiling_floor):
@@ -143,13 +185,6 @@ def _above(value: float | None, floor: float | None) -> float:
     return (value or 0.0) - (floor or 0.0)
 
 
-def _foreground(masks: ArrayLike) -> NDArray[np.bool_]:
-    found = np.asarray(masks)
-    if found.ndim != 3:
-        raise InputError(f"masks have shape {found.shape}; expected (n, h, w)")
-    return np.asarray(found != 0)
-
-
 def _area(mask: NDArray[np.bool_]) -> int:
     return int(np.count_nonzero(mask))
 
@@ -163,7 +198,14 @@ def _patient_index(groups: ArrayLike | None, n: int) -> NDArray[np.intp]:
     return patient
 
 
-def _floor(found: NDArray[np.bool_], asked: NDArray[np.bool_], patient: NDArray[np.intp]) -> Overlap:
+def _pixel_scores(
+    found: NDArray[np.bool_], asked: NDArray[np.bool_], patient: NDArray[np.intp]
+) -> tuple[Overlap, Overlap]:
+    here = _overlap(_area(found & asked), _area(found) + _area(asked), tiles=len(found))
+    return here, _pixel_floor(found, asked, patient)
+
+
+def _pixel_floor(found: NDArray[np.bool_], asked: NDArray[np.bool_], patient: NDArray[np.intp]) -> Overlap:
     both, total, tiles = 0.0, 0, 0
     for one in np.unique(patient):
         of_one = patient == one
@@ -185,3 +227,36 @@ def _overlap(both: float, total: int, *, tiles: int) -> Overlap:
     if not total:
         return {"iou": 1.0, "dice": 1.0}
     return {"iou": both / (total - both), "dice": 2 * both / total}
+
+
+def _nucleus_scores(
+    found: NDArray[Any], asked: NDArray[Any], patient: NDArray[np.intp], *, seed: int
+) -> tuple[InstanceScores, InstanceScores]:
+    ours, theirs = number_nuclei(found), number_nuclei(asked)
+    here = instance_scores([overlaps(ours, theirs)] if len(patient) else [])
+    several = np.bincount(patient)[patient] >= 2
+    if not several.any():
+        return here, instance_scores([])
+    order = _content_order(found[several], asked[several], patient[several])
+    ours, theirs = ours.of_tiles(several), theirs.of_tiles(several)
+    exchanges = (_exchange(order, patient[several], seed=seed, draw=draw) for draw in range(PERMUTATIONS))
+    return here, instance_scores(overlaps(ours, theirs, rows=rows) for rows in exchanges)
+
+
+def _content_order(found: NDArray[Any], asked: NDArray[Any], patient: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Rows sorted by patient and by what the tile holds: draws must not depend on the order of tiles."""
+    pairs = zip(found, asked, strict=True)
+    keys = [blake2b(a.tobytes() + b.tobytes(), digest_size=16).hexdigest() for a, b in pairs]
+    return np.lexsort((np.array(keys), patient))
+
+
+def _exchange(
+    order: NDArray[np.intp], patient: NDArray[np.intp], *, seed: int, draw: int
+) -> NDArray[np.int64]:
+    """Rows to compare with: a random cycle through the tiles of each patient, so that none keeps its own."""
+    rows = np.empty(len(order), np.int64)
+    for one in np.unique(patient):
+        own = order[patient[order] == one]
+        cycle = own[rng(seed, f"agreement-floor/{one}", draw).permutation(len(own))]
+        rows[cycle] = np.roll(cycle, 1)
+    return rows

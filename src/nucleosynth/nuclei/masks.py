@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nucleosynth.data.tileset import Tile, TileSet, write_tileset
 from nucleosynth.errors import InputError
-from nucleosynth.nuclei.agreement import corrected_agreement, mask_agreement
+from nucleosynth.nuclei.agreement import Agreement, correct, mask_agreement
 from nucleosynth.nuclei.segmenter import Segmenter, get_segmenter
 
 BATCH = 64
@@ -58,11 +58,24 @@ def add_masks(tiles: TileSet, out: Path, *, backend: str = "classical", replace:
     )
 
 
+INSTANCE_SCORES: tuple[Literal["pq", "aji", "f1"], ...] = ("pq", "aji", "f1")
+
+
+class Placed(TypedDict):
+    """A score of synthetic tiles between its chance floor and its ceiling; None as in `Verdict`."""
+
+    value: float | None
+    floor: float | None
+    ceiling: float | None
+    ceiling_floor: float | None
+
+
 class Verdict(TypedDict):
     """How well nuclei found in synthetic tiles agree with those asked for.
 
     ``kind`` is ``agreement`` where the masks of real tiles were annotated, else ``consistency``, which has no
-    ceiling: nobody knows what is right. Measures are those of `corrected_agreement`.
+    ceiling: nobody knows what is right. Measures are those of `corrected_agreement`, over pixels;
+    ``instances`` holds those of `INSTANCE_SCORES`, nucleus by nucleus, by name.
     """
 
     judge: str
@@ -75,6 +88,7 @@ class Verdict(TypedDict):
     ceiling: float | None
     ceiling_floor: float | None
     corrected: float | None
+    instances: dict[str, Placed]
 
 
 Masked = tuple[NDArray[np.uint8], NDArray[Any], NDArray[np.str_]]
@@ -94,36 +108,33 @@ def judge_tiles(judge: Segmenter, synthetic: Masked, *, real: Masked | None, mpp
         Scale of all tiles, µm/px.
     """
     images, asked, groups = synthetic
-    found = _found(judge, images, mpp)
-    plain = mask_agreement(found, asked, groups=groups)
-    verdict: Verdict = {
+    made = mask_agreement(_found(judge, images, mpp), asked, groups=groups)
+    best = None
+    if real is not None:
+        pictures, annotated, patients = real
+        best = mask_agreement(_found(judge, pictures, mpp), annotated, groups=patients)
+    corrected = None if best is None else correct(made, best)
+    return {
         "judge": judge.name,
         "weights_hash": judge.weights_hash,
         "kind": "consistency" if real is None else "agreement",
         "n": len(images),
-        "iou": plain["iou"],
-        "dice": plain["dice"],
-        "floor": plain["floor"]["iou"],
-        "ceiling": None,
-        "ceiling_floor": None,
-        "corrected": None,
+        "iou": made["iou"],
+        "dice": made["dice"],
+        "floor": made["floor"]["iou"],
+        "ceiling": corrected and corrected["ceiling"],
+        "ceiling_floor": corrected and corrected["ceiling_floor"],
+        "corrected": corrected and corrected["corrected"],
+        "instances": {name: _placed(name, made, best) for name in INSTANCE_SCORES},
     }
-    if real is None:
-        return verdict
-    pictures, annotated, patients = real
-    best = corrected_agreement(
-        found,
-        asked,
-        real_predicted=_found(judge, pictures, mpp),
-        real_true=annotated,
-        synthetic_groups=groups,
-        real_groups=patients,
-    )
+
+
+def _placed(name: Literal["pq", "aji", "f1"], made: Agreement, best: Agreement | None) -> Placed:
     return {
-        **verdict,
-        "ceiling": best["ceiling"],
-        "ceiling_floor": best["ceiling_floor"],
-        "corrected": best["corrected"],
+        "value": made[name],
+        "floor": made["floor"][name],
+        "ceiling": best and best[name],
+        "ceiling_floor": best and best["floor"][name],
     }
 
 
