@@ -1,12 +1,17 @@
-"""Fixtures of all tests: a cache of their own, and real tissue where it is at hand."""
+"""Fixtures of all tests: a cache of their own, layouts of drawn tissue, real tissue where it is at hand."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from nucleosynth.data.tileset import TileSet
+    from nucleosynth.layouts.model import LayoutModel
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +38,27 @@ def real_data() -> Callable[[str], Path]:
         pytest.skip(reason)
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def layout_tiles(tmp_path_factory: pytest.TempPathFactory) -> TileSet:
+    """Phantom tiles with nuclei enough to learn layouts from."""
+    from nucleosynth.data.phantom import CLASSES, PhantomConfig, phantom_tiles
+    from nucleosynth.data.tileset import write_tileset
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        rows = phantom_tiles(PhantomConfig(tiles=280, patients=8), size=64, mpp=0.75)
+        made = write_tileset(tmp_path_factory.mktemp("tiles") / "tiles", rows, classes=CLASSES, ordinal=True)
+        _ = made.images, made.masks
+        return made
+
+
+@pytest.fixture(scope="session")
+def layout_model(layout_tiles: TileSet) -> LayoutModel:
+    """A model of the first six of their eight patients."""
+    from nucleosynth.layouts import fit
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "_TRIAL", 100)
+        return fit.fit_layouts(layout_tiles, [f"phantom:p{i:02d}" for i in range(6)], rounds=5)

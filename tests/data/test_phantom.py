@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from nucleosynth.data.contours import rasterise
 from nucleosynth.data.phantom import CLASSES, PhantomConfig, phantom_grade, phantom_tiles
-from nucleosynth.data.phantom_nuclei import BENIGN_RADIUS, Nuclei, rasterise, spread_out
+from nucleosynth.data.phantom_nuclei import BENIGN_RADIUS, Nuclei, spread_out
 from nucleosynth.data.phantom_waves import Waves
 from nucleosynth.data.stain import concentrations, stain_descriptor, tissue_fraction
 from nucleosynth.errors import InputError
@@ -33,7 +36,7 @@ def circle(x: float, y: float, radius: float) -> Nuclei:
 
 
 def both(a: Nuclei, b: Nuclei) -> Nuclei:
-    return Nuclei(*(np.concatenate([getattr(a, n), getattr(b, n)]) for n in Nuclei.__slots__))
+    return Nuclei(*(np.concatenate([getattr(a, n), getattr(b, n)]) for n in (f.name for f in fields(Nuclei))))
 
 
 def test_a_tile_does_not_depend_on_how_many_are_made():

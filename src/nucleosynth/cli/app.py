@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 from cyclopts import App, CycloptsError
 
-from nucleosynth.cli import classifier, data, demo, evaluate, generator, nuclei, study
+from nucleosynth.cli import classifier, data, demo, evaluate, generator, layouts, nuclei, study
 from nucleosynth.cli.progress import show_progress
 from nucleosynth.cli.settings import gather_settings, settings_error
 from nucleosynth.errors import NucleosynthError
@@ -31,7 +31,7 @@ def build_app() -> App:
         print_error=False,
         suppress_keyboard_interrupt=False,
     )
-    for command in (demo.app, data.app, evaluate.app, study.app, generator.app):
+    for command in (demo.app, data.app, layouts.app, evaluate.app, study.app, generator.app):
         app.command(command)
     for verb in (nuclei.segment, generator.sample, classifier.classify):
         app.command(verb)

@@ -110,6 +110,24 @@ def morphology(
     print(json.dumps(found.scores, indent=2, ensure_ascii=False))
 
 
+@app.command
+def layouts(tiles: Path, model: Path, /, *, seed: Seed = 0) -> None:
+    """Print how near drawn layouts are to the masks that their model was fitted to, per class.
+
+    Each distance stands beside the one between real patients.
+
+    For example::
+
+        nucleosynth evaluate layouts runs/tiles runs/layouts.json
+    """
+    from nucleosynth.data.tileset import TileSet
+    from nucleosynth.evaluate.layouts import compare_layouts
+    from nucleosynth.layouts.model import LayoutModel
+
+    scores = compare_layouts(TileSet.open(tiles), LayoutModel.load(model), seed=seed)
+    print(json.dumps(scores, indent=2, ensure_ascii=False))
+
+
 def _part(tiles: TileSet, patients: set[str]) -> Part | None:
     rows = tiles.rows_of(patients)
     return (tiles.images[rows], tiles.patients[rows].tolist()) if len(rows) else None

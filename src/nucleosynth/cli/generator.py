@@ -7,8 +7,23 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from nucleosynth.cli.settings import Device, Out, Root, Seed, Settings, StudyFile, load_section, open_split
+from nucleosynth.cli.settings import (
+    Anisonucleosis,
+    Density,
+    Device,
+    Irregularity,
+    Out,
+    Root,
+    Seed,
+    Settings,
+    SizeRatio,
+    StudyFile,
+    load_section,
+    open_split,
+    read_dial,
+)
 from nucleosynth.diffusion.config import SAMPLER, SIGMA_SCALE, SamplerName
+from nucleosynth.errors import InputError
 
 app = App(name="train", help_format="plaintext")
 
@@ -94,15 +109,25 @@ def sample(
     sigma_scale: float = SIGMA_SCALE,
     class_guidance: Annotated[float, Parameter(name="--guidance.class", help="1 is no guidance.")] = 1.0,
     mask_guidance: Annotated[float, Parameter(name="--guidance.mask", help="1 is no guidance.")] = 1.0,
+    layouts: Path | None = None,
+    size_ratio: SizeRatio = 1.0,
+    anisonucleosis: Anisonucleosis = 1.0,
+    irregularity: Irregularity = 1.0,
+    density: Density = 1.0,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
     r"""Draw a synthetic TileSet: each tile takes class, nuclei mask and stain from one donor tile.
 
+    With layouts the masks are invented: class and stain come from the donor.
+
     For example::
 
         nucleosynth sample runs/generator --donors runs/tiles \
             --tiles 4000 --labels balanced --out runs/synthetic
+
+        nucleosynth sample runs/generator --donors runs/tiles \
+            --layouts runs/layouts.json --dial.size-ratio 1.5 --out runs/larger
 
     Parameters
     ----------
@@ -120,13 +145,20 @@ def sample(
         Stochastic (sde) or not.
     sigma_scale
         How many times more noise than there is the network is told of; more for short trainings, 1 is off.
+    layouts
+        Model that `nucleosynth layouts fit` wrote, or folder that `nucleosynth layouts draw` wrote.
     """
     from nucleosynth.config import parse
     from nucleosynth.data.tileset import TileSet
     from nucleosynth.diffusion.config import SynthesisConfig
     from nucleosynth.diffusion.generator import Generator
     from nucleosynth.diffusion.synthesis import synthesise
+    from nucleosynth.layouts.dial import Dial
+    from nucleosynth.layouts.source import open_layouts
 
+    dial = read_dial(size_ratio, anisonucleosis, irregularity, density)
+    if layouts is None and dial != Dial():
+        raise InputError("--dial: turns invented layouts only; give them by --layouts")
     request = {
         "tiles": tiles,
         "labels": labels,
@@ -141,6 +173,7 @@ def sample(
         TileSet.open(donors),
         out,
         config=config,
+        layouts=None if layouts is None else open_layouts(layouts, dial),
         seed=seed,
     )
     print(made.path)

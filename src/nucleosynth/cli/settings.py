@@ -13,11 +13,20 @@ from nucleosynth.errors import InputError
 
 if TYPE_CHECKING:
     from nucleosynth.data.split import Split
+    from nucleosynth.layouts.dial import Dial
 
 C = TypeVar("C", bound=Config)
 
-# Options with a dot that are not settings: where the data lies changes no result.
-NOT_SETTINGS = ("--data.root", "--guidance.class", "--guidance.mask")
+# Options with a dot that are not settings of a study.
+NOT_SETTINGS = (
+    "--data.root",
+    "--guidance.class",
+    "--guidance.mask",
+    "--dial.size-ratio",
+    "--dial.anisonucleosis",
+    "--dial.irregularity",
+    "--dial.density",
+)
 
 Settings = Annotated[
     list[str] | None,
@@ -36,6 +45,18 @@ Root = Annotated[
 Device = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1, mps.")]
 Seed = Annotated[int, Parameter(help="Every random draw follows from it.")]
 Out = Annotated[Path, Parameter(help="Folder to write; it appears whole or goes on where it stopped.")]
+SizeRatio = Annotated[
+    float, Parameter(name="--dial.size-ratio", help="Times the mean nuclear diameter of real tiles.")
+]
+Anisonucleosis = Annotated[
+    float, Parameter(name="--dial.anisonucleosis", help="Times the spread of the diameter within a tile.")
+]
+Irregularity = Annotated[
+    float, Parameter(name="--dial.irregularity", help="Times the waves of the nuclear contour.")
+]
+Density = Annotated[
+    float, Parameter(name="--dial.density", help="Times the nuclei per area, as far as they have room.")
+]
 StudyFile = Annotated[Path | None, Parameter(name="--study", help="Study file to take the settings from.")]
 
 
@@ -98,6 +119,14 @@ def open_split(path: Path, fold: int) -> Split:
     if not 0 <= fold < len(split.folds):
         raise InputError(f"--fold {fold}: {path} has {len(split.folds)}, counted from 0")
     return split
+
+
+def read_dial(size_ratio: float, anisonucleosis: float, irregularity: float, density: float) -> Dial:
+    """Check the values of a dial."""
+    from nucleosynth.layouts.dial import Dial
+
+    values = (size_ratio, anisonucleosis, irregularity, density)
+    return parse(Dial, dict(zip(Dial.model_fields, values, strict=True)), source="--dial")
 
 
 def _is_setting(option: str) -> bool:

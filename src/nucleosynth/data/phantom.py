@@ -15,7 +15,8 @@ import numpy as np
 from pydantic import Field
 
 from nucleosynth.config import Config
-from nucleosynth.data.phantom_nuclei import BENIGN_RADIUS, Floats
+from nucleosynth.data.contours import Floats
+from nucleosynth.data.phantom_nuclei import BENIGN_RADIUS
 from nucleosynth.data.phantom_render import Look, render
 from nucleosynth.data.stain import EOSIN, HAEMATOXYLIN
 from nucleosynth.data.tileset import Tile

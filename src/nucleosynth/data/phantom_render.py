@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleosynth.data.contours import Floats, NuclearPixels, rasterise
 from nucleosynth.data.phantom_nuclei import (
-    Floats,
-    NuclearPixels,
     Nuclei,
-    rasterise,
     spread_out,
     stromal_nuclei,
     tumour_nuclei,
@@ -156,7 +154,7 @@ def _fibres(generator: np.random.Generator, axis: Floats, *, angle: float) -> Fl
 
 
 def _paint_nuclei(
-    density: Floats, pixels: NuclearPixels, generator: np.random.Generator, *, axis: Floats
+    density: Floats, pixels: NuclearPixels[Nuclei], generator: np.random.Generator, *, axis: Floats
 ) -> None:
     """Lay the nuclei over the tissue: membrane, chromatin, nucleoli."""
     nuclei, owner = pixels.nuclei, pixels.owner
@@ -177,7 +175,7 @@ def _paint_nuclei(
     flat[pixels.flat] += cover * (np.stack([h, e], axis=-1) - flat[pixels.flat])
 
 
-def _nucleoli(pixels: NuclearPixels) -> Floats:
+def _nucleoli(pixels: NuclearPixels[Nuclei]) -> Floats:
     """(k,) 0-1: how far a nuclear pixel lies in a nucleolus."""
     nuclei, owner = pixels.nuclei, pixels.owner
     spots = nuclei.nucleoli[owner]  # (k, spots, 3)

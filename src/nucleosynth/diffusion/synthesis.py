@@ -1,13 +1,16 @@
-"""From donors to a synthetic TileSet: class, mask and stain of a training tile, pixels of the generator."""
+"""From donors to a synthetic TileSet: class, mask and stain of a training tile, pixels of the generator.
+
+Masks may be invented instead.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +27,39 @@ from nucleosynth.errors import InputError
 from nucleosynth.runs import write_array, write_text
 from nucleosynth.seeds import rng
 
+Masks = npt.NDArray[np.uint16]
+
+
+class Layouts(Protocol):
+    """Where invented masks come from."""
+
+    @property
+    def classes(self) -> list[str]:
+        """Names that labels index; empty where layouts have no class."""
+
+    @property
+    def patients(self) -> list[str]:
+        """Patients whose masks the layouts were learned from."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells these layouts from others, for provenance."""
+
+    def masks(
+        self,
+        labels: Sequence[int],
+        *,
+        indices: Sequence[int],
+        turns: Sequence[int],
+        size: int,
+        mpp: float,
+        seed: int,
+    ) -> Masks:
+        """Return one (size, size) mask for each label; -1 = no class.
+
+        ``indices`` are the numbers of the tiles, ``turns`` how many tiles of its label stand before each. A
+        mask depends on these and the seed alone.
+        """
+
 
 def synthesise(
     generator: Generator,
@@ -31,6 +67,7 @@ def synthesise(
     out: Path | str,
     *,
     config: SynthesisConfig | None = None,
+    layouts: Layouts | None = None,
     seed: int = 0,
 ) -> TileSet:
     """Make a TileSet of synthetic tiles.
@@ -44,11 +81,14 @@ def synthesise(
         Real tiles; those of other patients than the generator's are never used.
     config
         Pool size, label rule, sampler, steps and guidance.
+    layouts
+        Invented masks of the donor's class in place of the donor's own.
 
     Raises
     ------
     InputError
-        Donors of another size, or none of a patient that the generator saw.
+        Donors of another size, or none of a patient that the generator saw; layouts of other classes, that
+        saw other patients, or for a generator without masks.
     """
     config = config or SynthesisConfig()
     out = Path(out)
@@ -71,9 +111,13 @@ def synthesise(
         "seed": seed,
         **config.model_dump(mode="json"),
     }
+    masks = _donor_masks(generator, donors, rows[chosen], seed)
+    if layouts is not None:
+        identity["layouts"] = layouts.identity()
+        masks = _invented_masks(generator, donors, layouts, donors.labels[rows[chosen]], seed)
     parts = out.with_name(f".{out.name}.parts")
     _start_parts(parts, identity)
-    tiles = _tiles(generator, donors, rows, chosen, config, seed=seed, parts=parts)
+    tiles = _tiles(generator, donors, rows, chosen, config, masks_of=masks, seed=seed, parts=parts)
     result = write_tileset(
         out,
         tiles,
@@ -135,6 +179,7 @@ def _tiles(
     chosen: npt.NDArray[np.int64],
     config: SynthesisConfig,
     *,
+    masks_of: Callable[[range], Masks | None],
     seed: int,
     parts: Path,
 ) -> Iterator[Tile]:
@@ -146,7 +191,7 @@ def _tiles(
         for start in range(0, len(chosen), config.batch):
             picked = chosen[start : start + config.batch]
             indices = range(start, start + len(picked))
-            masks = _masks(generator, donors, rows[picked], indices, seed)
+            masks = masks_of(indices)
             labels = donors.labels[rows[picked]]
             kept = parts / f"{start:08d}.npy"
             if not kept.exists():
@@ -187,12 +232,51 @@ def _tiles(
             update(start + len(picked), "")
 
 
-def _masks(
-    generator: Generator, donors: TileSet, rows: npt.NDArray[np.int64], indices: range, seed: int
-) -> npt.NDArray[np.uint16] | None:
+def _donor_masks(
+    generator: Generator, donors: TileSet, rows: npt.NDArray[np.int64], seed: int
+) -> Callable[[range], Masks | None]:
     """Return the donors' masks, each flipped or turned as its sample index says."""
-    if not generator.card.masks or donors.masks is None:
-        return None
-    masks = torch.from_numpy(np.asarray(donors.masks[rows]).astype(np.int32))
-    turns = torch.tensor([int(rng(seed, "turn", index).integers(8)) for index in indices])
-    return dihedral(masks, turns).numpy().astype(np.uint16)
+
+    def masks_of(indices: range) -> Masks | None:
+        if not generator.card.masks or donors.masks is None:
+            return None
+        masks = torch.from_numpy(np.asarray(donors.masks[rows[indices]]).astype(np.int32))
+        turns = torch.tensor([int(rng(seed, "turn", index).integers(8)) for index in indices])
+        return dihedral(masks, turns).numpy().astype(np.uint16)
+
+    return masks_of
+
+
+def _invented_masks(
+    generator: Generator, donors: TileSet, layouts: Layouts, labels: npt.NDArray[np.int64], seed: int
+) -> Callable[[range], Masks | None]:
+    """Return layouts of the donors' classes; refuses those that cannot or must not be used."""
+    card = generator.card
+    if not card.masks:
+        raise InputError("layouts: this generator was trained without masks; leave the layouts out")
+    if card.mpp is None:
+        raise InputError(
+            "layouts: the generator's µm/px is unknown; nuclei are sized in µm, train it with `mpp`"
+        )
+    if layouts.classes != donors.classes:
+        raise InputError(
+            f"layouts: classes {layouts.classes} are not those of the donors, {donors.classes}; fit to these"
+        )
+    require_unseen("layouts", layouts.patients, card.patients)
+    turns = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        turns[labels == label] = np.arange(np.count_nonzero(labels == label))
+    mpp = card.mpp
+
+    def masks_of(indices: range) -> Masks:
+        part = slice(indices.start, indices.stop)
+        return layouts.masks(
+            labels[part].tolist(),
+            indices=indices,
+            turns=turns[part].tolist(),
+            size=card.size,
+            mpp=mpp,
+            seed=seed,
+        )
+
+    return masks_of

@@ -100,7 +100,8 @@ def compare_morphology(
     reference = _reference(real, tables[0], benign)
     rows = [tile_table(table, benign_um=reference.diameter_um) for table in tables]
     pair = [
-        _samples(tiles, table, row) for tiles, table, row in zip((real, synthetic), tables, rows, strict=True)
+        samples(table, row, labels=tiles.labels, patients=tiles.patients)
+        for tiles, table, row in zip((real, synthetic), tables, rows, strict=True)
     ]
     classes = [name for name in real.classes if name in synthetic.classes]
     scores = {
@@ -266,18 +267,28 @@ def _reference(real: TileSet, nuclei: pa.Table, benign: str | float | None) -> B
         return BenignReference(diameter_um=None, rule=f"none: {error}")  # nobody asked for a size ratio
 
 
-def _samples(tiles: TileSet, nuclei: pa.Table, rows: pa.Table) -> dict[str, Sample]:
-    """Values of each measure with class and patient: of whole nuclei, and of tiles."""
+def samples(
+    nuclei: pa.Table, rows: pa.Table, *, labels: NDArray[np.int64], patients: NDArray[np.str_]
+) -> dict[str, Sample]:
+    """Values of each measure with class and patient: of whole nuclei, and of tiles.
+
+    Parameters
+    ----------
+    nuclei, rows
+        Of `nuclei_table` and `tile_table`.
+    labels, patients : (n,)
+        Of the tiles.
+    """
     whole = ~nuclei["touches_border"].to_numpy(zero_copy_only=False)
     of_nuclei = nuclei["tile"].to_numpy()[whole]
-    samples = {}
+    found = {}
     for name in MEASURES:
         own = name in NUCLEUS_MEASURES
         values = nuclei[name].to_numpy()[whole] if own else rows[name].to_numpy()
         known = np.isfinite(values)
         tile = (of_nuclei if own else np.arange(len(values)))[known]
-        samples[name] = Sample(values=values[known], label=tiles.labels[tile], patient=tiles.patients[tile])
-    return samples
+        found[name] = Sample(values=values[known], label=labels[tile], patient=patients[tile])
+    return found
 
 
 def _index(tiles: TileSet, name: str) -> int | None:

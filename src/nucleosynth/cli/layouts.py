@@ -1,0 +1,125 @@
+"""``nucleosynth layouts``: learn how nuclei lie and look, draw new masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from nucleosynth.cli.settings import (
+    Anisonucleosis,
+    Density,
+    Irregularity,
+    Out,
+    Seed,
+    SizeRatio,
+    open_split,
+    read_dial,
+)
+from nucleosynth.errors import InputError
+
+app = App(
+    name="layouts", help="Invent nuclei masks: learn from real ones, draw new ones.", help_format="plaintext"
+)
+
+
+@app.command
+def fit(
+    tiles: Path,
+    /,
+    *,
+    split: Path,
+    out: Annotated[Path, Parameter(help="JSON file to write.")],
+    fold: int = 0,
+    seed: Seed = 0,
+) -> None:
+    """Learn size, shape, density and spacing of nuclei, class by class.
+
+    For example::
+
+        nucleosynth layouts fit runs/tiles --split runs/split.json --out runs/layouts.json
+
+    Parameters
+    ----------
+    tiles
+        TileSet with masks.
+    split
+        Split file; no other patient than those of the fold's training part is read.
+    fold
+        Which fold of the split file, counted from 0.
+    """
+    from nucleosynth.data.tileset import TileSet
+    from nucleosynth.layouts.fit import fit_layouts
+
+    patients = open_split(split, fold).folds[fold].train
+    model = fit_layouts(TileSet.open(tiles), patients, seed=seed)
+    model.save(out)
+    print(out)
+
+
+@app.command
+def draw(
+    model: Path,
+    /,
+    *,
+    out: Out,
+    tiles: int = 64,
+    label: str | None = None,
+    labels: Literal["as-train", "balanced"] = "as-train",
+    size_ratio: SizeRatio = 1.0,
+    anisonucleosis: Anisonucleosis = 1.0,
+    irregularity: Irregularity = 1.0,
+    density: Density = 1.0,
+    size: int | None = None,
+    mpp: float | None = None,
+    regions: Literal["nests", "glands"] | None = None,
+    seed: Seed = 0,
+) -> None:
+    """Draw new masks into a folder: masks.npy, a picture of the first ones, and layouts.json.
+
+    For example::
+
+        nucleosynth layouts draw runs/layouts.json --tiles 100 --dial.size-ratio 1.5 --out runs/drawn
+
+    Parameters
+    ----------
+    model
+        File that `nucleosynth layouts fit` wrote.
+    tiles
+        Number of layouts to draw.
+    label
+        Class of all of them.
+    labels
+        Without --label: class frequencies as learned, or all classes alike.
+    size
+        px, of square layouts; without it that of the tiles learned from.
+    mpp
+        µm per px; without it that of the tiles learned from.
+    regions
+        Outlines to fill, drawn at random: nests of cells, or glands with a lumen.
+    """
+    from nucleosynth.layouts.model import LayoutModel
+    from nucleosynth.layouts.regions import random_regions
+    from nucleosynth.layouts.source import choose_labels, write_layouts
+
+    dial = read_dial(size_ratio, anisonucleosis, irregularity, density)
+    learned = LayoutModel.load(model)
+    side = size or learned.size[0]
+    if tiles < 1:
+        raise InputError(f"--tiles {tiles}: expected 1 or more")
+    areas = None
+    if regions is not None:
+        lumen = 0.4 if regions == "glands" else 0.0
+        areas = random_regions(tiles, size=side, mpp=mpp or learned.mpp, lumen=lumen, seed=seed)
+    drawn = write_layouts(
+        out,
+        learned,
+        labels=choose_labels(learned, tiles, label=label, labels=labels, seed=seed),
+        dial=dial,
+        size=side,
+        mpp=mpp,
+        regions=areas,
+        seed=seed,
+    )
+    print(drawn.path)

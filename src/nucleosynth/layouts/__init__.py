@@ -1,0 +1,1 @@
+"""Layouts: new instance masks of nuclei, learned from real ones, with atypia as a dial."""

@@ -1,0 +1,224 @@
+"""Learn a layout model from the masks of a TileSet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from nucleosynth import progress
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.errors import InputError
+from nucleosynth.layouts.descriptors import Described, describe
+from nucleosynth.layouts.dial import Dial
+from nucleosynth.layouts.habit import Draughtsman, Habit
+from nucleosynth.layouts.model import LayoutModel
+from nucleosynth.layouts.spacing import pair_histogram, refine_weights, start_weights
+from nucleosynth.seeds import rng
+
+MIN_NUCLEI = 50
+"""Whole nuclei that a class needs to have sizes, shapes and spacing of its own."""
+
+_KEPT = 512  # nuclei and densities that stand for all
+_HEAVIEST = 5.0
+_TRIAL = 200  # layouts drawn in each round of the spacing
+_ROUNDS = 8
+
+Floats = npt.NDArray[np.float64]
+log = logging.getLogger(__name__)
+
+
+def fit_layouts(
+    tiles: TileSet, patients: Iterable[str], *, rounds: int = _ROUNDS, seed: int = 0
+) -> LayoutModel:
+    """Learn how nuclei lie and look, class by class.
+
+    Sizes and shapes are those of whole nuclei, weighed against the chance that the border cuts them; spacing
+    is fitted by drawing layouts and comparing them with the real ones, ``rounds`` times.
+
+    Parameters
+    ----------
+    tiles
+        With masks and a known scale.
+    patients
+        Whose tiles are read; those of the training part.
+
+    Raises
+    ------
+    InputError
+        Unknown scale, no tile of these patients with a mask, or too few whole nuclei.
+    """
+    patients = sorted(set(patients))
+    if tiles.mpp is None:
+        raise InputError(f"{tiles.path}: its µm/px is unknown; nuclei are sized in µm, import it with `mpp`")
+    rows = tiles.rows_of(patients)
+    rows = rows[tiles.has_mask[rows]]
+    if tiles.masks is None or not len(rows):
+        raise InputError(
+            f"{tiles.path}: no tile of these patients carries a mask; add masks with `nucleosynth segment`"
+        )
+    masks, labels = np.asarray(tiles.masks[rows]), tiles.labels[rows]
+    groups = [np.flatnonzero(labels == c) for c in range(len(tiles.classes))] or [np.arange(len(rows))]
+    whole = None
+    habits = []
+    with progress.task("layouts", len(groups)) as update:
+        for c, group in enumerate(groups):
+            name = tiles.classes[c] if tiles.classes else "all tiles"
+            if not len(group):
+                raise InputError(
+                    f"{tiles.path}: class {name!r} has no tile of these patients; fit without it"
+                )
+            described = describe(masks[group], mpp=tiles.mpp)
+            if np.count_nonzero(described.weight) < MIN_NUCLEI and tiles.classes:
+                log.warning("layouts: %s has too few whole nuclei; borrows those of all classes", name)
+                whole = whole or fit_habit(masks, mpp=tiles.mpp, rounds=rounds, seed=seed)
+                density = _kept(tile_density(described, len(group), masks.shape[1:], tiles.mpp))
+                habits.append(whole.model_copy(update={"tiles": len(group), "density": density}))
+            else:
+                habits.append(fit_habit(masks[group], mpp=tiles.mpp, rounds=rounds, seed=seed))
+            update(c + 1, name)
+    return LayoutModel(
+        classes=tiles.classes,
+        size=tiles.size,
+        mpp=tiles.mpp,
+        patients=patients,
+        content_hash=tiles.content_hash,
+        habits=habits,
+    )
+
+
+def fit_habit(masks: npt.NDArray[np.uint16], *, mpp: float, rounds: int = _ROUNDS, seed: int = 0) -> Habit:
+    """Learn from the masks (n, h, w) of one class.
+
+    Raises
+    ------
+    InputError
+        Fewer than `MIN_NUCLEI` whole nuclei.
+    """
+    described = describe(masks, mpp=mpp)
+    count = int(np.count_nonzero(described.weight))
+    if count < MIN_NUCLEI:
+        raise InputError(
+            f"layouts: {count} nuclei lie whole in {len(masks)} tiles; expected at least {MIN_NUCLEI}: "
+            "fit to more or larger tiles"
+        )
+    density = tile_density(described, len(masks), masks.shape[1:], mpp)
+    in_tile, with_density = _size_correlations(described, density)
+    habit = Habit(
+        tiles=len(masks),
+        density=_kept(density),
+        nuclei=_dictionary(described),
+        asked=1.0,
+        size_in_tile=in_tile,
+        size_with_density=with_density,
+        alignment=_alignment(described),
+        spacing=tuple(start_weights()),
+    )
+    size = (masks.shape[1], masks.shape[2])
+    for turn in range(rounds):
+        hand = Draughtsman(habit, Dial())
+        streams = [turn * _TRIAL + i for i in range(_TRIAL)]
+        trial = [hand.draw(rng(seed, "layout-trial", i), size=size, mpp=mpp) for i in streams]
+        drawn = describe(np.stack(trial), mpp=mpp)
+        habit = _nearer(habit, described, drawn)
+        wanted = 1e6 * np.mean([hand.tile(rng(seed, "layout-trial", i))[0] for i in streams])
+        room = float(wanted / max(tile_density(drawn, _TRIAL, size, mpp).mean(), 1e-9))
+        habit = habit.model_copy(update={"asked": round(float(np.clip(habit.asked * room, 1.0, 1.5)), 4)})
+    return habit
+
+
+def _nearer(habit: Habit, real: Described, drawn: Described) -> Habit:
+    """Correct spacing and contours by how real nuclei and those drawn differ."""
+    weights = refine_weights(np.asarray(habit.spacing), pair_histogram(real), pair_histogram(drawn))
+    gain = np.clip(_amplitude(real) / _amplitude(drawn), 0.6, 1.4) ** 0.7
+    table = np.asarray(habit.nuclei) * np.concatenate([[1, 1], gain, gain])
+    return habit.model_copy(
+        update={"spacing": tuple(round(float(w), 4) for w in weights), "nuclei": _rounded(table)}
+    )
+
+
+def _amplitude(described: Described) -> Floats:
+    """(harmonics,) mean amplitude over whole nuclei; few ragged ones weigh less in it than in the power."""
+    amplitude = np.abs(described.contours.contour)
+    weight = whole_weight(described)[:, None]
+    return np.asarray((amplitude * weight).sum(axis=0) / max(float(weight.sum()), 1e-9) + 1e-4)
+
+
+def whole_weight(described: Described) -> Floats:
+    """(m,) weight of a nucleus against the chance that the border cuts it, 0 where it does.
+
+    The weight is limited: a single nucleus nearly as large as its tile would stand for dozens.
+    """
+    return np.minimum(described.weight, _HEAVIEST)
+
+
+def tile_density(described: Described, tiles: int, size: tuple[int, ...], mpp: float) -> Floats:
+    """(tiles,) nuclei per mm²; those that the border cuts count half, as two tiles share them."""
+    share = np.where(described.weight > 0, 1.0, 0.5)
+    counts = np.bincount(described.tile, weights=share, minlength=tiles)
+    return np.asarray(counts / (size[0] * size[1] * (mpp / 1000) ** 2))
+
+
+def _kept(values: Floats) -> tuple[float, ...]:
+    """At most `_KEPT` values that stand for all, sorted."""
+    ordered = np.sort(values)
+    if len(ordered) > _KEPT:
+        ordered = ordered[((np.arange(_KEPT) + 0.5) / _KEPT * len(ordered)).astype(np.int64)]
+    return tuple(round(float(v), 2) for v in ordered)
+
+
+def _dictionary(described: Described) -> tuple[tuple[float, ...], ...]:
+    """At most `_KEPT` whole nuclei, by weight, sorted by diameter."""
+    shapes = described.contours
+    order = np.argsort(shapes.radius, kind="stable")
+    share = np.cumsum(whole_weight(described)[order])
+    kept = min(_KEPT, int(np.count_nonzero(described.weight)))
+    chosen = order[np.searchsorted(share, (np.arange(kept) + 0.5) / kept * share[-1])]
+    picked = shapes.take(chosen)
+    table = np.column_stack([2 * picked.radius, picked.aspect, picked.contour.real, picked.contour.imag])
+    return _rounded(table)
+
+
+def _rounded(table: Floats) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(round(float(v), 4) for v in row) for row in table)
+
+
+def _size_correlations(described: Described, density: Floats) -> tuple[float, float]:
+    """Correlation of sizes within a tile, and of a tile's size with its density."""
+    whole = described.weight > 0
+    tile = described.tile[whole]
+    score = _normal_scores(described.contours.radius[whole].astype(np.float64))
+    count = np.bincount(tile, minlength=len(density))
+    total = np.bincount(tile, weights=score, minlength=len(density))
+    square = np.bincount(tile, weights=score**2, minlength=len(density))
+    pairs = float((count * (count - 1)).sum())
+    in_tile = float((total**2 - square).sum()) / pairs / float(score.var()) if pairs else 0.0
+    in_tile = float(np.clip(in_tile, 0.0, 0.95))
+    some = count > 0
+    crowd = _normal_scores(density)[some]
+    mean = total[some] / count[some]
+    slope = float(np.cov(mean, crowd)[0, 1]) / max(float(crowd.var()), 1e-9) if some.sum() > 2 else 0.0
+    with_density = slope / np.sqrt(in_tile) if in_tile > 0.01 else 0.0
+    return round(in_tile, 4), round(float(np.clip(with_density, -0.9, 0.9)), 4)
+
+
+def _alignment(described: Described) -> float:
+    """Mean cosine of twice the angle between long axes of two elongated nuclei of one tile."""
+    long = (described.contours.aspect > 1.3) & (described.weight > 0)
+    tile = described.tile[long]
+    turn = np.exp(2j * described.contours.angle[long])
+    count = np.bincount(tile)
+    total = np.bincount(tile, weights=turn.real) + 1j * np.bincount(tile, weights=turn.imag)
+    pairs = (count * (count - 1)).sum()
+    mean = float((np.abs(total) ** 2 - count).sum() / pairs) if pairs else 0.0
+    return round(float(np.clip(mean, 0.001, 0.98)), 4)
+
+
+def _normal_scores(values: Floats) -> Floats:
+    """Ranks as quantiles of the normal distribution; equal values share one."""
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    return np.asarray(ndtri((rankdata(values) - 0.5) / len(values)))
