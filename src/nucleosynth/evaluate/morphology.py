@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleosynth.errors import InputError
-from nucleosynth.nuclei.masks import BATCH
+from nucleosynth.nuclei.masks import find_nuclei
 from nucleosynth.nuclei.morphology import NUCLEUS_MEASURES, TILE_MEASURES, nuclei_table, tile_table
 from nucleosynth.nuclei.segmenter import get_segmenter
 from nucleosynth.nuclei.size import BenignReference, benign_reference, given_reference
@@ -241,10 +241,8 @@ def _common_scale(real: TileSet, synthetic: TileSet) -> float:
 
 def _nuclei(tiles: TileSet, found_by: str | None, mpp: float) -> pa.Table:
     if found_by is not None:
-        segmenter = get_segmenter(found_by)
-        starts = range(0, len(tiles), BATCH)
-        found = [segmenter(np.asarray(tiles.images[start : start + BATCH]), mpp) for start in starts]
-        return nuclei_table(tiles.images, np.concatenate(found), mpp=mpp)
+        found = find_nuclei(get_segmenter(found_by), tiles.images, mpp)
+        return nuclei_table(tiles.images, found, mpp=mpp)
     if tiles.masks is None or not tiles.has_mask.all():
         without = len(tiles) - int(tiles.has_mask.sum())
         raise InputError(

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nucleosynth.data.contours import Contours
 from nucleosynth.nuclei.instances import number_nuclei
-from nucleosynth.nuclei.shapes import NuclearPixels, nuclear_shapes
+from nucleosynth.nuclei.shapes import Moments, NuclearPixels, edge_weight, pixel_mean
 
 HARMONICS = 7
 """Waves of a contour that are measured, from 2 to 8 per turn."""
@@ -49,14 +49,10 @@ def describe(masks: ArrayLike, *, mpp: float) -> Described:
     """
     nuclei = number_nuclei(masks)
     pixels = NuclearPixels.of(nuclei)
-    shapes = nuclear_shapes(nuclei, pixels)
-    owner, count = pixels.owner, len(shapes.area)
-
-    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.bincount(owner, weights=values, minlength=count) / shapes.area)
-
-    dx, dy = pixels.x - shapes.x[owner], pixels.y - shapes.y[owner]
-    xx, yy, xy = mean(dx * dx) + 1 / 12, mean(dy * dy) + 1 / 12, mean(dx * dy)
+    moments = Moments.of(nuclei, pixels)
+    owner, area = pixels.owner, moments.area
+    dx, dy = pixels.x - moments.x[owner], pixels.y - moments.y[owner]
+    xx, yy, xy = moments.xx + 1 / 12, moments.yy + 1 / 12, moments.xy
     middle, spread = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
     aspect = np.sqrt((middle + spread) / np.maximum(middle - spread, 1 / 12))
     angle = 0.5 * np.arctan2(2 * xy, xx - yy)
@@ -64,23 +60,23 @@ def describe(masks: ArrayLike, *, mpp: float) -> Described:
     stretch = np.sqrt(aspect)[owner]
     unit = turned.real / stretch + 1j * (turned.imag * stretch)
     unit /= np.maximum(np.abs(unit), 1e-9)
-    waves = np.empty((count, HARMONICS), np.complex128)
+    waves = np.empty((len(area), HARMONICS), np.complex128)
     power = np.conj(unit)
     for k in range(HARMONICS):
         power = power * np.conj(unit)  # e^{-i (k + 2) angle}
-        waves[:, k] = mean(power.real) + 1j * mean(power.imag)
-    radius = np.sqrt(shapes.area / np.pi)
+        waves[:, k] = pixel_mean(power.real, pixels, area) + 1j * pixel_mean(power.imag, pixels, area)
+    radius = np.sqrt(area / np.pi)
     return Described(
         contours=Contours.of(
-            x=(shapes.x + 0.5) * mpp,
-            y=(shapes.y + 0.5) * mpp,
+            x=(moments.x + 0.5) * mpp,
+            y=(moments.y + 0.5) * mpp,
             radius=radius * mpp,
             aspect=aspect,
             angle=angle,
             contour=_without_pixel_noise(waves, radius),
         ),
         tile=nuclei.tile,
-        weight=shapes.edge_weight,
+        weight=edge_weight(nuclei, pixels),
     )
 
 

@@ -120,9 +120,10 @@ class LayoutModel(Config):
         for place, index in enumerate(indices):
             generator = rng(seed, "layout", index)
             habit = self._habit(labels[place], generator)
-            hand = hands.setdefault(habit, Draughtsman(self.habits[habit], dial))
+            if habit not in hands:
+                hands[habit] = Draughtsman(self.habits[habit], dial)
             region = None if areas is None else areas[place]
-            masks[place] = hand.draw(generator, size=shape, mpp=scale, region=region)
+            masks[place] = hands[habit].draw(generator, size=shape, mpp=scale, region=region)
         return masks
 
     def _habit(self, label: int | None, generator: np.random.Generator) -> int:

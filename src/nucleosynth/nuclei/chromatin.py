@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nucleosynth.data.stain import concentrations
 from nucleosynth.nuclei.instances import Numbered
-from nucleosynth.nuclei.shapes import NuclearPixels
+from nucleosynth.nuclei.shapes import NuclearPixels, ratio_where
 
 Floats = NDArray[np.float64]
 
@@ -64,8 +64,8 @@ def nuclear_chromatin(images: NDArray[np.uint8], nuclei: Numbered, pixels: Nucle
     median, high = _quantiles(owner, inside, size, (0.5, 0.95))
     return Chromatin(
         haematoxylin=np.bincount(pixels.owner, weights=density, minlength=count) / nuclei.area,
-        heterogeneity=_ratio(spread, centre, known),
-        nucleolus=_ratio(high - median, median, known & (median > _MIN_DENSITY)),
+        heterogeneity=ratio_where(spread, centre, known),
+        nucleolus=ratio_where(high - median, median, known & (median > _MIN_DENSITY)),
     )
 
 
@@ -94,8 +94,3 @@ def _quantiles(
         below, above = ordered[start + low], ordered[start + np.minimum(low + 1, last)]
         found.append(below + (share * last - low) * (above - below))
     return found
-
-
-def _ratio(numerator: Floats, denominator: Floats, known: NDArray[np.bool_]) -> Floats:
-    ratio: Floats = np.divide(numerator, denominator, out=np.full(len(known), np.nan), where=known)
-    return ratio

@@ -108,11 +108,11 @@ def judge_tiles(judge: Segmenter, synthetic: Masked, *, real: Masked | None, mpp
         Scale of all tiles, µm/px.
     """
     images, asked, groups = synthetic
-    made = mask_agreement(_found(judge, images, mpp), asked, groups=groups)
+    made = mask_agreement(find_nuclei(judge, images, mpp), asked, groups=groups)
     best = None
     if real is not None:
         pictures, annotated, patients = real
-        best = mask_agreement(_found(judge, pictures, mpp), annotated, groups=patients)
+        best = mask_agreement(find_nuclei(judge, pictures, mpp), annotated, groups=patients)
     corrected = None if best is None else correct(made, best)
     return {
         "judge": judge.name,
@@ -173,6 +173,15 @@ def judge_masks(real: TileSet, synthetic: TileSet, *, judge: str = "classical") 
     return {**verdict, "real_tiles": len(rows), "held_out": held_out}
 
 
+def find_nuclei(segmenter: Segmenter, images: NDArray[np.uint8], mpp: float) -> NDArray[np.int32]:
+    """Label the nuclei of (n, h, w, 3) uint8 tiles, a batch at a time: (n, h, w) int32.
+
+    A memory map is read batch by batch.
+    """
+    starts = range(0, len(images), BATCH)
+    return np.concatenate([segmenter(np.asarray(images[start : start + BATCH]), mpp) for start in starts])
+
+
 def mask_maker(tiles: TileSet) -> str | None:
     """Return the weights hash of the segmenter behind a TileSet's masks; None for annotated or drawn ones."""
     masks = tiles.info.get("provenance", {}).get("masks") or {}
@@ -200,11 +209,6 @@ def _masked_rows(tiles: TileSet, rows: NDArray[np.int64]) -> Masked:
     if tiles.masks is None or not len(rows):
         raise InputError(f"{tiles.path}: no tile carries a mask; add them with `nucleosynth segment`")
     return np.asarray(tiles.images[rows]), np.asarray(tiles.masks[rows]), tiles.patients[rows]
-
-
-def _found(segmenter: Segmenter, images: NDArray[np.uint8], mpp: float) -> NDArray[np.int32]:
-    starts = range(0, len(images), BATCH)
-    return np.concatenate([segmenter(images[start : start + BATCH], mpp) for start in starts])
 
 
 def _ceiling_rows(real: TileSet, donors: NDArray[np.str_]) -> tuple[bool, NDArray[np.int64]]:

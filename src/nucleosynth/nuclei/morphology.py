@@ -13,7 +13,7 @@ from nucleosynth.errors import InputError
 from nucleosynth.nuclei.chromatin import nuclear_chromatin
 from nucleosynth.nuclei.instances import checked_masks, is_binary, number_nuclei
 from nucleosynth.nuclei.segmenter import checked_images, checked_mpp
-from nucleosynth.nuclei.shapes import NuclearPixels, neighbour_distance, nuclear_shapes
+from nucleosynth.nuclei.shapes import NuclearPixels, neighbour_distance, nuclear_shapes, ratio_where
 from nucleosynth.nuclei.size import size_grade
 
 Floats = NDArray[np.float64]
@@ -136,7 +136,7 @@ def tile_table(nuclei: pa.Table, *, benign_um: float | None = None) -> pa.Table:
         columns[name] = _tile_mean(nuclei[name].to_numpy(), weight, tile, count)
     mean = columns["diameter_um"]
     square = (nuclei["diameter_um"].to_numpy() - mean[tile]) ** 2
-    variance = _tile_mean(square, weight, tile, count) * _ratio(uncut, uncut - 1.0, uncut > 1)
+    variance = _tile_mean(square, weight, tile, count) * ratio_where(uncut, uncut - 1.0, uncut > 1)
     columns["anisonucleosis"] = np.sqrt(variance) / mean
     columns["size_ratio"] = mean / (np.nan if benign_um is None else benign_um)
     columns["size_grade"] = size_grade(columns["size_ratio"])
@@ -204,9 +204,4 @@ def _tile_mean(values: Floats, weight: Floats, tile: NDArray[np.int64], count: i
     known = ~np.isnan(values)
     total = np.bincount(tile[known], weights=weight[known], minlength=count)
     sums = np.bincount(tile[known], weights=(values * weight)[known], minlength=count)
-    return _ratio(sums, total, total > 0)
-
-
-def _ratio(numerator: NDArray[Any], denominator: NDArray[Any], known: NDArray[np.bool_]) -> Floats:
-    ratio: Floats = np.divide(numerator, denominator, out=np.full(len(known), np.nan), where=known)
-    return ratio
+    return ratio_where(sums, total, total > 0)

@@ -34,6 +34,27 @@ class NuclearPixels:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """First and central second moments of m nuclei over their pixels' middles, (m,) float64, px and px²."""
+
+    area: Floats
+    y: Floats  # the middle of the first pixel is 0
+    x: Floats
+    yy: Floats
+    xx: Floats
+    xy: Floats
+
+    @classmethod
+    def of(cls, nuclei: Numbered, pixels: NuclearPixels) -> Moments:
+        """Sum over the pixels."""
+        area = nuclei.area.astype(np.float64)
+        y, x = pixel_mean(pixels.y, pixels, area), pixel_mean(pixels.x, pixels, area)
+        dy, dx = pixels.y - y[pixels.owner], pixels.x - x[pixels.owner]
+        yy, xx, xy = (pixel_mean(product, pixels, area) for product in (dy * dy, dx * dx, dy * dx))
+        return cls(area=area, y=y, x=x, yy=yy, xx=xx, xy=xy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shapes:
     """Shape of m nuclei as parallel arrays, all (m,) float64 but ``touches_border``.
 
@@ -73,14 +94,9 @@ def nuclear_shapes(nuclei: Numbered, pixels: NuclearPixels) -> Shapes:
     """Measure the shape of every nucleus."""
     count = len(nuclei.area)
     height, width = nuclei.ids.shape[1:]
-    area = nuclei.area.astype(np.float64)
-
-    def mean(values: NDArray[Any]) -> Floats:
-        return np.asarray(np.bincount(pixels.owner, weights=values, minlength=count) / area)
-
-    y, x = mean(pixels.y), mean(pixels.x)
-    dy, dx = pixels.y - y[pixels.owner], pixels.x - x[pixels.owner]
-    yy, xx, xy = mean(dy * dy), mean(dx * dx), mean(dy * dx)
+    moments = Moments.of(nuclei, pixels)
+    area, yy, xx, xy = moments.area, moments.yy, moments.xx, moments.xy
+    dy, dx = pixels.y - moments.y[pixels.owner], pixels.x - moments.x[pixels.owner]
     # Each pixel is a square: 1/12 keeps the ellipse of a line or of a single pixel from vanishing.
     ellipse = (yy + 1 / 12) * (xx + 1 / 12) - xy**2
     reach = (
@@ -91,14 +107,14 @@ def nuclear_shapes(nuclei: Numbered, pixels: NuclearPixels) -> Shapes:
     outside = reach > (np.sqrt(ellipse) * area / np.pi)[pixels.owner]
     edge = (pixels.y == 0) | (pixels.y == height - 1) | (pixels.x == 0) | (pixels.x == width - 1)
     return Shapes(
-        y=y,
-        x=x,
+        y=moments.y,
+        x=moments.x,
         area=area,
         eccentricity=_eccentricity(yy, xx, xy),
         solidity=area / _hull_pixels(pixels, count, height),
-        irregularity=mean(outside),
+        irregularity=pixel_mean(outside, pixels, area),
         touches_border=np.bincount(pixels.owner[edge], minlength=count) > 0,
-        edge_weight=_edge_weight(pixels, count, height, width),
+        edge_weight=edge_weight(nuclei, pixels),
     )
 
 
@@ -119,10 +135,22 @@ def neighbour_distance(tile: Ints, y: Floats, x: Floats) -> Floats:
     return np.where(distance < apart / 2, distance, np.nan)
 
 
-def _edge_weight(pixels: NuclearPixels, count: int, height: int, width: int) -> Floats:
-    """Places of a single pixel within the tile over those of the nucleus's bounding box, border left free."""
+def pixel_mean(values: NDArray[Any], pixels: NuclearPixels, area: Floats) -> Floats:
+    """Mean over the pixels of each nucleus of (k,) values, (m,)."""
+    return np.asarray(np.bincount(pixels.owner, weights=values, minlength=len(area)) / area)
+
+
+def ratio_where(numerator: NDArray[Any], denominator: NDArray[Any], known: NDArray[np.bool_]) -> Floats:
+    """Divide where ``known``; NaN elsewhere."""
+    ratio: Floats = np.divide(numerator, denominator, out=np.full(len(known), np.nan), where=known)
+    return ratio
+
+
+def edge_weight(nuclei: Numbered, pixels: NuclearPixels) -> Floats:
+    """`Shapes.edge_weight`: places of a single pixel within the tile over those of the nucleus's box."""
+    count = len(nuclei.area)
     weight = np.ones(count)
-    for place, length in ((pixels.y, height), (pixels.x, width)):
+    for place, length in zip((pixels.y, pixels.x), nuclei.ids.shape[1:], strict=True):
         low, high = np.full(count, length), np.full(count, -1)
         np.minimum.at(low, pixels.owner, place)
         np.maximum.at(high, pixels.owner, place)

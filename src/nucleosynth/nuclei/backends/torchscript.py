@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nucleosynth.errors import InputError
+from nucleosynth.nuclei.instances import renumbered
 from nucleosynth.nuclei.scale import check_scale, labels_at, resample_images
 from nucleosynth.nuclei.segmenter import checked_images, checked_mpp
 from nucleosynth.runs import file_hash
@@ -129,7 +130,7 @@ class TorchScriptSegmenter:
             pixels = torch.from_numpy(np.array(seen)).permute(2, 0, 1).float().to(self._device)
             with torch.inference_mode(), self._following():
                 made = self._contract.labels(self._module, pixels)
-            found[:] = _renumbered(labels_at(made, (height, width)))
+            found[:] = renumbered(labels_at(made, (height, width)))
         return labels
 
     def _following(self) -> _Following:
@@ -212,10 +213,3 @@ def _load(path: Path) -> Any:
             return torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
         raise InputError(f"{path}: is not a TorchScript file; export the model with torch.jit") from error
-
-
-def _renumbered(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Give the labels the numbers 1, 2, ... without gaps; 0 stays."""
-    values, inverse = np.unique(labels, return_inverse=True)
-    first = 0 if len(values) and values[0] == 0 else 1
-    return (inverse.reshape(labels.shape) + first).astype(np.int32)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nucleosynth.data.images import MASK_SUFFIXES, read_pair
 from nucleosynth.data.readers.files import by_stem
 from nucleosynth.errors import InputError
+from nucleosynth.nuclei.instances import renumbered
 from nucleosynth.nuclei.learned.config import AnnotatedConfig
 from nucleosynth.nuclei.learned.targets import depth_maps
 
@@ -80,9 +81,7 @@ def _parts(source: AnnotatedConfig, root: Path) -> dict[str, list[Part]]:
 def _picture(name: str, parts: list[Part], source: AnnotatedConfig) -> Picture:
     pixels, labels = _assembled(parts, source)
     mpp = source.mpp if source.mpp is not None else _guessed_mpp(labels, source, parts[0][1])
-    numbers = np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
-    if labels.min() > 0:
-        numbers += 1
+    numbers = renumbered(labels)
     relative, depth = depth_maps(numbers)
     return Picture(
         name,
