@@ -35,7 +35,7 @@ def segmented_source(source: Source, *, segmenter: Segmenter, required: bool = F
     if all(frame.annotated for frame in source.frames):
         if required and source.frames:
             raise InputError(
-                f"{source.frames[0].path}: carries nuclei already, like every frame; import without a segmenter"
+                f"{source.frames[0].path}: carries nuclei already, like every frame; leave the segmenter out"
             )
         return source
     maker = {"name": segmenter.name, "weights_hash": segmenter.weights_hash}
@@ -49,7 +49,7 @@ def segmented_source(source: Source, *, segmenter: Segmenter, required: bool = F
 def _segmented(frame: Frame, segmenter: Segmenter) -> Frame:
     if frame.mpp is None:
         raise InputError(
-            f"{frame.path}: mpp missing; nuclei are found by size, give data.mpp in µm/px or let none be found"
+            f"{frame.path}: mpp missing; nuclei are found by size, give data.mpp in µm/px or find none"
         )
     return replace(frame, annotated=True, read=partial(_read, frame, frame.mpp, segmenter))
 

@@ -49,7 +49,7 @@ _FILES: dict[str, str] = {
     "weights": "nucleosynth.nuclei.backends.learned:trained",
 }
 MAKER, JUDGE = "embedded", "judge"
-"""Who makes masks and who judges them, unless told otherwise; trained on pictures that the other never saw."""
+"""Who makes masks and who judges them, unless told otherwise; neither saw the other's training pictures."""
 
 
 def register_segmenter(name: str, factory: str | Callable[[], Segmenter]) -> None:
