@@ -1,0 +1,40 @@
+"""Overlap and faults of masks by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from benchmarks.layout_scores import best_overlap, census, turned
+
+CORNER = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 2]])
+
+
+def test_a_copy_is_found_in_every_position():
+    positions = np.stack([position[0] for position in turned(CORNER[None])])
+    assert best_overlap(positions, CORNER[None]).tolist() == [1.0] * 8
+
+
+def test_overlap_by_hand():
+    other = CORNER.copy()
+    other[3, 3], other[1, 1] = 0, 7  # three of four and one more: 3 of 5
+    found = best_overlap(CORNER[None], np.stack([other, np.zeros_like(other)]))
+    assert found == pytest.approx([3 / 5])
+    assert best_overlap(np.zeros((1, 4, 4), int), CORNER[None]).tolist() == [0.0]
+
+
+def test_pairs_apart_do_not_count():
+    masks = np.stack([CORNER, np.zeros_like(CORNER)])
+    assert best_overlap(masks, masks, apart=np.eye(2, dtype=bool)).tolist() == [0.0, 0.0]
+
+
+def test_census_by_hand():
+    touching = np.array([[1, 2, 0, 0], [0, 0, 0, 0], [3, 0, 0, 3], [0, 4, 0, 0]])  # 3 is torn, 4 is diagonal
+    found = census(np.stack([touching, np.zeros_like(touching)]))
+    assert found == {
+        "tiles": 2,
+        "empty": 0.5,
+        "covered": pytest.approx(5 / 32),
+        "nuclei_per_tile": 2.0,
+        "touching": 0.5,
+        "torn": 0.25,
+    }
