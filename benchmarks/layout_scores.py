@@ -48,10 +48,11 @@ def best_overlap(
     return best
 
 
-def spread(values: NDArray[np.float64]) -> dict[str, float]:
-    """Summarise values by their number and quantiles."""
+def spread(values: NDArray[np.float64]) -> dict[str, float | None]:
+    """Summarise values by their number and quantiles, None where there are none."""
     quantiles = {"median": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
-    return {"n": len(values), **{name: float(np.quantile(values, q)) for name, q in quantiles.items()}}
+    found = {name: float(np.quantile(values, q)) if len(values) else None for name, q in quantiles.items()}
+    return {"n": len(values), **found}
 
 
 def census(masks: Masks) -> dict[str, Any]:
@@ -96,16 +97,17 @@ class Judge:
 
     def _copies(self, masks: Masks, *, apart: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
         """Overlaps of all masks but empty ones with the training masks."""
-        return best_overlap(masks, self.real, apart=apart)[masks.any(axis=(1, 2))]
+        overlaps = best_overlap(masks, self.real, apart=apart)
+        return overlaps[masks.any(axis=(1, 2))]
 
     def floors(self) -> dict[str, Any]:
         """What real masks reach among themselves; the floors of distances and KID stand beside the scores."""
-        strangers = self.patients[:, None] == self.patients[None]
+        akin = self.patients[:, None] == self.patients[None]
         return {
             "census": {"train": census(self.real), "held_out": census(self.held)},
             "copies": {
                 "train_to_other_tiles": spread(self.others),
-                "train_to_other_patients": spread(self._copies(self.real, apart=strangers)),
+                "train_to_other_patients": spread(self._copies(self.real, apart=akin)),
                 "held_out_to_train": spread(self._copies(self.held)),
             },
         }
@@ -113,7 +115,7 @@ class Judge:
     def scores(self, masks: Masks, labels: list[int], *, seed: int) -> dict[str, Any]:
         """Score drawn masks; KID is of their pictures, as many as there are training masks."""
         found = self._copies(masks)
-        copied = float(np.mean(found > np.quantile(self.others, 0.99)))
+        copied = int(np.sum(found > np.quantile(self.others, 0.99))) / len(masks)
         return {
             "distances": compare_masks(self.tiles, self.rows, masks, labels=np.asarray(labels)),
             "kid": fidelity(

@@ -19,6 +19,7 @@ from nucleosynth.diffusion.batches import slide_descriptors
 from nucleosynth.diffusion.config import GeneratorConfig
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.train import train_generator
+from nucleosynth.errors import InputError
 from nucleosynth.nuclei.learned.targets import depth_maps
 from nucleosynth.nuclei.learned.watershed import Cut, cut_nuclei
 
@@ -72,9 +73,23 @@ def write_maps(tiles: TileSet, patients: Sequence[str], out: Path) -> TileSet:
 
     All rows name one slide: the stain descriptor, which would tell how crowded a picture is, becomes the same
     for all and conditions on nothing.
+
+    Raises
+    ------
+    InputError
+        The maps in ``out`` are of other masks.
     """
+    made_from = {
+        "tileset": tiles.content_hash,
+        "patients": sorted(set(patients)),
+        "edge_um": EDGE_UM,
+        "gap_um": GAP_UM,
+    }
     if out.exists():
-        return TileSet.open(out)
+        maps = TileSet.open(out)
+        if maps.info["provenance"] != made_from:
+            raise InputError(f"{out}: maps of other masks; choose another run directory")
+        return maps
     assert tiles.masks is not None
     assert tiles.mpp is not None
     rows = tiles.rows_of(patients)
@@ -84,7 +99,7 @@ def write_maps(tiles: TileSet, patients: Sequence[str], out: Path) -> TileSet:
         replace(tile, image=picture, mask=None, slide_id="maps:all")
         for tile, picture in zip(tiles.tiles(rows), maps, strict=True)
     )
-    return write_tileset(out, pictures, classes=tiles.classes, ordinal=tiles.ordinal)
+    return write_tileset(out, pictures, classes=tiles.classes, ordinal=tiles.ordinal, provenance=made_from)
 
 
 def map_config(

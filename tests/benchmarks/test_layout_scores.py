@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from benchmarks.layout_scores import best_overlap, census, turned
+from benchmarks.layout_scores import best_overlap, census, spread, turned
 
 CORNER = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 2]])
 
@@ -38,3 +38,7 @@ def test_census_by_hand():
         "touching": 0.5,
         "torn": 0.25,
     }
+
+
+def test_nothing_has_no_spread():
+    assert spread(np.zeros(0)) == {"n": 0, "median": None, "p95": None, "p99": None, "max": None}

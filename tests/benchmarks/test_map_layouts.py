@@ -10,6 +10,7 @@ from benchmarks.map_layouts import MapLayouts, decode, encode, map_config, write
 from tests.nuclei.drawn import disc_labels, scattered
 from tests.phantoms import TINY_NETWORK
 
+from nucleosynth.errors import InputError
 from nucleosynth.nuclei import mask_agreement
 
 MPP = 0.5
@@ -76,9 +77,10 @@ def test_a_generator_of_maps_draws_layouts(layout_tiles, tmp_path):
     assert learned.generator.card.patients == patients
     drawn = learned.draw([0, 1, -1], steps=2)
     assert (drawn.shape, drawn.dtype) == ((3, 64, 64), np.uint16)
-    again = MapLayouts.fit(
-        write_maps(layout_tiles, patients, tmp_path / "maps"), config, out=tmp_path / "run"
-    )
+    with pytest.raises(InputError, match="maps of other masks"):
+        write_maps(layout_tiles, patients[:1], tmp_path / "maps")
+    reopened = write_maps(layout_tiles, patients, tmp_path / "maps")
+    again = MapLayouts.fit(reopened, config, out=tmp_path / "run")
     assert (again.draw([0, 1, -1], steps=2) == drawn).all()
 
 
