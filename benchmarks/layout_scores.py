@@ -13,6 +13,9 @@ from nucleosynth.evaluate.fidelity import fidelity
 from nucleosynth.evaluate.layouts import compare_masks
 from nucleosynth.render.outlines import draw_masks
 
+LEAST_COVERED = 0.05
+"""Of a tile, for its mask to be looked for among others: single small nuclei coincide by chance."""
+
 Masks = NDArray[np.integer]
 
 
@@ -96,9 +99,9 @@ class Judge:
         return rows[tiles.has_mask[rows]]
 
     def _copies(self, masks: Masks, *, apart: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-        """Overlaps of all masks but empty ones with the training masks."""
+        """Overlaps with the training masks, of all masks but sparse ones."""
         overlaps = best_overlap(masks, self.real, apart=apart)
-        return overlaps[masks.any(axis=(1, 2))]
+        return overlaps[np.mean(masks > 0, axis=(1, 2)) >= LEAST_COVERED]
 
     def floors(self) -> dict[str, Any]:
         """What real masks reach among themselves; the floors of distances and KID stand beside the scores."""
@@ -115,7 +118,7 @@ class Judge:
     def scores(self, masks: Masks, labels: list[int], *, seed: int) -> dict[str, Any]:
         """Score drawn masks; KID is of their pictures, as many as there are training masks."""
         found = self._copies(masks)
-        copied = int(np.sum(found > np.quantile(self.others, 0.99))) / len(masks)
+        copied = int(np.sum(found > np.quantile(self.others, 0.99))) / max(len(found), 1)
         return {
             "distances": compare_masks(self.tiles, self.rows, masks, labels=np.asarray(labels)),
             "kid": fidelity(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from benchmarks.layout_scores import best_overlap, census, spread, turned
+from benchmarks.layout_scores import Judge, best_overlap, census, spread, turned
 
 CORNER = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 2]])
 
@@ -42,3 +42,16 @@ def test_census_by_hand():
 
 def test_nothing_has_no_spread():
     assert spread(np.zeros(0)) == {"n": 0, "median": None, "p95": None, "p99": None, "max": None}
+
+
+@pytest.mark.slow
+def test_training_masks_are_judged_as_copies_at_no_distance(layout_tiles):
+    judge = Judge(layout_tiles, ["phantom:p00", "phantom:p01"], ["phantom:p02"])
+    found = judge.scores(judge.real, layout_tiles.labels[judge.rows].tolist(), seed=0)
+    assert found["copies"]["median"] == 1.0
+    assert found["copies"]["above_p99_of_train_to_other_tiles"] == 1.0
+    assert found["distances"]["all"]["area_um2"]["distance"] == 0.0
+    assert found["kid"]["kid"] < found["kid"]["floor"]["between"]
+    floors = judge.floors()
+    assert floors["census"]["train"] == found["census"]
+    assert all(floor["max"] < 1 for floor in floors["copies"].values())
