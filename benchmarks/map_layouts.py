@@ -107,7 +107,9 @@ def map_config(
 ) -> GeneratorConfig:
     """The generator's defaults, but for what belongs to stain and masks; ``steps`` go before ``minutes``."""
     budget = {"minutes": minutes} if steps is None else {"steps": steps}
-    return GeneratorConfig.model_validate({"masks": "none", "jitter": 0, "drop": 0, **budget, **changes})
+    return GeneratorConfig.model_validate(
+        {"masks": "none", "jitter": 0, "drop": 0, "hold_out": 0, **budget, **changes}
+    )
 
 
 class MapLayouts:
