@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +13,14 @@ import torch
 from torch import Tensor
 
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.diffusion.batches import TrainingBatches, slide_descriptors
+from nucleosynth.diffusion.batches import TrainingBatches, slide_descriptors, usable_rows
+from nucleosynth.diffusion.card import ModelCard, build_denoiser
 from nucleosynth.diffusion.conditioning import Condition
 from nucleosynth.diffusion.config import GeneratorConfig
-from nucleosynth.diffusion.denoiser import Denoiser
-from nucleosynth.diffusion.generator import Generator, ModelCard, build_denoiser
+from nucleosynth.diffusion.denoiser import Denoiser, EpsilonDenoiser
+from nucleosynth.diffusion.generator import EARLY, Generator
+from nucleosynth.diffusion.recipes import RECIPES
+from nucleosynth.diffusion.schedule import linear_sigmas
 from nucleosynth.diffusion.spectrum import Spectrum
 from nucleosynth.errors import InputError
 from nucleosynth.render.grid import grid, save_png, upscale
@@ -28,6 +32,7 @@ from nucleosynth.training.loop import fit
 
 STATISTICS_TILES = 2000
 PREVIEW_TILES = 16
+PREVIEW_SAMPLING: dict[str, Any] = {"sampler": "dpmpp-2m", "steps": 20}  # of recipes that sample in 1000
 
 
 class Statistics(TypedDict):
@@ -82,16 +87,15 @@ def train_generator(
     Raises
     ------
     InputError
-        No tile of these patients, tiles that are not square or whose size does not fold.
+        No tile of these patients, none that the recipe can use, tiles that are not square or whose size does
+        not fold.
     WorkError
         A loss that stays not a number.
     """
     height, width = tiles.size
     if height != width:
         raise InputError(f"{tiles.path}: tiles are {width}x{height} px; the generator needs square tiles")
-    rows = tiles.rows_of(patients)
-    if not len(rows):
-        raise InputError(f"{tiles.path}: no tile of the {len(patients)} training patients")
+    rows = _training_rows(tiles, patients, config)
     settings = {
         "generator": config.model_dump(mode="json"),
         "seed": seed,
@@ -102,7 +106,8 @@ def train_generator(
     with open_run(out, kind="generator", config=settings) as run:
         if run.done:
             return model_path
-        use_masks = config.masks == "auto" and bool(tiles.has_mask[rows].any())
+        recipe = RECIPES[config.recipe]
+        use_masks = recipe.planes > 0 and config.masks == "auto" and bool(tiles.has_mask[rows].any())
         card = ModelCard(
             classes=tiles.classes,
             size=height,
@@ -112,6 +117,10 @@ def train_generator(
             content_hash=tiles.content_hash,
             network=config.network,
             steps=0,
+            recipe=config.recipe,
+            objective=config.objective,
+            mask_scale=config.mask_scale,
+            seen=np.unique(tiles.labels[rows][tiles.labels[rows] >= 0]).tolist(),
         )
         torch.manual_seed(torch_seed(seed, "weights"))
         model = build_denoiser(card, **_statistics(tiles, rows))
@@ -128,17 +137,21 @@ def train_generator(
             config.p_mean,
             config.p_std,
             seed,
+            levels=linear_sigmas() if isinstance(model, EpsilonDenoiser) else None,
+            one_class=recipe.per_class,
         )
         learner = DenoisingLearner(model, batches, target)
 
         def preview(step: int, ema: dict[str, Tensor]) -> None:
-            shown = Generator(_with_weights(card, ema), card).to(device)
+            shown = Generator(_with_weights(card, ema), replace(card, steps=step)).to(device)
+            if not (run.path / EARLY).exists():  # the weights of the first preview, for guidance
+                shown.save_pretrained(run.path / EARLY)
             _save_preview(
                 shown, tiles, rows, descriptors, run.path / "previews" / f"step-{step:08d}.png", seed
             )
 
         fitted = fit(learner, run, config.optimisation, seed=seed, device=target, preview=preview)
-        final = ModelCard(**{**vars(card), "steps": fitted.steps})
+        final = replace(card, steps=fitted.steps)
         generator = Generator(_with_weights(final, fitted.ema), final)
         generator.save_pretrained(model_path)
         summary = {
@@ -147,8 +160,26 @@ def train_generator(
             "parameters": generator.parameters,
         }
         write_json(run.path / "summary.json", summary)
-        run.finish(["generator", "summary.json"])
+        run.finish(["generator", EARLY, "summary.json"])
     return model_path
+
+
+def _training_rows(tiles: TileSet, patients: Sequence[str], config: GeneratorConfig) -> npt.NDArray[np.int64]:
+    """Return the rows to train on; refuses where there is none, or none of a class with its own network."""
+    rows = tiles.rows_of(patients)
+    if not len(rows):
+        raise InputError(f"{tiles.path}: no tile of the {len(patients)} training patients")
+    rows = usable_rows(tiles, rows, config.recipe)
+    if RECIPES[config.recipe].per_class:
+        absent = [name for c, name in enumerate(tiles.classes) if not (tiles.labels[rows] == c).any()]
+        if absent or not tiles.classes:
+            what = f"no training tile of class {absent[0]}" if absent else "tiles have no classes"
+            raise InputError(
+                f"{tiles.path}: {what}; the recipe {config.recipe} trains a network for each class"
+            )
+    if not len(rows):
+        raise InputError(f"{tiles.path}: no training tile has a mask; the recipe {config.recipe} needs them")
+    return rows
 
 
 def _with_weights(card: ModelCard, weights: dict[str, Tensor]) -> Denoiser:
@@ -179,7 +210,10 @@ def _save_preview(
     chosen = np.sort(rng(seed, "preview").permutation(len(rows))[:PREVIEW_TILES])
     donors = rows[chosen]
     masks = np.asarray(tiles.masks[donors]) if generator.card.masks and tiles.masks is not None else None
-    made = generator.sample(tiles.labels[donors].tolist(), masks, stain=descriptors[chosen], seed=seed)
+    sampling = PREVIEW_SAMPLING if RECIPES[generator.card.recipe].sampler == "ddpm" else {}
+    made = generator.sample(
+        tiles.labels[donors].tolist(), masks, stain=descriptors[chosen], seed=seed, **sampling
+    )
     scale = max(1, 128 // generator.card.size)
     shown = np.asarray(upscale(made, scale), dtype=np.uint8)
     if masks is not None:
