@@ -2,8 +2,8 @@
 
 Source: Karras, Aittala, Aila, Laine 2022, "Elucidating the design space of diffusion-based generative
 models", table 1 and equations 7 and 8. There all of a picture has one variance, ``sigma_data``; here every
-cosine mode has its own (`Spectrum`). With a flat spectrum the two are the same. Prediction of the noise is the
-column "iDDPM" of that table.
+cosine mode has its own (`Spectrum`). With a flat spectrum the two are the same. Prediction of the noise is
+the column "iDDPM" of that table.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class Denoiser(nn.Module):
 class EpsilonDenoiser(Denoiser):
     """D(x; sigma) of a network that predicts the noise, as in DDPM; pictures lie in [-1, 1].
 
-    ``c_in = 1 / sqrt(1 + s^2)``, ``c_skip = 1``, ``c_out = -s`` and the step t of the linear schedule as noise
-    level (between two steps linear in log sigma).
+    ``c_in = 1 / sqrt(1 + s^2)``, ``c_skip = 1``, ``c_out = -s``; the noise level is the step t of the linear
+    schedule (between two steps linear in log sigma).
     """
 
     limit = 1.0
