@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -142,16 +144,28 @@ def test_ancestral_sampling_is_ddpm_line_by_line():
 
 @pytest.mark.parametrize("steps", [50, 1000])
 def test_ancestral_sampling_with_the_exact_denoiser_of_a_gaussian(steps):
+    """The variance follows its own recursion; over the whole schedule it ends at that of the data."""
     generator = torch.Generator().manual_seed(0)
 
     def denoise(x, sigma):
         s = sigma[:, None, None, None]
         return (0.09 * x + 0.2 * s**2) / (0.09 + s**2)
 
-    sigmas = torch.from_numpy(spaced_sigmas(steps))
-    made = ddpm(denoise, sigmas, lambda step: torch.randn(8, 3, 24, 24, generator=generator).double())
+    sigmas = spaced_sigmas(steps)
+    variance = 1 + sigmas[0] ** 2
+    for now, target in pairwise(sigmas):
+        kept = (target / now) ** 2
+        variance *= ((1 - kept) * 0.09 / (0.09 + now**2) + kept) ** 2
+        variance += target**2 * (1 - kept)
+    made = ddpm(
+        denoise,
+        torch.from_numpy(sigmas),
+        lambda step: torch.randn(8, 3, 24, 24, generator=generator).double(),
+    )
     assert float(made.mean()) == pytest.approx(0.2, abs=0.01)
-    assert float(made.std()) == pytest.approx(0.3, rel=0.05 if steps == 1000 else 0.15)
+    assert float(made.std()) == pytest.approx(variance**0.5, rel=0.02)
+    if steps == 1000:
+        assert float(made.std()) == pytest.approx(0.3, rel=0.02)
 
 
 def test_training_levels_are_drawn_uniformly_from_the_schedule(tiles):

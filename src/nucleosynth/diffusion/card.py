@@ -90,7 +90,7 @@ def build_denoiser(
             std=torch.ones(3) if std is None else std,
             spectrum=spectrum or Spectrum.flat(card.size),
         )
-    return denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return denoiser.to(memory_format=torch.channels_last)
 
 
 def load_tensors(denoiser: Denoiser, tensors: Mapping[str, Tensor], *, source: Path) -> None:

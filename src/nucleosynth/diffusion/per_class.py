@@ -19,7 +19,7 @@ class PerClass(nn.Module):
 
     def forward(self, x: Tensor, c_noise: Tensor, condition: Condition) -> Tensor:
         """Map (n, 3, h, w) and (n,) to (n, 3, h, w); labels 0 and above."""
-        labels = condition.label.unique().tolist()
+        labels = sorted(set(condition.label.tolist()))
         if len(labels) == 1:
             return self.networks[labels[0]](x, c_noise, condition)  # type: ignore[no-any-return]
         places = [(condition.label == label).nonzero()[:, 0] for label in labels]

@@ -140,7 +140,8 @@ class UNet(nn.Module):
         for layer in [*self.down, self.middle, *self.up]:
             if isinstance(layer, _Pool):
                 level += 1
-                pyramid.append(None if planes is None else F.avg_pool2d(pyramid[-1], 2))
+                above = pyramid[-1]
+                pyramid.append(None if above is None else F.avg_pool2d(above, 2))
             elif isinstance(layer, _Grow):
                 level -= 1
             else:
