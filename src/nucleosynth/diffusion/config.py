@@ -61,8 +61,9 @@ class GeneratorConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _recipe_settings(cls, data: object) -> object:
-        if isinstance(data, dict) and data.get("recipe") in RECIPES:
-            return {**RECIPES[data["recipe"]].settings, **data}
+        recipe = data.get("recipe") if isinstance(data, dict) else None
+        if isinstance(data, dict) and isinstance(recipe, str) and recipe in RECIPES:
+            return {**RECIPES[recipe].settings, **data}
         return data
 
     @model_validator(mode="after")

@@ -124,7 +124,7 @@ class StudyConfig(Config):
         if not (isinstance(generator, dict) and isinstance(synthesis, dict)):
             return data
         recipe, sampler = generator.get("recipe", "unified"), synthesis.get("sampler")
-        if recipe not in RECIPES or sampler not in (None, *SAMPLER_NAMES):
+        if not isinstance(recipe, str) or recipe not in RECIPES or sampler not in (None, *SAMPLER_NAMES):
             return data  # refused by their fields, by name
         given = {key: value for key, value in synthesis.items() if value is not None}
         return {**data, "synthesis": {**sampling_defaults(recipe, sampler), **given}}
