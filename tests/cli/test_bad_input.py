@@ -342,3 +342,19 @@ def test_donors_that_the_generator_never_saw(
     assert "32 px" in refused(*words)
     assert not (tmp_path / "synthetic").exists()
     assert "no generator here" in refused("sample", split.parent / "nowhere", *words[2:])
+
+
+def test_recipes_samplers_and_guidance_that_do_not_exist(
+    tiles: TileSet, split: Path, tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(*train(tiles, split, tmp_path / "g", "--generator.recipe=per-clas"))
+    assert all(word in said for word in ("recipe", "unified", "per-class", "per-clas"))
+    assert not (tmp_path / "g").exists()
+    words = ["--generator.steps=2", "--generator.recipe=per-class"]
+    assert main(train(tiles, split, tmp_path / "g", *words)) == 0
+    capsys.readouterr()
+    sample = ["sample", tmp_path / "g", "--donors", tiles.path, "--tiles=4", "--out", tmp_path / "synthetic"]
+    assert "dpmpp-2m" in refused(*sample, "--sampler=euler")
+    assert "steps" in refused(*sample, "--steps=0")
+    assert "`class` cannot guide" in refused(*sample, "--steps=1", "--guidance.class=2")
+    assert not (tmp_path / "synthetic").exists()

@@ -1,4 +1,4 @@
-"""Preconditioning, samplers and guidance against closed forms."""
+"""Preconditioning and the spectrum against closed forms."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from torch import nn
 
 from nucleosynth.diffusion.conditioning import Condition, mask_planes, stain_vector
 from nucleosynth.diffusion.denoiser import Denoiser
-from nucleosynth.diffusion.guidance import guided
-from nucleosynth.diffusion.samplers import dpmpp_2m, dpmpp_2m_sde, karras_sigmas, overstated
+from nucleosynth.diffusion.samplers import karras_sigmas, overstated
 from nucleosynth.diffusion.spectrum import Spectrum, cosine_matrix
-from nucleosynth.errors import InputError
 
 
 class Constant(nn.Module):
@@ -85,43 +83,6 @@ def test_sigmas_fall_from_the_highest_to_zero():
     assert (sigmas.diff() < 0).all()
 
 
-def gaussian(mean, std):
-    def denoise(x, sigma):
-        s = sigma[:, None, None, None]
-        return (std**2 * x + s**2 * mean) / (std**2 + s**2)
-
-    return denoise
-
-
-def test_the_sampler_solves_a_gaussian_and_converges_in_second_order():
-    """For Gaussian data the probability-flow ODE has the closed solution x = mean + c sqrt(std^2 + s^2)."""
-    noise = torch.randn(2, 3, 8, 8, dtype=torch.float64)
-    mean, std = 0.7, 0.3
-
-    def error(steps):
-        sigmas = karras_sigmas(steps, sigma_min=0.05, sigma_max=20).double()[:-1]
-        made = dpmpp_2m(gaussian(mean, std), sigmas, lambda step: noise)
-        start = noise * sigmas[0] - mean
-        exact = mean + start * ((std**2 + sigmas[-1] ** 2) / (std**2 + sigmas[0] ** 2)).sqrt()
-        return float((made - exact).abs().max())
-
-    errors = [error(steps) for steps in (20, 40, 80)]
-    assert errors[-1] < 2e-3
-    assert errors[0] / errors[1] > 2.5
-    assert errors[1] / errors[2] > 2.5
-
-
-def test_the_stochastic_sampler_keeps_the_variance_of_a_gaussian():
-    generator = torch.Generator().manual_seed(0)
-
-    def noise(step: int) -> torch.Tensor:
-        return torch.randn(4, 3, 64, 64, generator=generator)
-
-    made = dpmpp_2m_sde(gaussian(0.7, 0.3), karras_sigmas(60, sigma_min=0.02, sigma_max=20)[:-1], noise)
-    assert float(made.mean()) == pytest.approx(0.7, abs=0.02)
-    assert float(made.std()) == pytest.approx((0.3**2 + 0.02**2) ** 0.5, abs=0.02)
-
-
 def test_overstated_noise_reaches_the_denoiser_only_where_texture_is_decided():
     told = []
 
@@ -155,19 +116,3 @@ def test_a_silent_network_leaves_the_best_linear_denoiser():
     plain = (1 * (clean + 0.7 * noise) / 1.49 - clean).square().mean()
     assert float(found) == pytest.approx(float(least), rel=0.05)
     assert float(found) < 0.9 * float(plain)
-
-
-def test_guidance_is_the_stated_formula_and_off_at_one():
-    model, asked = denoiser(), condition()
-    x, sigma = torch.randn(2, 3, 8, 8), torch.full((2,), 1.5)
-    full = model(x, sigma, asked)
-    no_class, no_mask = (model(x, sigma, asked.without(name)) for name in ("class", "mask"))
-    made = guided(model, asked, {"class": 1.5, "mask": 2.0})(x, sigma)
-    assert torch.allclose(made, full + 0.5 * (full - no_class) + 1.0 * (full - no_mask), atol=1e-5)
-    assert torch.equal(guided(model, asked, {"class": 1.0, "mask": 1.0})(x, sigma), full)
-    assert torch.equal(guided(model, asked, {})(x, sigma), full)
-
-
-def test_an_unknown_guidance_term_is_named():
-    with pytest.raises(InputError, match="unknown term `stain`"):
-        guided(denoiser(), condition(), {"stain": 2.0})

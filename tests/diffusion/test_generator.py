@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tests.phantoms import TINY_NETWORK, phantom_tileset
 
+from nucleosynth.diffusion.conditioning import Condition, mask_planes
 from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
 from nucleosynth.diffusion.generator import Generator, ModelCard, build_denoiser
 from nucleosynth.diffusion.synthesis import choose_donors, synthesise
@@ -95,6 +97,45 @@ def test_foreign_and_damaged_models_are_refused(generator, tmp_path):
     config.write_text(json.dumps({**json.loads(config.read_text()), "architecture": "unified-9"}))
     with pytest.raises(InputError, match="architecture 'unified-9' is not"):
         Generator.from_pretrained(tmp_path / "model")
+
+
+def test_a_missing_foreign_or_misshapen_tensor_is_named(generator, tmp_path):
+    generator.save_pretrained(tmp_path / "model")
+    path = tmp_path / "model" / "model.safetensors"
+    tensors = load_file(path)
+    name = "network.entry.weight"
+    changed = {
+        f"tensor `{name}` is missing": {key: value for key, value in tensors.items() if key != name},
+        "tensor `head.bias` is foreign": {**tensors, "head.bias": torch.zeros(3)},
+        rf"tensor `{name}` is \(2, 2\), expected": {**tensors, name: torch.zeros(2, 2)},
+    }
+    for words, content in changed.items():
+        save_file(content, path)
+        with pytest.raises(InputError, match=words):
+            Generator.from_pretrained(tmp_path / "model")
+
+
+def test_a_model_without_the_fields_of_later_versions_loads(generator, tmp_path):
+    generator.save_pretrained(tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    fields = json.loads(config.read_text())
+    assert fields["architecture"] == "unified-2"
+    later = ("recipe", "objective", "mask_scale", "seen")
+    config.write_text(json.dumps({key: value for key, value in fields.items() if key not in later}))
+    assert Generator.from_pretrained(tmp_path / "model").card == generator.card
+    config.write_text(json.dumps({**fields, "recipe": "per-class"}))
+    with pytest.raises(InputError, match="recipe 'per-class' does not make 'unified-2'"):
+        Generator.from_pretrained(tmp_path / "model")
+
+
+def test_prepared_features_change_no_bit(generator):
+    masks = torch.zeros(3, 16, 16)
+    masks[:, 3:9, 4:12] = 1
+    given = torch.ones(3, dtype=torch.bool)
+    asked = Condition(torch.tensor([0, 1, -1]), mask_planes(masks, given), torch.ones(3, 7))
+    x, sigma = torch.randn(3, 3, 16, 16), torch.tensor([0.1, 1.0, 20.0])
+    model = generator.denoiser
+    assert torch.equal(model(x, sigma, model.prepare(asked)), model(x, sigma, asked))
 
 
 def test_a_size_that_does_not_fold_is_refused():

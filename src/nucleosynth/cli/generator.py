@@ -22,7 +22,7 @@ from nucleosynth.cli.settings import (
     open_split,
     read_dial,
 )
-from nucleosynth.diffusion.config import SAMPLER, SIGMA_SCALE, SamplerName
+from nucleosynth.diffusion.recipes import SamplerName
 from nucleosynth.errors import InputError
 
 app = App(name="train", help_format="plaintext")
@@ -104,11 +104,17 @@ def sample(
     out: Out,
     tiles: int = 64,
     labels: Literal["as-train", "balanced"] = "as-train",
-    steps: int = 10,
-    sampler: SamplerName = SAMPLER,
-    sigma_scale: float = SIGMA_SCALE,
+    steps: int | None = None,
+    sampler: SamplerName | None = None,
+    sigma_scale: float | None = None,
     class_guidance: Annotated[float, Parameter(name="--guidance.class", help="1 is no guidance.")] = 1.0,
     mask_guidance: Annotated[float, Parameter(name="--guidance.mask", help="1 is no guidance.")] = 1.0,
+    auto_guidance: Annotated[float, Parameter(name="--guidance.auto", help="1 is no guidance.")] = 1.0,
+    guidance_interval: Annotated[
+        tuple[float, float] | None,
+        Parameter(name="--guidance.interval", help="Lowest and highest noise level that is guided."),
+    ] = None,
+    early: Path | None = None,
     layouts: Path | None = None,
     size_ratio: SizeRatio = 1.0,
     anisonucleosis: Anisonucleosis = 1.0,
@@ -140,11 +146,13 @@ def sample(
     labels
         Class frequencies of the pool: those of the donors, or all classes alike.
     steps
-        Network evaluations per tile.
+        Steps of the sampler; else 10, ddim 50, ddpm 1000.
     sampler
-        Stochastic (sde) or not.
+        Else the recipe's own: dpmpp-2m-sde, of the paper's recipes ddpm.
     sigma_scale
         How many times more noise than there is the network is told of; more for short trainings, 1 is off.
+    early
+        Earlier model of the same training, for --guidance.auto; else the one beside the generator.
     layouts
         Model that `nucleosynth layouts fit` wrote, or folder that `nucleosynth layouts draw` wrote.
     """
@@ -165,7 +173,8 @@ def sample(
         "steps": steps,
         "sampler": sampler,
         "sigma_scale": sigma_scale,
-        "guidance": {"class": class_guidance, "mask": mask_guidance},
+        "guidance": {"class": class_guidance, "mask": mask_guidance, "auto": auto_guidance},
+        "guidance_interval": guidance_interval,
     }
     config = parse(SynthesisConfig, request, source="sample")
     made = synthesise(
@@ -174,6 +183,7 @@ def sample(
         out,
         config=config,
         layouts=None if layouts is None else open_layouts(layouts, dial),
+        early=early,
         seed=seed,
     )
     print(made.path)

@@ -22,6 +22,8 @@ NOT_SETTINGS = (
     "--data.root",
     "--guidance.class",
     "--guidance.mask",
+    "--guidance.auto",
+    "--guidance.interval",
     "--dial.size-ratio",
     "--dial.anisonucleosis",
     "--dial.irregularity",

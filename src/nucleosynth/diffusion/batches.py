@@ -13,6 +13,7 @@ from torch import Tensor
 from nucleosynth.data.stain import jitter_stain, move_descriptor, stain_descriptor
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.conditioning import Condition, dihedral, drop_planes, mask_planes, stain_vector
+from nucleosynth.diffusion.recipes import RECIPES
 from nucleosynth.seeds import rng
 
 TILES_PER_DESCRIPTOR = 64
@@ -39,9 +40,22 @@ def slide_descriptors(tiles: TileSet, rows: npt.NDArray[np.int64]) -> npt.NDArra
     return result
 
 
+def usable_rows(tiles: TileSet, rows: npt.NDArray[np.int64], recipe: str) -> npt.NDArray[np.int64]:
+    """Return the rows that carry what the recipe cannot do without: a class, a mask, or nothing."""
+    if RECIPES[recipe].per_class:
+        return rows[tiles.labels[rows] >= 0]
+    if RECIPES[recipe].planes == 1:
+        return rows[tiles.has_mask[rows]]
+    return rows
+
+
 @dataclass(frozen=True)
 class TrainingBatches:
-    """Draws the batch of a step: tiles, conditions, noise levels and noise."""
+    """Draws the batch of a step: tiles, conditions, noise levels and noise.
+
+    Noise levels are log-normal, or drawn uniformly from ``levels``. With ``one_class`` the batches take the
+    classes in turn, so each class has the same number of batches and epochs of its own.
+    """
 
     tiles: TileSet
     rows: npt.NDArray[np.int64]
@@ -53,11 +67,13 @@ class TrainingBatches:
     p_mean: float
     p_std: float
     seed: int
+    levels: npt.NDArray[np.float64] | None = None
+    one_class: bool = False
 
     def draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, Condition]:
         """Return clean pixels (n, 3, h, w) float 0-255, sigma (n,), noise and condition, on the CPU."""
         draw = rng(self.seed, "batch", step)
-        picked = _epoch_rows(self.seed, step, self.size, len(self.rows))
+        picked = self._picked(step)
         order = np.argsort(self.rows[picked], kind="stable")
         picked = picked[order]
         rows = self.rows[picked]
@@ -68,10 +84,25 @@ class TrainingBatches:
         label = np.where(draw.random(self.size) < self.drop, -1, self.tiles.labels[rows])
         given = jittered | (draw.random(self.size) >= self.drop)
         stain = stain_vector(torch.from_numpy(descriptors), torch.from_numpy(given))
-        sigma = np.exp(self.p_mean + self.p_std * draw.standard_normal(self.size)).astype(np.float32)
+        sigma = self._sigma(draw).astype(np.float32)
         noise = draw.standard_normal(clean.shape, dtype=np.float32)
         condition = Condition(torch.from_numpy(label), planes, stain)
         return clean, torch.from_numpy(sigma), torch.from_numpy(noise), condition
+
+    def _picked(self, step: int) -> npt.NDArray[np.int64]:
+        if not self.one_class:
+            return _epoch_rows(self.seed, step, self.size, len(self.rows))
+        labels = self.tiles.labels[self.rows]
+        classes = np.unique(labels)
+        label = int(classes[step % len(classes)])
+        members = np.flatnonzero(labels == label)
+        turn = step // len(classes)
+        return members[_epoch_rows(self.seed, turn, self.size, len(members), stream=f"epoch-{label}")]
+
+    def _sigma(self, draw: np.random.Generator) -> npt.NDArray[np.float64]:
+        if self.levels is not None:
+            return self.levels[draw.integers(len(self.levels), size=self.size)]
+        return np.exp(self.p_mean + self.p_std * draw.standard_normal(self.size))
 
     def _stained(
         self, draw: np.random.Generator, rows: npt.NDArray[np.int64], descriptors: npt.NDArray[np.float32]
@@ -99,12 +130,14 @@ class TrainingBatches:
         return drop_planes(planes, dropped)
 
 
-def _epoch_rows(seed: int, step: int, size: int, count: int) -> npt.NDArray[np.int64]:
+def _epoch_rows(
+    seed: int, step: int, size: int, count: int, *, stream: str = "epoch"
+) -> npt.NDArray[np.int64]:
     """Return the ``size`` positions of a step: each epoch is a permutation of its own."""
     positions = np.arange(step * size, (step + 1) * size)
     epochs = positions // count
     picked = np.empty(size, np.int64)
     for epoch in np.unique(epochs):
         chosen = epochs == epoch
-        picked[chosen] = rng(seed, "epoch", int(epoch)).permutation(count)[positions[chosen] % count]
+        picked[chosen] = rng(seed, stream, int(epoch)).permutation(count)[positions[chosen] % count]
     return picked

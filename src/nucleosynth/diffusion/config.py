@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from nucleosynth.config import Config
+from nucleosynth.diffusion.recipes import RECIPES, Objective, RecipeName, SamplerName, sampling_defaults
 from nucleosynth.training.config import Optimisation
-
-SamplerName = Literal["dpmpp-2m", "dpmpp-2m-sde"]
-
-SAMPLER: Final = "dpmpp-2m-sde"
-SIGMA_SCALE = 1.5
 
 
 class NetworkConfig(Config):
     """The U-Net behind a pixel-unshuffle."""
 
-    unshuffle: int | None = Field(None, ge=1, description="None: 2 up to 64 px, 4 up to 128 px, 8 above")
+    unshuffle: int | None = Field(
+        None, ge=1, description="None: the recipe's own (unified: 2 up to 64 px, 4 up to 128 px, 8 above)"
+    )
     width: int = Field(48, ge=16, multiple_of=8, description="channels at full grid; doubled below")
     multipliers: tuple[int, ...] = Field((1, 2, 4), min_length=1)
     blocks: int = Field(1, ge=1, description="residual blocks per level on the way down")
@@ -31,7 +29,11 @@ class GeneratorConfig(Config):
     Give ``minutes`` or ``steps``; with neither, 30 minutes.
     """
 
-    recipe: Literal["unified"] = "unified"
+    recipe: RecipeName = "unified"
+    objective: Objective | None = Field(None, description="None: the recipe's own")
+    mask_scale: float | None = Field(
+        None, gt=0, description="of mask-guided: what its mask channel is multiplied by; None: 1"
+    )
     start: Literal["none"] = "none"
     path: str | None = Field(None, description="take this trained generator instead of training one")
     masks: Literal["auto", "none"] = Field("auto", description="auto: use the masks that the tiles carry")
@@ -65,6 +67,27 @@ class GeneratorConfig(Config):
             return {**data, "minutes": 30.0}
         return data
 
+    @model_validator(mode="before")
+    @classmethod
+    def _recipe_settings(cls, data: object) -> object:
+        recipe = data.get("recipe") if isinstance(data, dict) else None
+        if isinstance(data, dict) and isinstance(recipe, str) and recipe in RECIPES:
+            return {**RECIPES[recipe].settings, **data}
+        return data
+
+    @model_validator(mode="after")
+    def _fits_recipe(self) -> GeneratorConfig:
+        recipe = RECIPES[self.recipe]
+        if self.mask_scale is not None and recipe.planes != 1:
+            raise ValueError(
+                f"`mask_scale` is of the recipe mask-guided; {self.recipe} has no plain mask channel"
+            )
+        if self.masks == "none" and recipe.planes == 1:
+            raise ValueError("the recipe mask-guided needs masks; leave `masks` at auto")
+        if self.drop and not recipe.conditioned:
+            raise ValueError(f"the recipe {self.recipe} drops nothing; leave `drop` at 0")
+        return self
+
     @model_validator(mode="after")
     def _one_budget(self) -> GeneratorConfig:
         if (self.steps is None) == (self.minutes is None):
@@ -83,20 +106,26 @@ class GeneratorConfig(Config):
 
 
 class SynthesisConfig(Config):
-    """The `synthesis` section: how large the pool of synthetic tiles is and how it is sampled."""
+    """The `synthesis` section: how large the pool of synthetic tiles is and how it is sampled.
+
+    ``sampler``, ``steps`` and ``sigma_scale`` are the recipe's own where they are not set.
+    """
 
     tiles: int = Field(1000, ge=1)
     labels: Literal["as-train", "balanced"] = "as-train"
-    sampler: SamplerName = SAMPLER
-    sigma_scale: float = Field(
-        SIGMA_SCALE,
+    sampler: SamplerName | None = None
+    sigma_scale: float | None = Field(
+        None,
         ge=1,
         le=4,
         description="how many times more noise than there is the denoiser is told of; 1 is off",
     )
-    steps: int = Field(10, ge=2, le=1000)
-    guidance: dict[Literal["class", "mask"], float] = Field(
+    steps: int | None = Field(None, ge=1, le=1000)
+    guidance: dict[Literal["class", "mask", "auto"], float] = Field(
         default_factory=dict, description="weights; 1 is off"
+    )
+    guidance_interval: tuple[float, float] | None = Field(
+        None, description="lowest and highest noise level at which guidance is on; None: at all"
     )
     batch: int = Field(64, ge=1)
 
@@ -104,3 +133,8 @@ class SynthesisConfig(Config):
     def weights(self) -> dict[str, float]:
         """The guidance weights by term."""
         return {str(term): weight for term, weight in self.guidance.items()}
+
+    def settled(self, recipe: str) -> SynthesisConfig:
+        """Return the same with the recipe's own sampling where none is set."""
+        own = sampling_defaults(recipe, self.sampler)
+        return self.model_copy(update={key: own[key] for key in own if getattr(self, key) is None})

@@ -1,17 +1,21 @@
-"""EDM preconditioning and loss around any network, with the spectrum of tissue in place of one variance.
+"""Preconditioning and loss around any network: EDM with the spectrum of tissue, or prediction of the noise.
 
 Source: Karras, Aittala, Aila, Laine 2022, "Elucidating the design space of diffusion-based generative
 models", table 1 and equations 7 and 8. There all of a picture has one variance, ``sigma_data``; here every
-cosine mode has its own (`Spectrum`). With a flat spectrum the two are the same.
+cosine mode has its own (`Spectrum`). With a flat spectrum the two are the same. Prediction of the noise is
+the column "iDDPM" of that table.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nucleosynth.diffusion.conditioning import Condition
+from nucleosynth.diffusion.schedule import LENGTH, linear_sigmas
 from nucleosynth.diffusion.spectrum import Spectrum
+from nucleosynth.diffusion.unet import Features, UNet
 
 
 class Denoiser(nn.Module):
@@ -20,14 +24,22 @@ class Denoiser(nn.Module):
     Pictures are standardised: ``(pixels / 255 - mean) / std`` per channel.
     """
 
-    def __init__(self, network: nn.Module, *, mean: Tensor, std: Tensor, spectrum: Spectrum) -> None:
+    limit: float | None = None
+    """Clean pictures lie within plus and minus this; None: not known."""
+
+    def __init__(self, network: nn.Module, *, mean: Tensor, std: Tensor, spectrum: Spectrum | None) -> None:
         super().__init__()
         self.network = network
-        self.spectrum = spectrum
+        if spectrum is not None:
+            self.spectrum = spectrum
         self.register_buffer("mean", mean.view(1, 3, 1, 1))
         self.register_buffer("std", std.view(1, 3, 1, 1))
 
-    def forward(self, x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
+    def prepare(self, condition: Condition) -> Condition | Features:
+        """Compute what depends on the condition alone: once for all steps of a sampling loop."""
+        return self.network.features(condition) if isinstance(self.network, UNet) else condition
+
+    def forward(self, x: Tensor, sigma: Tensor, condition: Condition | Features) -> Tensor:
         """Karras et al. 2022, eq. 7, per mode: ``c_skip = v / (v + s^2)``, ``c_out = s sqrt(c_skip)``.
 
         ``x`` (n, 3, h, w), ``sigma`` (n,).
@@ -40,8 +52,12 @@ class Denoiser(nn.Module):
             c_out = s * c_skip.sqrt()
             return spectrum.pixels(c_skip * spectrum.modes(x) + c_out * spectrum.modes(estimate.float()))
 
-    def loss(self, clean: Tensor, sigma: Tensor, noise: Tensor, condition: Condition) -> Tensor:
-        """Karras et al. 2022, eq. 8 with the weight of unit variance, ``(s^2 + 1) / s^2``.
+    def weight(self, s: Tensor) -> Tensor:
+        """Karras et al. 2022, eq. 8 with the weight of unit variance."""
+        return (s**2 + 1) / s**2
+
+    def loss(self, clean: Tensor, sigma: Tensor, noise: Tensor, condition: Condition | Features) -> Tensor:
+        """Weighted squared error of the clean estimate.
 
         Returns
         -------
@@ -49,7 +65,7 @@ class Denoiser(nn.Module):
         """
         s = sigma[:, None, None, None]
         error = self(clean + s * noise, sigma, condition) - clean
-        losses: Tensor = ((s**2 + 1) / s**2 * error**2).mean(dim=(1, 2, 3))
+        losses: Tensor = (self.weight(s) * error**2).mean(dim=(1, 2, 3))
         return losses
 
     def standardise(self, pixels: Tensor) -> Tensor:
@@ -60,3 +76,37 @@ class Denoiser(nn.Module):
         """Map standardised pictures to uint8 (n, 3, h, w)."""
         pixels = (x * self.std + self.mean) * 255  # type: ignore[operator]
         return pixels.round().clamp(0, 255).to(torch.uint8)
+
+
+class EpsilonDenoiser(Denoiser):
+    """D(x; sigma) of a network that predicts the noise, as in DDPM; pictures lie in [-1, 1].
+
+    ``c_in = 1 / sqrt(1 + s^2)``, ``c_skip = 1``, ``c_out = -s``; the noise level is the step t of the linear
+    schedule (between two steps linear in log sigma).
+    """
+
+    limit = 1.0
+    log_sigmas: Tensor
+
+    def __init__(self, network: nn.Module) -> None:
+        half = torch.full((3,), 0.5)
+        super().__init__(network, mean=half, std=half, spectrum=None)
+        levels = torch.from_numpy(np.log(linear_sigmas())).float()
+        self.register_buffer("log_sigmas", levels, persistent=False)
+
+    def forward(self, x: Tensor, sigma: Tensor, condition: Condition | Features) -> Tensor:
+        """``x`` (n, 3, h, w), ``sigma`` (n,)."""
+        s = sigma[:, None, None, None]
+        noise: Tensor = self.network(x / (s**2 + 1).sqrt(), self.step(sigma) / LENGTH, condition)
+        return x - s * noise.float()
+
+    def weight(self, s: Tensor) -> Tensor:
+        """Make of the error of the clean estimate that of the noise."""
+        return 1 / s**2
+
+    def step(self, sigma: Tensor) -> Tensor:
+        """Return the step t, 0 to 999, whose noise level is ``sigma`` (n,)."""
+        level, levels = sigma.log().clamp(self.log_sigmas[0], self.log_sigmas[-1]), self.log_sigmas
+        above = torch.searchsorted(levels, level).clamp(1, LENGTH - 1)
+        low, high = levels[above - 1], levels[above]
+        return above - 1 + (level - low) / (high - low)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,43 +16,32 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nucleosynth.backbones import weights_hash
-from nucleosynth.config import parse
+from nucleosynth.diffusion.card import ModelCard, build_denoiser, load_tensors
 from nucleosynth.diffusion.conditioning import STAIN_SIZE, Condition, mask_planes, stain_vector
-from nucleosynth.diffusion.config import SAMPLER, SIGMA_SCALE, NetworkConfig
 from nucleosynth.diffusion.denoiser import Denoiser
-from nucleosynth.diffusion.guidance import guided
-from nucleosynth.diffusion.samplers import SAMPLERS, Denoise, Noise, karras_sigmas, overstated
-from nucleosynth.diffusion.spectrum import Spectrum
-from nucleosynth.diffusion.unet import UNet
+from nucleosynth.diffusion.guidance import AUTO, active_terms
+from nucleosynth.diffusion.recipes import RECIPES
+from nucleosynth.diffusion.samplers import SAMPLERS
+from nucleosynth.diffusion.sampling import Sampling, refuse_other_training, settle
 from nucleosynth.errors import InputError
 from nucleosynth.runs import disk_errors, partial, read_json, write_json
 from nucleosynth.seeds import normal
 from nucleosynth.training.devices import autocast, choose_device
 
-ARCHITECTURE = "unified-2"
 BATCH = 64
+EARLY = "early"
 
 
-@dataclass(frozen=True)
-class ModelCard:
-    """What must be known to use a generator: its world and the patients it saw."""
-
-    classes: list[str]
-    size: int
-    mpp: float | None
-    masks: bool
-    patients: list[str]
-    content_hash: str
-    network: NetworkConfig
-    steps: int
+__all__ = ["Generator", "ModelCard", "build_denoiser"]
 
 
 class Generator:
     """A trained denoiser with its card; made by `from_pretrained` or by training."""
 
-    def __init__(self, denoiser: Denoiser, card: ModelCard) -> None:
+    def __init__(self, denoiser: Denoiser, card: ModelCard, *, path: Path | None = None) -> None:
         self.denoiser = denoiser.eval()
         self.card = card
+        self.path = path
 
     @property
     def generator_id(self) -> str:
@@ -76,37 +65,31 @@ class Generator:
         Raises
         ------
         InputError
-            No generator there, one of another architecture, damaged weights, or no network.
+            No generator there, one of another architecture, damaged, missing or foreign weights, or no
+            network.
         """
         directory = _locate(path)
-        config = read_json(directory / "config.json")
-        if not isinstance(config, dict) or config.get("architecture") != ARCHITECTURE:
-            found = config.get("architecture") if isinstance(config, dict) else None
-            raise InputError(
-                f"{directory / 'config.json'}: architecture {found!r} is not {ARCHITECTURE!r}; "
-                "train the generator again with this version"
-            )
-        fields = {name: config[name] for name in ModelCard.__dataclass_fields__}
-        card = ModelCard(**{**fields, "network": parse(NetworkConfig, config["network"])})
+        source = directory / "config.json"
+        card = ModelCard.from_json(read_json(source), source=source)
         denoiser = build_denoiser(card)
         weights = directory / "model.safetensors"
         try:
-            denoiser.load_state_dict(load_file(weights))
-        except (OSError, SafetensorError, RuntimeError) as error:
+            tensors = load_file(weights)
+        except (OSError, SafetensorError) as error:
             reason = str(error).splitlines()[0][:80]
             raise InputError(
                 f"{weights}: cannot be loaded ({reason}); train again or restore the file"
             ) from None
-        return cls(denoiser, card).to(device)
+        load_tensors(denoiser, tensors, source=weights)
+        return cls(denoiser, card, path=directory).to(device)
 
     def save_pretrained(self, path: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors``, whole or not at all."""
-        card = {**vars(self.card), "network": self.card.network.model_dump(mode="json")}
         with partial(Path(path)) as building, disk_errors(Path(path)):
             building.mkdir()
             tensors = {n: v.detach().cpu().contiguous() for n, v in self.denoiser.state_dict().items()}
             save_file(tensors, building / "model.safetensors")
-            write_json(building / "config.json", {"architecture": ARCHITECTURE, **card})
+            write_json(building / "config.json", self.card.as_json())
 
     def push_to_hub(self, repository: str, *, salt: str) -> None:
         """Upload to a hub repository; the patients it saw leave as hashes salted with ``salt``."""
@@ -117,9 +100,7 @@ class Generator:
         hashed = [hashlib.sha256(f"{salt}/{p}".encode()).hexdigest() for p in self.card.patients]
         with tempfile.TemporaryDirectory() as directory:
             target = Path(directory) / "model"
-            Generator(self.denoiser, ModelCard(**{**vars(self.card), "patients": hashed})).save_pretrained(
-                target
-            )
+            Generator(self.denoiser, replace(self.card, patients=hashed)).save_pretrained(target)
             HfApi().upload_folder(repo_id=repository, folder_path=target)
 
     def sample(
@@ -128,10 +109,12 @@ class Generator:
         masks: npt.NDArray[Any] | None = None,
         *,
         stain: npt.ArrayLike | None = None,
-        steps: int = 10,
+        steps: int | None = None,
         guidance: Mapping[str, float] | None = None,
-        sampler: str = SAMPLER,
-        sigma_scale: float = SIGMA_SCALE,
+        guidance_interval: tuple[float, float] | None = None,
+        early: Generator | str | Path | None = None,
+        sampler: str | None = None,
+        sigma_scale: float | None = None,
         seed: int = 0,
         indices: Sequence[int] | None = None,
         batch: int = BATCH,
@@ -147,15 +130,23 @@ class Generator:
             nor masks, one tile per entry of ``indices``, or a single tile.
         stain
             (6,) or (n, 6) stain descriptor; None = any stain.
+        stain, labels, masks
+            What the recipe does not read is left unread: ``mask-guided`` only the mask, ``per-class`` only
+            the label.
         steps
-            Network evaluations per tile (times the guidance branches that are on).
+            Steps of the sampler, from 1; each is one network evaluation (``heun``: two, but for the last),
+            times the guidance branches that are on. None: 10, ``ddim`` 50, ``ddpm`` 1000.
         guidance
-            Weights ``{"class": 1.5, "mask": 1.0}``; 1 is off.
+            Weights ``{"class": 1.5, "mask": 1.0, "auto": 1.0}``; 1 is off.
+        guidance_interval
+            Lowest and highest noise level at which guidance is on; None: at all.
+        early
+            For ``auto``: an earlier model of the same training; None: ``early`` beside this generator.
         sampler
-            ``dpmpp-2m-sde`` (stochastic) or ``dpmpp-2m``.
+            ``dpmpp-2m-sde``, ``dpmpp-2m``, ``heun``, ``ddim`` or ``ddpm``; None: the recipe's own.
         sigma_scale
             How many times more noise the denoiser is told of than there is, where texture is decided; short
-            trainings need more, 1 is off (`samplers.overstated`).
+            trainings need more, 1 is off (`samplers.overstated`). None: the recipe's own.
         seed, indices
             Tile ``i`` depends on the seed and on ``indices[i]`` alone, never on the batch it is made in.
 
@@ -170,17 +161,49 @@ class Generator:
         condition = self._condition(count, labels, masks, stain)
         if len(indices) != count:
             raise InputError(f"sample: {len(indices)} indices for {count} tiles; give one each")
-        if sampler not in SAMPLERS:
-            raise InputError(f"sample: unknown sampler {sampler!r}; known are {', '.join(SAMPLERS)}")
-        made = []
-        for start in range(0, count, batch):
-            part = slice(start, min(count, start + batch))
-            chosen = _on(condition, part, next(self.denoiser.parameters()).device)
-            denoise = overstated(guided(self.denoiser, chosen, guidance or {}), sigma_scale)
-            made.append(
-                self._sample_batch(denoise, SAMPLERS[sampler], karras_sigmas(steps), indices[part], seed)
-            )
-        return np.concatenate(made)
+        weights = guidance or {}
+        for term, given in (("class", labels), ("mask", masks)):
+            if given is None and term in active_terms(weights):
+                raise InputError(
+                    f"guidance: `{term}` is on and none is asked for; give it, or leave its weight at 1"
+                )
+        bad = self.early_model(early).denoiser if AUTO in active_terms(weights) else None
+        sampling = settle(
+            self.card,
+            sampler=sampler,
+            steps=steps,
+            sigma_scale=sigma_scale,
+            guidance=weights,
+            interval=guidance_interval,
+            bad=bad,
+        )
+        parts = [slice(start, min(count, start + batch)) for start in range(0, count, batch)]
+        device = next(self.denoiser.parameters()).device
+        return np.concatenate(
+            [
+                self._sample_batch(sampling, _on(condition, part, device), indices[part], seed)
+                for part in parts
+            ]
+        )
+
+    def early_model(self, early: Generator | str | Path | None = None) -> Generator:
+        """Return an earlier model of the same training: the one given, or ``early`` beside this generator.
+
+        Raises
+        ------
+        InputError
+            None there, or one of another recipe, size, classes or patients.
+        """
+        if isinstance(early, Generator):
+            found, name = early, "early"
+        else:
+            place = early or (None if self.path is None else self.path.parent / EARLY)
+            if place is None:
+                raise InputError("guidance.auto: needs an earlier model of the same training; give `early`")
+            device = next(self.denoiser.parameters()).device
+            found, name = Generator.from_pretrained(place, device=str(device)), str(place)
+        refuse_other_training(self.card, found.card, name=name)
+        return found
 
     def _condition(
         self,
@@ -191,13 +214,15 @@ class Generator:
     ) -> Condition:
         size = self.card.size
         wanted = [-1] * count if labels is None else [-1 if label is None else int(label) for label in labels]
-        worst = max(wanted, default=-1)
-        if worst >= len(self.card.classes) or min(wanted, default=-1) < -1:
-            raise InputError(f"sample: label {worst} is outside the generator's classes {self.card.classes}")
+        self._require_labels(wanted)
         if masks is not None and masks.shape != (count, size, size):
             raise InputError(f"sample: masks of shape {masks.shape}; expected ({count}, {size}, {size})")
         if masks is not None and not self.card.masks:
             raise InputError("sample: this generator was trained without masks; leave `masks` out")
+        if masks is None and RECIPES[self.card.recipe].planes == 1:
+            raise InputError(
+                f"sample: the recipe {self.card.recipe} needs a mask for each tile; give `masks`"
+            )
         given = torch.full((count,), masks is not None)
         pixels = torch.zeros(count, size, size) if masks is None else torch.from_numpy(masks.astype(np.int32))
         descriptors = (
@@ -210,16 +235,25 @@ class Generator:
             stain_vector(stains, torch.full((count,), stain is not None)),
         )
 
+    def _require_labels(self, labels: Sequence[int]) -> None:
+        """Refuse classes that the generator does not have or never saw, and none where it needs one."""
+        names, recipe = self.card.classes, self.card.recipe
+        reads = RECIPES[recipe].conditioned or RECIPES[recipe].per_class
+        for label in sorted(set(labels)):
+            if not -1 <= label < len(names):
+                raise InputError(f"sample: label {label} is outside the generator's classes {names}")
+            if label < 0 and RECIPES[recipe].per_class:
+                raise InputError(f"sample: the recipe {recipe} needs a class for each tile; give `labels`")
+            if label >= 0 and reads and self.card.seen is not None and label not in self.card.seen:
+                raise InputError(
+                    f"sample: label {label} ({names[label]}): the generator was trained on no tile of it"
+                )
+
     @torch.inference_mode()
     def _sample_batch(
-        self,
-        denoise: Denoise,
-        sampler: Callable[[Denoise, Tensor, Noise], Tensor],
-        sigmas: Tensor,
-        indices: Sequence[int],
-        seed: int,
+        self, sampling: Sampling, condition: Condition, indices: Sequence[int], seed: int
     ) -> npt.NDArray[np.uint8]:
-        device = next(self.denoiser.parameters()).device
+        device = condition.label.device
         shape = (3, self.card.size, self.card.size)
 
         def noise(step: int) -> Tensor:
@@ -228,53 +262,14 @@ class Generator:
             return drawn.contiguous(memory_format=torch.channels_last)
 
         with autocast(device):
-            pictures = sampler(denoise, sigmas.to(device), noise)
+            denoise = sampling.denoise(self.denoiser, condition)
+            pictures = SAMPLERS[sampling.sampler](denoise, sampling.sigmas(self.denoiser).to(device), noise)
         pixels: Tensor = self.denoiser.to_pixels(pictures.float())
         return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-def build_denoiser(
-    card: ModelCard,
-    *,
-    mean: Tensor | None = None,
-    std: Tensor | None = None,
-    spectrum: Spectrum | None = None,
-) -> Denoiser:
-    """Build an untrained denoiser for a card; refuses a tile size that the network cannot fold.
-
-    Without statistics of the training tiles it waits for weights to be loaded into it.
-    """
-    network = card.network
-    factor = network.unshuffle or default_unshuffle(card.size)
-    grain = factor * 2 ** (len(network.multipliers) - 1)
-    if card.size % grain:
-        raise InputError(
-            f"generator: tile size {card.size} px must be a multiple of {grain} px for this network"
-        )
-    unet = UNet(
-        classes=len(card.classes),
-        unshuffle=factor,
-        width=network.width,
-        multipliers=network.multipliers,
-        blocks=network.blocks,
-        embedding=network.embedding,
-    )
-    denoiser = Denoiser(
-        unet,
-        mean=torch.zeros(3) if mean is None else mean,
-        std=torch.ones(3) if std is None else std,
-        spectrum=spectrum or Spectrum.flat(card.size),
-    )
-    return denoiser.to(memory_format=torch.channels_last)
-
-
 def _on(condition: Condition, part: slice, device: torch.device) -> Condition:
     return Condition(*(tensor[part].to(device) for tensor in vars(condition).values()))
-
-
-def default_unshuffle(size: int) -> int:
-    """Return the folding factor for a tile size: 2 up to 64 px, 4 up to 128 px, 8 above."""
-    return 2 if size <= 64 else 4 if size <= 128 else 8
 
 
 def _locate(path: str | Path) -> Path:

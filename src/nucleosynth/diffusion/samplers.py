@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -64,9 +65,47 @@ def dpmpp_2m_sde(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
     return dpmpp_2m(denoise, sigmas, noise, eta=1.0)
 
 
+def heun(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
+    """Heun's method, second order: two evaluations a step, one in the last (Karras et al. 2022, alg. 1)."""
+    x = noise(0) * sigmas[0]
+    for now, target in pairwise(sigmas):
+        slope = (x - denoise(x, now.expand(len(x)))) / now
+        ahead = x + (target - now) * slope
+        if target > 0:
+            slope = (slope + (ahead - denoise(ahead, target.expand(len(x)))) / target) / 2
+            ahead = x + (target - now) * slope
+        x = ahead
+    return x
+
+
+def ddim(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
+    """DDIM without noise, first order (Song et al. 2021, "Denoising diffusion implicit models", eq. 12)."""
+    x = noise(0) * sigmas[0]
+    for now, target in pairwise(sigmas):
+        x = torch.lerp(denoise(x, now.expand(len(x))), x, target / now)
+    return x
+
+
+def ddpm(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
+    """Ancestral sampling, by the posterior of Ho et al. 2020, eq. 6 and 7, between any two noise levels.
+
+    The start has the unit variance of their x_T, which here is ``1 + sigma^2``.
+    """
+    x = noise(0) * (1 + sigmas[0] ** 2).sqrt()
+    for i, (now, target) in enumerate(pairwise(sigmas)):
+        kept = (target / now) ** 2
+        x = torch.lerp(denoise(x, now.expand(len(x))), x, kept)
+        if target > 0:
+            x = x + target * (1 - kept).sqrt() * noise(i + 1)
+    return x
+
+
 SAMPLERS: dict[str, Callable[[Denoise, Tensor, Noise], Tensor]] = {
     "dpmpp-2m": dpmpp_2m,
     "dpmpp-2m-sde": dpmpp_2m_sde,
+    "heun": heun,
+    "ddim": ddim,
+    "ddpm": ddpm,
 }
 
 

@@ -19,10 +19,11 @@ import torch
 from nucleosynth import progress
 from nucleosynth.data.split import require_unseen
 from nucleosynth.data.tileset import Tile, TileSet, write_tileset
-from nucleosynth.diffusion.batches import slide_descriptors
+from nucleosynth.diffusion.batches import slide_descriptors, usable_rows
 from nucleosynth.diffusion.conditioning import dihedral
 from nucleosynth.diffusion.config import SynthesisConfig
 from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.guidance import AUTO, active_terms
 from nucleosynth.errors import InputError
 from nucleosynth.runs import write_array, write_text
 from nucleosynth.seeds import rng
@@ -68,6 +69,7 @@ def synthesise(
     *,
     config: SynthesisConfig | None = None,
     layouts: Layouts | None = None,
+    early: str | Path | None = None,
     seed: int = 0,
 ) -> TileSet:
     """Make a TileSet of synthetic tiles.
@@ -83,6 +85,8 @@ def synthesise(
         Pool size, label rule, sampler, steps and guidance.
     layouts
         Invented masks of the donor's class in place of the donor's own.
+    early
+        Earlier model of the same training, for the guidance term ``auto``; None: beside the generator.
 
     Raises
     ------
@@ -90,12 +94,14 @@ def synthesise(
         Donors of another size, or none of a patient that the generator saw; layouts of other classes, that
         saw other patients, or for a generator without masks.
     """
-    config = config or SynthesisConfig()
+    config = (config or SynthesisConfig()).settled(generator.card.recipe)
     out = Path(out)
-    rows = donors.rows_of(generator.card.patients)
+    bad = generator.early_model(early) if AUTO in active_terms(config.weights) else None
+    rows = usable_rows(donors, donors.rows_of(generator.card.patients), generator.card.recipe)
     if not len(rows):
         raise InputError(
-            f"{donors.path}: no tile of a patient that the generator was trained on; donors must be those"
+            f"{donors.path}: no tile, usable by the recipe {generator.card.recipe}, of a patient that the "
+            "generator was trained on; donors must be those"
         )
     if donors.size != (generator.card.size, generator.card.size):
         raise InputError(
@@ -111,13 +117,15 @@ def synthesise(
         "seed": seed,
         **config.model_dump(mode="json"),
     }
+    if bad is not None:
+        identity["early"] = bad.generator_id
     masks = _donor_masks(generator, donors, rows[chosen], seed)
     if layouts is not None:
         identity["layouts"] = layouts.identity()
         masks = _invented_masks(generator, donors, layouts, donors.labels[rows[chosen]], seed)
     parts = out.with_name(f".{out.name}.parts")
     _start_parts(parts, identity)
-    tiles = _tiles(generator, donors, rows, chosen, config, masks_of=masks, seed=seed, parts=parts)
+    tiles = _tiles(generator, donors, rows, chosen, config, masks_of=masks, early=bad, seed=seed, parts=parts)
     result = write_tileset(
         out,
         tiles,
@@ -180,6 +188,7 @@ def _tiles(
     config: SynthesisConfig,
     *,
     masks_of: Callable[[range], Masks | None],
+    early: Generator | None,
     seed: int,
     parts: Path,
 ) -> Iterator[Tile]:
@@ -201,6 +210,8 @@ def _tiles(
                     stain=descriptors[picked],
                     steps=config.steps,
                     guidance=config.weights,
+                    guidance_interval=config.guidance_interval,
+                    early=early,
                     sampler=config.sampler,
                     sigma_scale=config.sigma_scale,
                     seed=seed,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +15,14 @@ import torch
 from torch import Tensor
 
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.diffusion.batches import TrainingBatches, slide_descriptors
+from nucleosynth.diffusion.batches import TrainingBatches, slide_descriptors, usable_rows
+from nucleosynth.diffusion.card import ModelCard, build_denoiser
 from nucleosynth.diffusion.config import GeneratorConfig
-from nucleosynth.diffusion.denoiser import Denoiser
-from nucleosynth.diffusion.generator import Generator, ModelCard, build_denoiser
+from nucleosynth.diffusion.denoiser import Denoiser, EpsilonDenoiser
+from nucleosynth.diffusion.generator import EARLY, Generator
 from nucleosynth.diffusion.held_out import denoising_loss, held_out_loss, held_out_patients
+from nucleosynth.diffusion.recipes import RECIPES
+from nucleosynth.diffusion.schedule import linear_sigmas
 from nucleosynth.diffusion.spectrum import Spectrum
 from nucleosynth.errors import InputError
 from nucleosynth.render.grid import grid, save_png, upscale
@@ -31,6 +35,7 @@ from nucleosynth.training.stopping import HeldOut
 
 STATISTICS_TILES = 2000
 PREVIEW_TILES = 16
+PREVIEW_SAMPLING: dict[str, Any] = {"sampler": "dpmpp-2m", "steps": 20}  # of recipes that sample in 1000
 _log = logging.getLogger(__name__)
 
 
@@ -82,16 +87,15 @@ def train_generator(
     Raises
     ------
     InputError
-        No tile of these patients, tiles that are not square or whose size does not fold.
+        No tile of these patients, none that the recipe can use, tiles that are not square or whose size does
+        not fold.
     WorkError
         A loss that stays not a number.
     """
     height, width = tiles.size
     if height != width:
         raise InputError(f"{tiles.path}: tiles are {width}x{height} px; the generator needs square tiles")
-    rows = tiles.rows_of(patients)
-    if not len(rows):
-        raise InputError(f"{tiles.path}: no tile of the {len(patients)} training patients")
+    rows = _training_rows(tiles, patients, config)
     settings = {
         "generator": config.model_dump(mode="json"),
         "seed": seed,
@@ -102,7 +106,8 @@ def train_generator(
     with open_run(out, kind="generator", config=settings) as run:
         if run.done:
             return model_path
-        use_masks = config.masks == "auto" and bool(tiles.has_mask[rows].any())
+        recipe = RECIPES[config.recipe]
+        use_masks = recipe.planes > 0 and config.masks == "auto" and bool(tiles.has_mask[rows].any())
         card = ModelCard(
             classes=tiles.classes,
             size=height,
@@ -112,6 +117,10 @@ def train_generator(
             content_hash=tiles.content_hash,
             network=config.network,
             steps=0,
+            recipe=config.recipe,
+            objective=config.objective,
+            mask_scale=config.mask_scale,
+            seen=np.unique(tiles.labels[rows][tiles.labels[rows] >= 0]).tolist(),
         )
         held_out = held_out_patients(tiles, card.patients, share=config.hold_out, seed=seed)
         checked = np.isin(tiles.patients[rows], held_out)
@@ -119,16 +128,18 @@ def train_generator(
         torch.manual_seed(torch_seed(seed, "weights"))
         model = build_denoiser(card, **_statistics(tiles, rows))
         target = choose_device(device)
-        batches = _batches(tiles, rows, config, use_masks=use_masks, seed=seed)
+        batches = _batches(tiles, rows, config, model, use_masks=use_masks, seed=seed)
         learner = DenoisingLearner(model, batches, target)
         check = None
         if held_out:
             plain = config.model_copy(update={"drop": 0.0, "jitter": 0.0})
-            unseen = _batches(tiles, held_rows, plain, use_masks=use_masks, seed=seed)
+            unseen = _batches(tiles, held_rows, plain, model, use_masks=use_masks, seed=seed)
             check = HeldOut(held_out_loss(partial(_with_weights, card), unseen, target))
 
         def preview(step: int, ema: dict[str, Tensor]) -> None:
-            shown = Generator(_with_weights(card, ema), card).to(device)
+            shown = Generator(_with_weights(card, ema), replace(card, steps=step)).to(device)
+            if not (run.path / EARLY).exists():  # the weights of the first preview, for guidance
+                shown.save_pretrained(run.path / EARLY)
             path = run.path / "previews" / f"step-{step:08d}.png"
             _save_preview(shown, tiles, rows, batches.descriptors, path, seed)
 
@@ -142,7 +153,7 @@ def train_generator(
             held_out=check,
         )
         _log.info("%s: training stopped %s", out, fitted.stopped)
-        final = ModelCard(**{**vars(card), "steps": fitted.steps})
+        final = replace(card, steps=fitted.steps)
         generator = Generator(_with_weights(final, fitted.ema), final)
         generator.save_pretrained(model_path)
         summary = {
@@ -153,12 +164,18 @@ def train_generator(
             "held_out_patients": held_out,
         }
         write_json(run.path / "summary.json", summary)
-        run.finish(["generator", "summary.json"])
+        run.finish(["generator", EARLY, "summary.json"])
     return model_path
 
 
 def _batches(
-    tiles: TileSet, rows: npt.NDArray[np.int64], config: GeneratorConfig, *, use_masks: bool, seed: int
+    tiles: TileSet,
+    rows: npt.NDArray[np.int64],
+    config: GeneratorConfig,
+    model: Denoiser,
+    *,
+    use_masks: bool,
+    seed: int,
 ) -> TrainingBatches:
     return TrainingBatches(
         tiles,
@@ -171,7 +188,27 @@ def _batches(
         config.p_mean,
         config.p_std,
         seed,
+        levels=linear_sigmas() if isinstance(model, EpsilonDenoiser) else None,
+        one_class=RECIPES[config.recipe].per_class,
     )
+
+
+def _training_rows(tiles: TileSet, patients: Sequence[str], config: GeneratorConfig) -> npt.NDArray[np.int64]:
+    """Return the rows to train on; refuses where there is none, or none of a class with its own network."""
+    rows = tiles.rows_of(patients)
+    if not len(rows):
+        raise InputError(f"{tiles.path}: no tile of the {len(patients)} training patients")
+    rows = usable_rows(tiles, rows, config.recipe)
+    if RECIPES[config.recipe].per_class:
+        absent = [name for c, name in enumerate(tiles.classes) if not (tiles.labels[rows] == c).any()]
+        if absent or not tiles.classes:
+            what = f"no training tile of class {absent[0]}" if absent else "tiles have no classes"
+            raise InputError(
+                f"{tiles.path}: {what}; the recipe {config.recipe} trains a network for each class"
+            )
+    if not len(rows):
+        raise InputError(f"{tiles.path}: no training tile has a mask; the recipe {config.recipe} needs them")
+    return rows
 
 
 def _with_weights(card: ModelCard, weights: dict[str, Tensor]) -> Denoiser:
@@ -202,7 +239,10 @@ def _save_preview(
     chosen = np.sort(rng(seed, "preview").permutation(len(rows))[:PREVIEW_TILES])
     donors = rows[chosen]
     masks = np.asarray(tiles.masks[donors]) if generator.card.masks and tiles.masks is not None else None
-    made = generator.sample(tiles.labels[donors].tolist(), masks, stain=descriptors[chosen], seed=seed)
+    sampling = PREVIEW_SAMPLING if RECIPES[generator.card.recipe].sampler == "ddpm" else {}
+    made = generator.sample(
+        tiles.labels[donors].tolist(), masks, stain=descriptors[chosen], seed=seed, **sampling
+    )
     scale = max(1, 128 // generator.card.size)
     shown = np.asarray(upscale(made, scale), dtype=np.uint8)
     if masks is not None:

@@ -7,6 +7,8 @@ Pixel-unshuffle keeps the texture that an autoencoder would blur and makes the g
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -17,22 +19,37 @@ from nucleosynth.diffusion.conditioning import PLANES, STAIN_SIZE, Condition
 FOURIER = 64
 
 
+@dataclass(frozen=True)
+class Features:
+    """What the network makes of a condition, the same at every noise level.
+
+    ``entry`` (n, planes, h, w) folded planes, None where the network reads no mask; ``steer`` class and
+    stain, each (n, embedding); ``added`` the projected planes of each block in the order of the blocks.
+    """
+
+    entry: Tensor | None
+    steer: tuple[Tensor, ...]
+    added: tuple[Tensor | None, ...]
+
+
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with group norm; the embedding scales and shifts, the planes are added."""
+    """Two 3x3 convolutions with group norm; the embedding scales and shifts, projected planes are added."""
 
     def __init__(self, inputs: int, outputs: int, embedding: int, planes: int) -> None:
         super().__init__()
         self.norm1 = nn.GroupNorm(_groups(inputs), inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.steer = nn.Linear(embedding, 2 * outputs)
-        self.planes = nn.Conv2d(planes, outputs, 1, bias=False)
+        self.planes = nn.Conv2d(planes, outputs, 1, bias=False) if planes else None
         self.norm2 = nn.GroupNorm(_groups(outputs), outputs, affine=False)
         self.conv2 = _zeroed(nn.Conv2d(outputs, outputs, 3, padding=1))
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
-    def forward(self, x: Tensor, embedding: Tensor, planes: Tensor) -> Tensor:
-        """Map (n, inputs, h, w) to (n, outputs, h, w); planes at the same grid, embedding (n, d)."""
-        h = self.conv1(F.silu(self.norm1(x))) + self.planes(planes)  # (n, outputs, h, w)
+    def forward(self, x: Tensor, embedding: Tensor, added: Tensor | None) -> Tensor:
+        """Map (n, inputs, h, w) to (n, outputs, h, w); ``added`` (n, outputs, h, w), embedding (n, d)."""
+        h = self.conv1(F.silu(self.norm1(x)))  # (n, outputs, h, w)
+        if added is not None:
+            h = h + added
         scale, shift = self.steer(embedding)[:, :, None, None].chunk(2, dim=1)
         h = self.conv2(F.silu(torch.addcmul(shift, self.norm2(h), scale + 1)))
         return self.skip(x) + h  # type: ignore[no-any-return]
@@ -47,6 +64,12 @@ class UNet(nn.Module):
         Number of classes; one more embedding row stands for "no class given".
     unshuffle
         Factor by which the picture is folded into channels.
+    planes
+        How many of the mask planes are read.
+    conditioned
+        Whether class and stain steer the network and the planes enter every block, not its entry alone.
+    mask_scale
+        What the planes are multiplied by.
     """
 
     def __init__(
@@ -58,18 +81,23 @@ class UNet(nn.Module):
         multipliers: tuple[int, ...],
         blocks: int,
         embedding: int,
+        planes: int = PLANES,
+        conditioned: bool = True,
+        mask_scale: float = 1.0,
     ) -> None:
         super().__init__()
-        self.unshuffle = unshuffle
+        self.unshuffle, self.read, self.mask_scale = unshuffle, planes, mask_scale
         folded = unshuffle**2
-        planes = PLANES * folded
+        entering, planes = planes * folded, planes * folded if conditioned else 0
         self.register_buffer("frequencies", torch.exp(torch.linspace(0, math.log(1000), FOURIER // 2)))
         self.noise = nn.Sequential(nn.Linear(FOURIER, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
-        self.label = nn.Embedding(classes + 1, embedding)
-        self.stain = nn.Sequential(
-            nn.Linear(STAIN_SIZE + 1, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+        self.label = nn.Embedding(classes + 1, embedding) if conditioned else None
+        self.stain = (
+            nn.Sequential(nn.Linear(STAIN_SIZE + 1, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+            if conditioned
+            else None
         )
-        self.entry = nn.Conv2d(3 * folded + planes, width, 3, padding=1)
+        self.entry = nn.Conv2d(3 * folded + entering, width, 3, padding=1)
 
         widths = [width * m for m in multipliers]
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
@@ -92,30 +120,57 @@ class UNet(nn.Module):
         self.gate = nn.Linear(embedding, 3 * folded)
         self.exit = _zeroed(nn.Conv2d(current + 3 * folded, 3 * folded, 3, padding=1))
 
-    def forward(self, x: Tensor, c_noise: Tensor, condition: Condition) -> Tensor:
-        """Map (n, 3, h, w) scaled pixels and (n,) noise levels to (n, 3, h, w)."""
-        angles = c_noise[:, None] * self.frequencies  # type: ignore[operator]
-        waves = torch.cat([angles.cos(), angles.sin()], dim=1)  # (n, FOURIER)
-        embedding = F.silu(self.noise(waves) + self.label(condition.label + 1) + self.stain(condition.stain))
-        folded = F.pixel_unshuffle(condition.planes, self.unshuffle)
-        planes = [folded]  # of each level, by averaging
-        pixels = F.pixel_unshuffle(x, self.unshuffle)
-        h = self.entry(torch.cat([pixels, folded], dim=1))
-        stack: list[Tensor] = []
+    def features(self, condition: Condition) -> Features:
+        """Compute what depends on the condition alone."""
+        entry = None
+        if self.read:
+            planes = condition.planes[:, : self.read] * self.mask_scale
+            entry = F.pixel_unshuffle(planes, self.unshuffle)
+        steer = (
+            ()
+            if self.label is None or self.stain is None
+            else (self.label(condition.label + 1), self.stain(condition.stain))
+        )
+        return Features(entry, steer, tuple(self._added(entry)))
+
+    def _added(self, planes: Tensor | None) -> Iterator[Tensor | None]:
+        """Project the planes for each block, at its own grid by averaging."""
+        pyramid = [planes]
         level = 0
+        for layer in [*self.down, self.middle, *self.up]:
+            if isinstance(layer, _Pool):
+                level += 1
+                above = pyramid[-1]
+                pyramid.append(None if above is None else F.avg_pool2d(above, 2))
+            elif isinstance(layer, _Grow):
+                level -= 1
+            else:
+                yield None if layer.planes is None else layer.planes(pyramid[level])
+
+    def forward(self, x: Tensor, c_noise: Tensor, condition: Condition | Features) -> Tensor:
+        """Map (n, 3, h, w) scaled pixels and (n,) noise levels to (n, 3, h, w)."""
+        told = condition if isinstance(condition, Features) else self.features(condition)
+        angles = c_noise[:, None] * self.frequencies  # type: ignore[operator]
+        embedding = self.noise(torch.cat([angles.cos(), angles.sin()], dim=1))  # (n, FOURIER) -> (n, d)
+        for part in told.steer:
+            embedding = embedding + part
+        embedding = F.silu(embedding)
+        pixels = F.pixel_unshuffle(x, self.unshuffle)
+        h = self.entry(pixels if told.entry is None else torch.cat([pixels, told.entry], dim=1))
+        added = iter(told.added)
+        stack: list[Tensor] = []
         for layer in self.down:
             if isinstance(layer, _Pool):
-                h, level = layer(h), level + 1
-                planes.append(F.avg_pool2d(planes[-1], 2))
+                h = layer(h)
             else:
-                h = layer(h, embedding, planes[level])
+                h = layer(h, embedding, next(added))
                 stack.append(h)
-        h = self.middle(h, embedding, planes[level])
+        h = self.middle(h, embedding, next(added))
         for layer in self.up:
             if isinstance(layer, _Grow):
-                h, level = layer(h), level - 1
+                h = layer(h)
             else:
-                h = layer(torch.cat([h, stack.pop()], dim=1), embedding, planes[level])
+                h = layer(torch.cat([h, stack.pop()], dim=1), embedding, next(added))
         # A straight path for the noise itself: without it pixel noise is unlearned late.
         straight = pixels * self.gate(embedding)[:, :, None, None]
         return F.pixel_shuffle(

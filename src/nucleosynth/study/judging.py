@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.diffusion.batches import slide_descriptors
+from nucleosynth.diffusion.batches import slide_descriptors, usable_rows
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.evaluate.features import Extractor, Remembering, get_extractor
 from nucleosynth.evaluate.fidelity import fidelity
@@ -93,11 +93,11 @@ def mask_judge(study: StudyConfig, tiles: TileSet) -> Segmenter | None:
 
 def held_out_rows(study: StudyConfig, tiles: TileSet, patients: list[str]) -> npt.NDArray[np.int64]:
     """Return the rows of held-out patients that a generator is scored on, at most ``fidelity.tiles``."""
-    return _sample(tiles, patients, study.fidelity.tiles, study.seed)
+    usable = usable_rows(tiles, tiles.rows_of(patients), study.generator.recipe)
+    return _drawn(usable, study.fidelity.tiles, study.seed)
 
 
-def _sample(tiles: TileSet, patients: list[str], count: int, seed: int) -> npt.NDArray[np.int64]:
-    rows = tiles.rows_of(patients)
+def _drawn(rows: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDArray[np.int64]:
     return np.sort(rng(seed, "judged").permutation(rows)[:count])
 
 
@@ -123,6 +123,7 @@ def _held_out_tiles(
         stain=stain,
         steps=study.synthesis.steps,
         guidance=study.synthesis.weights,
+        guidance_interval=study.synthesis.guidance_interval,
         sampler=study.synthesis.sampler,
         sigma_scale=study.synthesis.sigma_scale,
         seed=study.seed,
@@ -161,7 +162,7 @@ def _fidelity(
     rows: npt.NDArray[np.int64],
     made: npt.NDArray[np.uint8],
 ) -> Mapping[str, Any]:
-    train = _sample(tiles, fold.train, study.fidelity.tiles, study.seed)
+    train = _drawn(tiles.rows_of(fold.train), study.fidelity.tiles, study.seed)
     return fidelity(
         (np.asarray(tiles.images[train]), tiles.patients[train]),
         (made, tiles.patients[rows]),

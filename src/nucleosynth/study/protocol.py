@@ -17,6 +17,7 @@ from nucleosynth.data.readers import DataConfig
 from nucleosynth.data.split import SplitConfig
 from nucleosynth.data.tiling import TilesConfig
 from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
+from nucleosynth.diffusion.recipes import RECIPES, SAMPLER_NAMES, sampling_defaults
 from nucleosynth.errors import InputError
 from nucleosynth.nuclei.segmenter import JUDGE, MAKER
 
@@ -115,6 +116,21 @@ class StudyConfig(Config):
     arms: ArmsConfig = ArmsConfig()
     fidelity: FidelityConfig = FidelityConfig()
     report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sampling_of_recipe(cls, data: object) -> object:
+        """Write the recipe's own sampling into the protocol where none is set."""
+        if not isinstance(data, dict):
+            return data
+        generator, synthesis = data.get("generator") or {}, data.get("synthesis") or {}
+        if not (isinstance(generator, dict) and isinstance(synthesis, dict)):
+            return data
+        recipe, sampler = generator.get("recipe", "unified"), synthesis.get("sampler")
+        if not isinstance(recipe, str) or recipe not in RECIPES or sampler not in (None, *SAMPLER_NAMES):
+            return data  # refused by their fields, by name
+        given = {key: value for key, value in synthesis.items() if value is not None}
+        return {**data, "synthesis": {**sampling_defaults(recipe, sampler), **given}}
 
     @property
     def protocol_hash(self) -> str:

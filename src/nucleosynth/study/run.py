@@ -147,6 +147,11 @@ def _generator(
         path = Path(study.generator.path)
     generator = Generator.from_pretrained(path, device=device)
     require_unseen(str(path), generator.card.patients, fold.train)
+    if generator.card.recipe != study.generator.recipe:
+        raise InputError(
+            f"{path}: is of the recipe {generator.card.recipe}, the study says {study.generator.recipe}; "
+            f"set generator.recipe to {generator.card.recipe}"
+        )
     if wanted and not pool.exists():
         synthesise(generator, tiles, pool, config=study.synthesis, seed=study.seed * 1000 + seed)
     judge_generator(

@@ -1,0 +1,111 @@
+"""How a generator is sampled: what is asked for, checked against the model, and the denoiser of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nucleosynth.diffusion.card import ModelCard
+from nucleosynth.diffusion.conditioning import Condition
+from nucleosynth.diffusion.denoiser import Denoiser
+from nucleosynth.diffusion.guidance import AUTO, active_terms, guided, within
+from nucleosynth.diffusion.recipes import RECIPES, sampling_defaults
+from nucleosynth.diffusion.samplers import Denoise, karras_sigmas, overstated
+from nucleosynth.diffusion.schedule import LENGTH, spaced_sigmas
+from nucleosynth.errors import InputError
+
+ON_SCHEDULE = ("ddim", "ddpm")
+SAME = ("recipe", "size", "classes", "masks", "mpp")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Sampler, steps and guidance, made by `settle`.
+
+    ``bad`` is the earlier model of the guidance term ``auto``.
+    """
+
+    sampler: str
+    steps: int
+    sigma_scale: float
+    weights: Mapping[str, float]
+    interval: tuple[float, float] | None
+    bad: Denoiser | None
+
+    def sigmas(self, denoiser: Denoiser) -> Tensor:
+        """Return the noise levels: DDIM and DDPM walk the schedule of a model that has one."""
+        if self.sampler in ON_SCHEDULE and denoiser.limit is not None:
+            return torch.from_numpy(spaced_sigmas(self.steps)).float()
+        return karras_sigmas(self.steps)
+
+    def denoise(self, denoiser: Denoiser, condition: Condition) -> Denoise:
+        """Return the denoiser of one batch: told, guided and kept within the range of pixels."""
+        result = overstated(guided(denoiser, condition, self.weights, bad=self.bad), self.sigma_scale)
+        if self.interval is not None and active_terms(self.weights):
+            plain = overstated(guided(denoiser, condition, {}), self.sigma_scale)
+            result = within(result, plain, self.interval)
+        return clipped(result, denoiser.limit)
+
+
+def settle(
+    card: ModelCard,
+    *,
+    sampler: str | None,
+    steps: int | None,
+    sigma_scale: float | None,
+    guidance: Mapping[str, float] | None,
+    interval: tuple[float, float] | None,
+    bad: Denoiser | None,
+) -> Sampling:
+    """Fill in what is the recipe's own and refuse what the model cannot do."""
+    own = sampling_defaults(card.recipe, sampler)
+    steps = own["steps"] if steps is None else steps
+    scale = own["sigma_scale"] if sigma_scale is None else sigma_scale
+    if not 1 <= steps <= LENGTH:
+        raise InputError(f"sample: {steps} steps; expected 1 to {LENGTH}")
+    if scale != 1 and not RECIPES[card.recipe].conditioned:
+        raise InputError(f"sample: sigma_scale {scale} is of the recipe unified; {card.recipe} takes 1")
+    if interval is not None and not 0 <= interval[0] <= interval[1]:
+        raise InputError(f"guidance interval {interval}: expected the lower noise level first, from 0 up")
+    weights = dict(guidance or {})
+    for term in active_terms(weights):
+        if term != AUTO:
+            _require_condition(card, term)
+    return Sampling(own["sampler"], steps, scale, weights, interval, bad)
+
+
+def refuse_other_training(card: ModelCard, early: ModelCard, *, name: str) -> None:
+    """Refuse an earlier model that is not one of the same training, and say in what it differs."""
+    for field in SAME:
+        here, there = getattr(card, field), getattr(early, field)
+        if here != there:
+            raise InputError(
+                f"{name}: its {field} is {there!r}, the generator's {here!r}; "
+                "guidance.auto needs an earlier model of the same training"
+            )
+    strangers = sorted(set(early.patients) - set(card.patients))
+    if strangers:
+        raise InputError(
+            f"{name}: saw patient {strangers[0]}, the generator did not; give one of its training"
+        )
+
+
+def clipped(denoise: Denoise, limit: float | None) -> Denoise:
+    """Keep estimates within the range of pixels, as DDPM does in sampling; None leaves them."""
+    if limit is None:
+        return denoise
+    return lambda x, sigma: denoise(x, sigma).clamp(-limit, limit)
+
+
+def _require_condition(card: ModelCard, term: str) -> None:
+    present = {"class": bool(card.classes), "mask": card.masks}
+    if not RECIPES[card.recipe].conditioned:
+        raise InputError(
+            f"guidance: the recipe {card.recipe} was never trained without its condition, so `{term}` "
+            "cannot guide; leave it at 1"
+        )
+    if not present[term]:
+        raise InputError(f"guidance: this generator was trained without `{term}`; leave its weight at 1")

@@ -1,0 +1,134 @@
+"""Every sampler against closed forms, and the one contract that holds for all of them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import get_args
+
+import pytest
+import torch
+
+from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
+from nucleosynth.diffusion.recipes import RECIPES, SAMPLER_NAMES, STEPS, sampling_defaults
+from nucleosynth.diffusion.samplers import SAMPLERS, ddim, dpmpp_2m, heun, karras_sigmas
+from nucleosynth.errors import InputError
+
+MEAN, STD = 0.7, 0.3
+EVALUATIONS = {"heun": 11}  # of six steps; of all others six
+
+
+def gaussian(x, sigma):
+    s = sigma[:, None, None, None]
+    return (STD**2 * x + s**2 * MEAN) / (STD**2 + s**2)
+
+
+def two_points(x, sigma):
+    """The exact denoiser of pixels that are -1 or 1, each alone."""
+    return torch.tanh(x / sigma[:, None, None, None] ** 2)
+
+
+def numbered_noise(count, *, seed=0, dtype=torch.float64):
+    """Noise that depends on sample and step, as the protocol asks; and a list of the steps asked for."""
+    asked = []
+
+    def noise(step, rows=slice(None)):
+        asked.append(step)
+        drawn = [
+            torch.randn(
+                3, 8, 8, generator=torch.Generator().manual_seed(1000 * seed + 50 * step + i), dtype=dtype
+            )
+            for i in range(count)
+        ]
+        return torch.stack(drawn)[rows]
+
+    return noise, asked
+
+
+def test_the_names_are_those_of_the_settings():
+    assert set(SAMPLERS) == set(SAMPLER_NAMES) >= {recipe.sampler for recipe in RECIPES.values()} | set(STEPS)
+    assert set(get_args(GeneratorConfig.model_fields["recipe"].annotation)) == set(RECIPES)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+class TestContract:
+    def test_repeats_and_does_not_depend_on_the_batch(self, name):
+        noise, _ = numbered_noise(5)
+        sigmas = karras_sigmas(6).double()
+        whole = SAMPLERS[name](two_points, sigmas, noise)
+        assert whole.shape == (5, 3, 8, 8)
+        assert torch.equal(whole, SAMPLERS[name](two_points, sigmas, noise))
+        part = SAMPLERS[name](two_points, sigmas, lambda step: noise(step, slice(2, 4)))
+        assert torch.equal(part, whole[2:4])
+        other, _ = numbered_noise(5, seed=1)
+        assert not torch.equal(whole, SAMPLERS[name](two_points, sigmas, other))
+
+    def test_asks_for_noise_once_a_step_and_evaluates_as_often_as_it_says(self, name):
+        noise, asked = numbered_noise(2)
+        told = []
+
+        def denoise(x, sigma):
+            told.append(float(sigma[0]))
+            assert sigma.shape == (2,)
+            return gaussian(x, sigma)
+
+        SAMPLERS[name](denoise, karras_sigmas(6).double(), noise)
+        stochastic = name in ("dpmpp-2m-sde", "ddpm")
+        assert asked == (list(range(6)) if stochastic else [0])
+        assert len(told) == EVALUATIONS.get(name, 6)
+        assert min(told) > 0
+
+    @pytest.mark.parametrize("steps", [1, 2, 6])
+    def test_ends_on_what_the_denoiser_is_sure_of(self, name, steps):
+        noise, _ = numbered_noise(2, dtype=torch.float32)
+        made = SAMPLERS[name](lambda x, sigma: torch.full_like(x, 0.4), karras_sigmas(steps), noise)
+        assert made.dtype == torch.float32
+        assert torch.allclose(made, torch.full_like(made, 0.4), atol=1e-5)
+
+
+@pytest.mark.parametrize(("sampler", "order"), [(heun, 2), (dpmpp_2m, 2), (ddim, 1)])
+def test_order_of_convergence(sampler, order):
+    """For Gaussian data the probability-flow ODE has the closed solution x = mean + c sqrt(std^2 + s^2)."""
+    noise, _ = numbered_noise(2)
+
+    def error(steps):
+        sigmas = karras_sigmas(steps, sigma_min=0.05, sigma_max=20).double()[:-1]
+        start = noise(0) * sigmas[0] - MEAN
+        exact = MEAN + start * ((STD**2 + sigmas[-1] ** 2) / (STD**2 + sigmas[0] ** 2)).sqrt()
+        return float((sampler(gaussian, sigmas, noise) - exact).abs().max())
+
+    errors = [error(steps) for steps in (40, 80, 160, 320)]
+    found = [torch.tensor(a / b).log2().item() for a, b in pairwise(errors)]
+    assert found[-1] == pytest.approx(order, abs=0.25)
+
+
+def test_the_deterministic_samplers_agree_in_the_limit():
+    noise, _ = numbered_noise(4)
+    sigmas = karras_sigmas(400).double()
+    reference = heun(two_points, sigmas, noise)
+    assert float((reference.abs() > 0.99).double().mean()) > 0.95  # they end on the two points
+    for sampler in (dpmpp_2m, ddim):
+        assert float((sampler(two_points, sigmas, noise) - reference).abs().mean()) < 0.01
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_reproduces_mean_and_variance_of_a_gaussian(name):
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(step):
+        return torch.randn(2, 3, 64, 64, generator=generator)
+
+    made = SAMPLERS[name](gaussian, karras_sigmas(400), noise)
+    assert float(made.mean()) == pytest.approx(MEAN, abs=0.01)
+    assert float(made.std()) == pytest.approx(STD, rel=0.05)
+
+
+def test_what_is_not_set_is_the_recipes_own():
+    assert sampling_defaults("unified") == {"sampler": "dpmpp-2m-sde", "steps": 10, "sigma_scale": 1.5}
+    assert sampling_defaults("per-class") == {"sampler": "ddpm", "steps": 1000, "sigma_scale": 1.0}
+    assert sampling_defaults("mask-guided", "ddim")["steps"] == 50
+    settled = SynthesisConfig(steps=7).settled("mask-guided")
+    assert (settled.sampler, settled.steps, settled.sigma_scale) == ("ddpm", 7, 1.0)
+    with pytest.raises(InputError, match="unknown recipe 'paper'; known are unified, mask-guided, per-class"):
+        sampling_defaults("paper")
+    with pytest.raises(InputError, match="unknown sampler 'euler'; known are dpmpp-2m"):
+        sampling_defaults("unified", "euler")
