@@ -251,8 +251,8 @@ def test_train_save_load_and_synthesise(recipe, tiles, patients, tmp_path):
 
 
 def test_an_ema_of_nothing_is_the_weights_themselves():
-    assert config("mask-guided").optimisation.ema_fraction == 0
-    assert config("unified").optimisation.ema_fraction == 0.05
+    assert config("mask-guided").optimisation(10).ema_fraction == 0
+    assert config("unified").optimisation(10).ema_fraction == 0.05
     assert config("mask-guided", ema_fraction=0.05).ema_fraction == 0.05
 
 

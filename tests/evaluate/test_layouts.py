@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from nucleosynth.data.phantom import CLASSES
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.layouts import MEASURES, compare_layouts
+from nucleosynth.evaluate.layouts import MEASURES, compare_layouts, compare_masks
 from nucleosynth.layouts.dial import Dial
 
 JUDGED = ("area_um2", "eccentricity", "density_per_mm2", "neighbour_um")
@@ -41,3 +42,28 @@ def test_refusals(fitted):
         compare_layouts(tiles, model.model_copy(update={"mpp": 0.25}))
     with pytest.raises(InputError, match="no tile of the model's patients"):
         compare_layouts(tiles, model.model_copy(update={"patients": ["phantom:p99"]}))
+
+
+def test_masks_from_anywhere_are_scored_as_those_of_a_model(fitted):
+    tiles, model = fitted
+    rows = tiles.rows_of(model.patients)
+    drawn = model.draw(len(rows), label=tiles.labels[rows].tolist(), seed=3)
+    assert compare_masks(tiles, rows, drawn, labels=tiles.labels[rows]) == compare_layouts(
+        tiles, model, repeats=1, seed=3
+    )
+
+
+def test_real_masks_have_no_distance_to_themselves(fitted):
+    tiles, _ = fitted
+    rows = np.arange(40)
+    scores = compare_masks(tiles, rows, tiles.masks[rows], labels=tiles.labels[rows])
+    assert {scores["all"][measure]["distance"] for measure in MEASURES} == {0.0}
+
+
+def test_masks_that_cannot_be_compared(fitted):
+    tiles, _ = fitted
+    rows = np.arange(4)
+    with pytest.raises(InputError, match=r"expected \(4, 64, 64\)"):
+        compare_masks(tiles, rows, tiles.masks[rows][:, :32], labels=tiles.labels[rows])
+    with pytest.raises(InputError, match="carries a mask"):
+        compare_masks(tiles, rows[:0], tiles.masks[rows], labels=tiles.labels[rows])

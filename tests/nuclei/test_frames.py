@@ -11,8 +11,10 @@ from PIL import Image
 from tests.nuclei.drawn import disc_labels, painted, write_pictures
 
 from nucleosynth.cli import main
+from nucleosynth.data.readers import PairedConfig, TableConfig, read_source
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.nuclei import get_segmenter
+from nucleosynth.nuclei.frames import segmented_source
 from nucleosynth.nuclei.masks import mask_maker
 
 CROSSING = disc_labels([(16, 16), (16, 32), (32, 16), (40, 40)], radius=4.0, size=128)  # on tile borders
@@ -56,6 +58,27 @@ def test_annotated_nuclei_are_not_replaced(tmp_path, capsys):
     command = ["data", "import", "--data.root", str(tmp_path), "--out", str(tmp_path / "tiles")]
     assert main([*command, *paired, "--data.mpp", "0.5", "--nuclei", "classical"]) == 2
     assert "one.png: carries nuclei already" in capsys.readouterr().err
+
+
+def test_only_frames_without_nuclei_get_them(tmp_path):
+    write_pictures(tmp_path, {"one": CROSSING, "two": CROSSING})
+    (tmp_path / "rows.csv").write_text("id,image,mask\none,one.png,one.png\ntwo,two.png,\n")
+    config = TableConfig(
+        dataset="lab", table="rows.csv", images="images", masks="masks", image="{image}", mask="{mask}",
+        mask_kind="instances", id="{id}", mpp=0.5,
+    )  # fmt: skip
+    segmenter = get_segmenter("classical")
+    source = segmented_source(read_source(config, root=tmp_path), segmenter=segmenter)
+    annotated, found = (frame.read()[1] for frame in source.frames)
+    assert np.array_equal(annotated, CROSSING)
+    assert np.array_equal(found, segmenter(painted(CROSSING, seed=1)[None], 0.5)[0])
+    assert source.provenance["masks"]["weights_hash"] == segmenter.weights_hash
+
+
+def test_where_all_is_annotated_nobody_made_the_masks(tmp_path):
+    write_pictures(tmp_path, {"one": CROSSING})
+    source = read_source(PairedConfig(dataset="lab", mask_kind="instances"), root=tmp_path)  # no mpp needed
+    assert segmented_source(source, segmenter=get_segmenter("classical")) is source
 
 
 def test_phantom_tissue_has_its_own(tmp_path, capsys):

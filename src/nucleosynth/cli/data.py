@@ -45,7 +45,7 @@ def import_(
         from nucleosynth.nuclei.frames import segmented_source
         from nucleosynth.nuclei.segmenter import get_segmenter
 
-        prepare = partial(segmented_source, segmenter=get_segmenter(nuclei))
+        prepare = partial(segmented_source, segmenter=get_segmenter(nuclei), required=True)
     made = import_tiles(config.data, config.tiles, root=root or Path(), out=out, prepare=prepare)
     print(_summary(made))
 

@@ -59,7 +59,7 @@ def masks(
     synthetic: Path,
     /,
     *,
-    judge: Annotated[str, Parameter(help="Segmenter that finds the nuclei again.")] = "classical",
+    judge: Annotated[str, Parameter(help="Segmenter that finds the nuclei again.")] = "judge",
 ) -> None:
     """Print how well the nuclei found in synthetic tiles agree with the masks asked for.
 
@@ -67,7 +67,7 @@ def masks(
 
     For example::
 
-        nucleosynth evaluate masks runs/tiles runs/synthetic --judge classical
+        nucleosynth evaluate masks runs/tiles runs/synthetic
     """
     from nucleosynth.data.tileset import TileSet
     from nucleosynth.nuclei.masks import judge_masks

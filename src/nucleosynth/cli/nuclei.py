@@ -16,7 +16,8 @@ def segment(
     *,
     out: Out,
     backend: Annotated[
-        str, Parameter(help="Which segmenter: embedded, classical, or torchscript:instanseg:PATH.")
+        str,
+        Parameter(help="Which segmenter: embedded, classical, torchscript:KIND:PATH or weights:DIRECTORY."),
     ] = "embedded",
     replace: Annotated[bool, Parameter(negative="", help="Replace masks that tiles carry already.")] = False,
 ) -> None:

@@ -83,14 +83,16 @@ class TilesConfig(Config):
 class Frame:
     """One source image, not yet decoded: what a reader knows of it.
 
-    ``read`` returns the pixels, (h, w, 3) uint8, and the nuclei, (h, w) int32 or None; ``mpp`` is their scale
-    in µm/px. Ids are ``<dataset>:<id>``; ``path`` names the frame in messages.
+    ``read`` returns the pixels, (h, w, 3) uint8, and the nuclei, (h, w) int32 or None; ``annotated`` tells
+    beforehand whether there are any. ``mpp`` is their scale in µm/px. Ids are ``<dataset>:<id>``; ``path``
+    names the frame in messages.
     """
 
     frame_id: str
     patient_id: str
     read: Callable[[], Pixels]
     path: Path
+    annotated: bool = False
     mpp: float | None = None
     slide_id: str | None = None
     patient_known: bool = True

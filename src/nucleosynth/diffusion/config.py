@@ -40,6 +40,15 @@ class GeneratorConfig(Config):
     minutes: float | None = Field(None, gt=0)
     steps: int | None = Field(None, ge=1)
     seeds: int = Field(1, ge=1)
+    passes: int = Field(
+        400, ge=1, description="minutes become at most so many steps that each tile is seen so often"
+    )
+    hold_out: float = Field(
+        0.1,
+        ge=0,
+        le=0.5,
+        description="share of the training patients on whom the loss is checked; none of fewer than 10",
+    )
     batch: int = Field(8, ge=1, description="small batches win short runs: more steps from the same tiles")
     lr: float = Field(2e-3, gt=0)
     ema_fraction: float = Field(0.05, ge=0, le=1)
@@ -85,11 +94,14 @@ class GeneratorConfig(Config):
             raise ValueError("give `minutes` or `steps`, not both")
         return self
 
-    @property
-    def optimisation(self) -> Optimisation:
-        """The settings of the training loop."""
+    def optimisation(self, tiles: int) -> Optimisation:
+        """Return the settings of the training loop for so many training tiles."""
         return Optimisation(
-            steps=self.steps, minutes=self.minutes, lr=self.lr, ema_fraction=self.ema_fraction
+            steps=self.steps,
+            minutes=self.minutes,
+            most_steps=max(1, self.passes * tiles // self.batch),
+            lr=self.lr,
+            ema_fraction=self.ema_fraction,
         )
 
 

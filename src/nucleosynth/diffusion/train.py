@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -15,10 +17,10 @@ from torch import Tensor
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.batches import TrainingBatches, slide_descriptors, usable_rows
 from nucleosynth.diffusion.card import ModelCard, build_denoiser
-from nucleosynth.diffusion.conditioning import Condition
 from nucleosynth.diffusion.config import GeneratorConfig
-from nucleosynth.diffusion.denoiser import Denoiser, EpsilonDenoiser
+from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.generator import EARLY, Generator
+from nucleosynth.diffusion.held_out import denoising_loss, held_out_loss, held_out_patients
 from nucleosynth.diffusion.recipes import RECIPES
 from nucleosynth.diffusion.schedule import linear_sigmas
 from nucleosynth.diffusion.spectrum import Spectrum
@@ -27,12 +29,14 @@ from nucleosynth.render.grid import grid, save_png, upscale
 from nucleosynth.render.outlines import draw_outlines
 from nucleosynth.runs import open_run, write_json
 from nucleosynth.seeds import rng, torch_seed
-from nucleosynth.training.devices import autocast, choose_device
+from nucleosynth.training.devices import choose_device
 from nucleosynth.training.loop import fit
+from nucleosynth.training.stopping import HeldOut
 
 STATISTICS_TILES = 2000
 PREVIEW_TILES = 16
 PREVIEW_SAMPLING: dict[str, Any] = {"sampler": "dpmpp-2m", "steps": 20}  # of recipes that sample in 1000
+_log = logging.getLogger(__name__)
 
 
 class Statistics(TypedDict):
@@ -54,12 +58,7 @@ class DenoisingLearner:
 
     def loss(self, step: int) -> Tensor:
         """Return the mean denoising loss of a step's batch."""
-        pixels, sigma, noise, condition = self._batches.draw(step)
-        device = self._device
-        clean = self._denoiser.standardise(pixels.to(device, memory_format=torch.channels_last))
-        moved = Condition(condition.label.to(device), condition.planes.to(device), condition.stain.to(device))
-        with autocast(device, training=True):
-            return self._denoiser.loss(clean, sigma.to(device), noise.to(device), moved).mean()
+        return denoising_loss(self._denoiser, self._batches.draw(step), self._device, training=True)
 
 
 def train_generator(
@@ -76,7 +75,8 @@ def train_generator(
     Parameters
     ----------
     patients
-        The fitting part: no tile of another patient is read. They are stored in the model.
+        The fitting part: no tile of another patient is read. They are stored in the model. Of ten and more a
+        share is held out: on them is checked when more training does not help, see `held_out`.
     out
         Run directory; the model appears in ``out/generator`` when training has ended.
 
@@ -122,35 +122,37 @@ def train_generator(
             mask_scale=config.mask_scale,
             seen=np.unique(tiles.labels[rows][tiles.labels[rows] >= 0]).tolist(),
         )
+        held_out = held_out_patients(tiles, card.patients, share=config.hold_out, seed=seed)
+        checked = np.isin(tiles.patients[rows], held_out)
+        rows, held_rows = rows[~checked], rows[checked]
         torch.manual_seed(torch_seed(seed, "weights"))
         model = build_denoiser(card, **_statistics(tiles, rows))
         target = choose_device(device)
-        descriptors = slide_descriptors(tiles, rows)
-        batches = TrainingBatches(
-            tiles,
-            rows,
-            descriptors,
-            use_masks,
-            config.batch,
-            config.drop,
-            config.jitter,
-            config.p_mean,
-            config.p_std,
-            seed,
-            levels=linear_sigmas() if isinstance(model, EpsilonDenoiser) else None,
-            one_class=recipe.per_class,
-        )
+        batches = _batches(tiles, rows, config, use_masks=use_masks, seed=seed)
         learner = DenoisingLearner(model, batches, target)
+        check = None
+        if held_out:
+            plain = config.model_copy(update={"drop": 0.0, "jitter": 0.0})
+            unseen = _batches(tiles, held_rows, plain, use_masks=use_masks, seed=seed)
+            check = HeldOut(held_out_loss(partial(_with_weights, card), unseen, target))
 
         def preview(step: int, ema: dict[str, Tensor]) -> None:
             shown = Generator(_with_weights(card, ema), replace(card, steps=step)).to(device)
             if not (run.path / EARLY).exists():  # the weights of the first preview, for guidance
                 shown.save_pretrained(run.path / EARLY)
-            _save_preview(
-                shown, tiles, rows, descriptors, run.path / "previews" / f"step-{step:08d}.png", seed
-            )
+            path = run.path / "previews" / f"step-{step:08d}.png"
+            _save_preview(shown, tiles, rows, batches.descriptors, path, seed)
 
-        fitted = fit(learner, run, config.optimisation, seed=seed, device=target, preview=preview)
+        fitted = fit(
+            learner,
+            run,
+            config.optimisation(len(rows)),
+            seed=seed,
+            device=target,
+            preview=preview,
+            held_out=check,
+        )
+        _log.info("%s: training stopped %s", out, fitted.stopped)
         final = replace(card, steps=fitted.steps)
         generator = Generator(_with_weights(final, fitted.ema), final)
         generator.save_pretrained(model_path)
@@ -158,9 +160,12 @@ def train_generator(
             "steps": fitted.steps,
             "tiles_seen": fitted.steps * config.batch,
             "parameters": generator.parameters,
+            "stopped": fitted.stopped,
+            "held_out_patients": held_out,
         }
         write_json(run.path / "summary.json", summary)
-        run.finish(["generator", EARLY, "summary.json"])
+        kept = [EARLY] if (run.path / EARLY).exists() else []  # training may stop before the first preview
+        run.finish(["generator", *kept, "summary.json"])
     return model_path
 
 
@@ -180,6 +185,27 @@ def _training_rows(tiles: TileSet, patients: Sequence[str], config: GeneratorCon
     if not len(rows):
         raise InputError(f"{tiles.path}: no training tile has a mask; the recipe {config.recipe} needs them")
     return rows
+
+
+def _batches(
+    tiles: TileSet, rows: npt.NDArray[np.int64], config: GeneratorConfig, *, use_masks: bool, seed: int
+) -> TrainingBatches:
+    recipe = RECIPES[config.recipe]
+    objective = config.objective or recipe.objective
+    return TrainingBatches(
+        tiles,
+        rows,
+        slide_descriptors(tiles, rows),
+        use_masks,
+        config.batch,
+        config.drop,
+        config.jitter,
+        config.p_mean,
+        config.p_std,
+        seed,
+        levels=linear_sigmas() if objective == "epsilon" else None,
+        one_class=recipe.per_class,
+    )
 
 
 def _with_weights(card: ModelCard, weights: dict[str, Tensor]) -> Denoiser:

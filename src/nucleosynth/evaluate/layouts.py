@@ -1,10 +1,11 @@
-"""How near drawn layouts are to the real masks that a model learned from."""
+"""How near drawn layouts are to real masks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.morphology import EVERY, distance_scores, samples
@@ -61,14 +62,51 @@ def compare_layouts(
     rows = rows[tiles.has_mask[rows]]
     if tiles.masks is None or not len(rows):
         raise InputError(f"{tiles.path}: no tile of the model's patients carries a mask; name their TileSet")
-    labels = tiles.labels[rows]
-    again = np.tile(labels, repeats)
+    again = np.tile(tiles.labels[rows], repeats)
     drawn = model.draw(len(again), label=again.tolist(), dial=dial, seed=seed)
-    nuclei = [nuclei_table(None, masks, mpp=model.mpp) for masks in (tiles.masks[rows], drawn)]
+    return compare_masks(tiles, rows, drawn, labels=again)
+
+
+def compare_masks(
+    tiles: TileSet, rows: NDArray[np.int64], drawn: NDArray[np.integer], *, labels: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Compare masks that anything drew with those of real tiles.
+
+    Parameters
+    ----------
+    tiles
+        With masks and a known scale.
+    rows : (k,)
+        The real tiles to compare with.
+    drawn : (n, h, w) integer
+        Instances, 0 = background; of the tiles' size and scale.
+    labels : (n,)
+        Class of each drawn mask, -1 = none.
+
+    Returns
+    -------
+    dict
+        As of :func:`compare_layouts`.
+
+    Raises
+    ------
+    InputError
+        Unknown scale, a real tile without a mask, masks of another size, or not one label each.
+    """
+    if tiles.mpp is None:
+        raise InputError(f"{tiles.path}: its µm/px is unknown; nuclei are sized in µm, import it with `mpp`")
+    if tiles.masks is None or not len(rows) or not tiles.has_mask[rows].all():
+        raise InputError(f"{tiles.path}: not every tile to compare with carries a mask; choose those that do")
+    if drawn.shape != (len(labels), *tiles.size):
+        raise InputError(f"drawn masks of shape {drawn.shape}; expected {(len(labels), *tiles.size)}")
+    nuclei = [nuclei_table(None, masks, mpp=tiles.mpp) for masks in (tiles.masks[rows], drawn)]
     real, made = (
         samples(table, tile_table(table), labels=names, patients=who)
         for table, names, who in zip(
-            nuclei, (labels, again), (tiles.patients[rows], np.full(len(again), "")), strict=True
+            nuclei,
+            (tiles.labels[rows], labels),
+            (tiles.patients[rows], np.full(len(labels), "")),
+            strict=True,
         )
     )
     return {

@@ -11,37 +11,49 @@ from nucleosynth.errors import InputError
 from nucleosynth.nuclei.segmenter import Segmenter
 
 
-def segmented_source(source: Source, *, segmenter: Segmenter) -> Source:
+def segmented_source(source: Source, *, segmenter: Segmenter, required: bool = False) -> Source:
     """Return a data set whose frames, when read, carry the nuclei that a segmenter finds.
 
-    The provenance remembers the segmenter, so that nobody lets it judge its own masks.
+    Annotated nuclei are not replaced: only frames that lack them are segmented. If there is any, the
+    provenance remembers the segmenter, so that nobody lets it judge its own masks; else the data set is
+    returned as it is.
 
     Parameters
     ----------
     source
-        Frames not yet decoded; annotated nuclei are not replaced.
+        Frames not yet decoded.
     segmenter
         Takes whole frames; the learned ones do so in bounded memory.
+    required
+        Refuse a data set in which there is nothing to do.
 
     Raises
     ------
     InputError
-        A frame of unknown scale; when read, one that carries nuclei already.
+        A frame without nuclei and of unknown scale; with ``required``, nuclei in every frame.
     """
-    for frame in source.frames:
-        if frame.mpp is None:
-            raise InputError(f"{frame.path}: mpp missing; nuclei are found by size, give data.mpp in µm/px")
+    if all(frame.annotated for frame in source.frames):
+        if required and source.frames:
+            raise InputError(
+                f"{source.frames[0].path}: carries nuclei already, like every frame; leave the segmenter out"
+            )
+        return source
     maker = {"name": segmenter.name, "weights_hash": segmenter.weights_hash}
     return replace(
         source,
-        frames=[replace(frame, read=partial(_read, frame, segmenter)) for frame in source.frames],
+        frames=[frame if frame.annotated else _segmented(frame, segmenter) for frame in source.frames],
         provenance={**source.provenance, "masks": maker},
     )
 
 
-def _read(frame: Frame, segmenter: Segmenter) -> Pixels:
-    pixels, nuclei = frame.read()
-    if nuclei is not None:
-        raise InputError(f"{frame.path}: carries nuclei already; import it without a segmenter")
-    assert frame.mpp is not None
-    return pixels, segmenter(pixels[None], frame.mpp)[0]
+def _segmented(frame: Frame, segmenter: Segmenter) -> Frame:
+    if frame.mpp is None:
+        raise InputError(
+            f"{frame.path}: mpp missing; nuclei are found by size, give data.mpp in µm/px or find none"
+        )
+    return replace(frame, annotated=True, read=partial(_read, frame, frame.mpp, segmenter))
+
+
+def _read(frame: Frame, mpp: float, segmenter: Segmenter) -> Pixels:
+    pixels, _ = frame.read()
+    return pixels, segmenter(pixels[None], mpp)[0]

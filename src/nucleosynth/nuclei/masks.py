@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from nucleosynth.data.tileset import Tile, TileSet, write_tileset
 from nucleosynth.errors import InputError
 from nucleosynth.nuclei.agreement import Agreement, correct, mask_agreement
-from nucleosynth.nuclei.segmenter import DEFAULT, Segmenter, get_segmenter
+from nucleosynth.nuclei.segmenter import JUDGE, MAKER, Segmenter, get_segmenter
 
 BATCH = 64
 
 
-def add_masks(tiles: TileSet, out: Path, *, backend: str = DEFAULT, replace: bool = False) -> TileSet:
+def add_masks(tiles: TileSet, out: Path, *, backend: str = MAKER, replace: bool = False) -> TileSet:
     """Write a new TileSet whose every tile carries the nuclei a segmenter finds in it.
 
     The provenance remembers the segmenter, so that nobody lets it judge its own masks (`judge_masks`).
@@ -138,7 +138,7 @@ def _placed(name: Literal["pq", "aji", "f1"], made: Agreement, best: Agreement |
     }
 
 
-def judge_masks(real: TileSet, synthetic: TileSet, *, judge: str = "classical") -> dict[str, Any]:
+def judge_masks(real: TileSet, synthetic: TileSet, *, judge: str = JUDGE) -> dict[str, Any]:
     """Compare the masks that synthetic tiles were asked for with those a judge finds in them.
 
     The ceiling is taken on the patients who gave no donor, if there are any.

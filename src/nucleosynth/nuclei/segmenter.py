@@ -48,7 +48,8 @@ _FILES: dict[str, str] = {
     "torchscript": "nucleosynth.nuclei.backends.torchscript:torchscript",
     "weights": "nucleosynth.nuclei.backends.learned:trained",
 }
-DEFAULT = "embedded"
+MAKER, JUDGE = "embedded", "judge"
+"""Who makes masks and who judges them, unless told otherwise; neither saw the other's training pictures."""
 
 
 def register_segmenter(name: str, factory: str | Callable[[], Segmenter]) -> None:
@@ -104,7 +105,7 @@ def _attribute(place: str) -> Callable[..., Any]:
 
 
 def segment(
-    images: NDArray[np.uint8], mpp: float | None, *, backend: str | Segmenter = DEFAULT
+    images: NDArray[np.uint8], mpp: float | None, *, backend: str | Segmenter = MAKER
 ) -> NDArray[np.int32]:
     """Find nuclei.
 

@@ -17,10 +17,10 @@ from nucleosynth.diffusion.generator import Generator
 from nucleosynth.evaluate.features import Extractor, Remembering, get_extractor
 from nucleosynth.evaluate.fidelity import fidelity
 from nucleosynth.nuclei.masks import Verdict, judge_tiles, mask_maker, refuse_maker
-from nucleosynth.nuclei.segmenter import get_segmenter
+from nucleosynth.nuclei.segmenter import Segmenter, get_segmenter
 from nucleosynth.runs import append_jsonl, now, read_json, write_array, write_json
 from nucleosynth.seeds import rng
-from nucleosynth.study.protocol import StudyConfig
+from nucleosynth.study.protocol import NOBODY, StudyConfig
 
 
 def judge_generator(
@@ -50,7 +50,7 @@ def judge_generator(
     likeness: dict[str, Any] = {}
     speed: float | None = None
     name = study.fidelity.extractor
-    extractor = None if name == "none" else Remembering(get_extractor(name))
+    extractor = None if name == NOBODY else Remembering(get_extractor(name))
     for part in ("validation", "test"):
         if part == "test":
             append_jsonl(
@@ -74,6 +74,21 @@ def judge_generator(
     }
     write_json(stored, result)
     return result
+
+
+def mask_judge(study: StudyConfig, tiles: TileSet) -> Segmenter | None:
+    """Return the segmenter that finds the nuclei of synthetic tiles, or None where the study wants none.
+
+    Raises
+    ------
+    InputError
+        An unknown name, or the segmenter that made the masks of the tiles.
+    """
+    if study.segmenter.judge == NOBODY:
+        return None
+    judge = get_segmenter(study.segmenter.judge)
+    refuse_maker(judge, tiles)
+    return judge
 
 
 def held_out_rows(study: StudyConfig, tiles: TileSet, patients: list[str]) -> npt.NDArray[np.int64]:
@@ -128,14 +143,12 @@ def _agreement(
 ) -> Verdict | None:
     """Compare masks asked for and found; the real tiles of the same rows are the ceiling."""
     with_mask = tiles.has_mask[rows]
-    judge = study.segmenter.judge
-    if judge == "none" or not generator.card.masks or tiles.masks is None or tiles.mpp is None:
+    segmenter = mask_judge(study, tiles)
+    if segmenter is None or not generator.card.masks or tiles.masks is None or tiles.mpp is None:
         return None
     if not with_mask.any():
         return None
     rows, made = rows[with_mask], made[with_mask]
-    segmenter = get_segmenter(judge)
-    refuse_maker(segmenter, tiles)
     masks, patients = np.asarray(tiles.masks[rows]), tiles.patients[rows]
     real = None if mask_maker(tiles) else (np.asarray(tiles.images[rows]), masks, patients)
     return judge_tiles(segmenter, (made, masks, patients), real=real, mpp=tiles.mpp)

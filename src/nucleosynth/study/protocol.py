@@ -19,8 +19,10 @@ from nucleosynth.data.tiling import TilesConfig
 from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
 from nucleosynth.diffusion.recipes import RECIPES, SAMPLER_NAMES, sampling_defaults
 from nucleosynth.errors import InputError
+from nucleosynth.nuclei.segmenter import JUDGE, MAKER
 
 Control = Literal["real", "oversampled", "natural", "synthetic-only"]
+NOBODY = "none"
 Metric = Literal["balanced_accuracy", "macro_f1", "kappa", "auroc", "accuracy"]
 
 
@@ -72,14 +74,15 @@ class ArmsConfig(Config):
 class SegmenterConfig(Config):
     """The `segmenter` section: who makes missing masks, and who finds the nuclei when masks are scored."""
 
-    make: str | None = Field(
-        None, description="makes masks for tiles without one; scores are then consistency, not agreement"
+    make: str = Field(
+        MAKER,
+        description="finds nuclei in frames without masks; scores are then consistency; none leaves them so",
     )
-    judge: str = Field("classical", description="finds the nuclei of synthetic tiles; none skips the scores")
+    judge: str = Field(JUDGE, description="finds the nuclei of synthetic tiles; none skips the scores")
 
     @model_validator(mode="after")
     def _two(self) -> SegmenterConfig:
-        if self.make == self.judge:
+        if self.make == self.judge != NOBODY:
             raise ValueError(f"`{self.judge}` cannot judge masks it makes; name another judge, or none")
         return self
 

@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.engine import Engine, LocalEngine
 from nucleosynth.errors import InputError, NucleosynthError, WorkError
 from nucleosynth.runs import Run, now, open_run, read_jsonl, write_json
-from nucleosynth.study.protocol import StudyConfig, arm_jobs, job_folder, load_study
+from nucleosynth.study.protocol import NOBODY, StudyConfig, arm_jobs, job_folder, load_study
 from nucleosynth.study.record import write_record
 
 _log = logging.getLogger(__name__)
@@ -84,7 +85,10 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
                 "command": shlex.join(["nucleosynth", *sys.argv[1:]]),
             },
         )
+    from nucleosynth.study.judging import mask_judge
+
     tiles = _tiles(study, out, root)
+    mask_judge(study, tiles)  # refused before hours of training, not after
     split = _split(study, tiles, out, root)
     for number, fold in enumerate(split.folds):
         for seed in range(study.generator.seeds):
@@ -96,17 +100,17 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
 
 
 def _tiles(study: StudyConfig, out: Path, root: Path) -> TileSet:
-    """Import the tiles once; with ``segmenter.make``, missing masks are made."""
+    """Import the tiles once; nuclei are found in frames that lack them, before tiles are cut."""
     final = out / "tiles"
     if final.exists():
         return TileSet.open(final)
-    if study.segmenter.make is None:
-        return import_tiles(study.data, study.tiles, root=root, out=final)
-    from nucleosynth.nuclei.masks import add_masks
+    prepare = None
+    if study.segmenter.make != NOBODY and study.data.reader != "phantom":
+        from nucleosynth.nuclei.frames import segmented_source
+        from nucleosynth.nuclei.segmenter import get_segmenter
 
-    raw = out / "tiles-without-masks"
-    tiles = TileSet.open(raw) if raw.exists() else import_tiles(study.data, study.tiles, root=root, out=raw)
-    return add_masks(tiles, final, backend=study.segmenter.make)
+        prepare = partial(segmented_source, segmenter=get_segmenter(study.segmenter.make))
+    return import_tiles(study.data, study.tiles, root=root, out=final, prepare=prepare)
 
 
 def _split(study: StudyConfig, tiles: TileSet, out: Path, root: Path) -> Split:

@@ -14,6 +14,7 @@ class Optimisation(Config):
     minutes: float | None = Field(
         None, gt=0, description="wall time, turned into steps once by a timed probe"
     )
+    most_steps: int | None = Field(None, ge=1, description="at most so many steps from ``minutes``")
     lr: float = Field(1e-3, gt=0, description="peak learning rate; cosine decay to zero")
     warmup: int = Field(100, ge=0, description="steps of linear warm-up, at most a tenth of the run")
     weight_decay: float = Field(0.01, ge=0)

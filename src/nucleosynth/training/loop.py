@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -19,10 +20,12 @@ from nucleosynth.seeds import torch_seed
 from nucleosynth.training.checkpoint import load_checkpoint, save_checkpoint
 from nucleosynth.training.config import Optimisation
 from nucleosynth.training.metrics import METRICS_FILE, cut_back
+from nucleosynth.training.stopping import HeldOut, Watch
 
 CHECKPOINT_SECONDS = 60.0
 PROBE_SHARE, PROBE_STEPS = 0.05, 30
 MOST_SKIPPED = 20
+_log = logging.getLogger(__name__)
 
 
 class Learner(Protocol):
@@ -41,10 +44,21 @@ Preview = Callable[[int, dict[str, Tensor]], None]
 
 @dataclass
 class Fitted:
-    """What a run of the loop ends with: averaged weights and the number of steps."""
+    """What a run of the loop ends with.
+
+    Attributes
+    ----------
+    ema
+        Averaged weights: those of the best check where there were any, else the last ones.
+    steps
+        The step they are of.
+    stopped
+        When training ended, and why.
+    """
 
     ema: dict[str, Tensor]
     steps: int
+    stopped: str
 
 
 def fit(
@@ -56,6 +70,7 @@ def fit(
     device: torch.device,
     preview: Preview | None = None,
     previews: int = 4,
+    held_out: HeldOut | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> Fitted:
     """Train ``learner`` in the run directory, or go on with it where it was.
@@ -64,6 +79,8 @@ def fit(
     ----------
     preview
         Called ``previews`` times, evenly spaced, the last time at the end.
+    held_out
+        Decides which weights are kept, and when more training does not help.
     checkpoint_seconds
         Least time between two checkpoints; they fall on steps that are logged.
 
@@ -79,11 +96,12 @@ def fit(
     ema = {name: value.detach().clone() for name, value in model.state_dict().items()}
     total = _total_steps(learner, run, optimisation, seed=seed)
     step = load_checkpoint(run.path / "checkpoints", model=model, ema=ema, optimizer=optimizer)
-    cut_back(run.path, step)
+    cut_back(run.path / METRICS_FILE, step)
+    watch = None if held_out is None else Watch(run.path, held_out, total=total, step=step)
     clock = _Clock(checkpoint_seconds)
     window = _Window()
     with progress.task(f"train {run.kind}", total) as update:
-        while step < total:
+        while step < total and not (watch and watch.exhausted):
             rate = optimisation.lr * schedule(step, total, optimisation.warmup)
             norm = _step(
                 learner, optimizer, accelerator, optimisation, rate=rate, seed=seed, step=step, window=window
@@ -91,16 +109,21 @@ def fit(
             step += 1
             if math.isfinite(norm):
                 _average(ema, model, step, optimisation.ema_fraction * total)
-            if step % optimisation.log_every == 0 or step == total:
+            if watch and watch.due(step):
+                watch.check(step, ema)
+            last = step == total or (watch is not None and watch.exhausted)
+            if step % optimisation.log_every == 0 or last:
                 loss = window.flush()
                 record = {"step": step, "loss": loss, "lr": rate, "grad_norm": norm, "seconds": clock.lap()}
                 append_jsonl(run.path / METRICS_FILE, record)
                 update(step, f"loss {loss:.3f}")
-                if clock.due() or step == total:
+                if clock.due() or last:
                     save_checkpoint(run.path / "checkpoints", step, model=model, ema=ema, optimizer=optimizer)
             if preview is not None and _preview_due(step, total, previews):
                 preview(step, ema)
-    return Fitted(ema, total)
+    if watch is None:
+        return Fitted(ema, total, f"after all {total} steps")
+    return Fitted(watch.best(), watch.best_step, watch.verdict(step))
 
 
 def schedule(step: int, total: int, warmup: int) -> float:
@@ -207,7 +230,23 @@ def _total_steps(learner: Learner, run: Run, optimisation: Optimisation, *, seed
         seconds = 60 * optimisation.minutes
         per_step = _probe(learner, seed, seconds * PROBE_SHARE)
         steps = max(optimisation.log_every, round(seconds * (1 - PROBE_SHARE) / per_step))
-        write_json(stored, {"minutes": optimisation.minutes, "seconds_per_step": per_step, "steps": steps})
+        most = optimisation.most_steps or steps
+        if steps > most:
+            _log.warning(
+                "%s: %g minutes would be %d steps; %d are taken, more would teach the training data by heart",
+                run.path,
+                optimisation.minutes,
+                steps,
+                most,
+            )
+        write_json(
+            stored,
+            {
+                "minutes": optimisation.minutes,
+                "seconds_per_step": per_step,
+                "steps": min(steps, most),
+            },
+        )
     return int(read_json(stored)["steps"])
 
 

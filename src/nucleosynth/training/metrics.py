@@ -9,9 +9,8 @@ from nucleosynth.runs import read_jsonl, write_jsonl
 METRICS_FILE = "metrics.jsonl"
 
 
-def cut_back(run: Path, step: int) -> None:
+def cut_back(path: Path, step: int) -> None:
     """Drop the records after a checkpoint: the steps behind them are taken again."""
-    path = run / METRICS_FILE
     if path.exists():
         write_jsonl(path, [record for record in read_jsonl(path) if record["step"] <= step])
 

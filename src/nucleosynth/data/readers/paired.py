@@ -88,5 +88,6 @@ def _frame(image: Path, mask: Path, config: PairedConfig) -> Frame:
         scanner=parts.get("scanner"),
         mpp=config.mpp,
         path=image,
+        annotated=True,
         read=partial(read_pair, image, mask, kind=config.mask_kind),
     )

@@ -124,6 +124,7 @@ def _frame(
         scanner=fill(config.scanner, row) if config.scanner else None,
         mpp=_mpp(row, config.mpp, where),
         path=path,
+        annotated=mask is not None,
         read=partial(read_pair, path, mask, kind=config.mask_kind or "instances"),
         extra=extra,
     )

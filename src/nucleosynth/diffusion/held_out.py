@@ -1,0 +1,67 @@
+"""The loss on patients held out inside the training part: it tells learning from learning by heart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nucleosynth.data.split import grouped_folds
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.diffusion.batches import TrainingBatches
+from nucleosynth.diffusion.conditioning import Condition
+from nucleosynth.diffusion.denoiser import Denoiser
+from nucleosynth.training.devices import autocast
+
+FEWEST_PATIENTS = 10
+"""Below, no patient is held out: each is too much of what there is to learn from."""
+BATCHES = 24
+
+
+def held_out_patients(tiles: TileSet, patients: Sequence[str], *, share: float, seed: int) -> list[str]:
+    """Choose about ``share`` of the patients, with a class mix like that of all.
+
+    None of fewer than ten patients, and none where a class would be left without tiles to train on.
+    """
+    if share == 0 or len(patients) < FEWEST_PATIENTS:
+        return []
+    rows = tiles.rows_of(patients)
+    owners, labels = tiles.patients[rows], tiles.labels[rows]
+    for fold in grouped_folds(owners.tolist(), labels, folds=round(1 / share), seed=seed):
+        if set(labels[~np.isin(owners, fold)]) == set(labels):
+            return fold
+    return []
+
+
+def denoising_loss(
+    denoiser: Denoiser,
+    drawn: tuple[Tensor, Tensor, Tensor, Condition],
+    device: torch.device,
+    *,
+    training: bool,
+) -> Tensor:
+    """Mean loss of a batch as `TrainingBatches.draw` gives it."""
+    pixels, sigma, noise, condition = drawn
+    clean = denoiser.standardise(pixels.to(device, memory_format=torch.channels_last))
+    moved = Condition(*(part.to(device) for part in vars(condition).values()))
+    with autocast(device, training=training):
+        return denoiser.loss(clean, sigma.to(device), noise.to(device), moved).mean()
+
+
+def held_out_loss(
+    with_weights: Callable[[dict[str, Tensor]], Denoiser], batches: TrainingBatches, device: torch.device
+) -> Callable[[dict[str, Tensor]], float]:
+    """Return the loss of given weights on the same tiles, noise levels and noise each time."""
+
+    def loss(weights: dict[str, Tensor]) -> float:
+        denoiser = with_weights(weights).to(device).eval()
+        with torch.inference_mode():
+            losses = [
+                denoising_loss(denoiser, batches.draw(step), device, training=False)
+                for step in range(BATCHES)
+            ]
+        return float(torch.stack(losses).mean())
+
+    return loss
