@@ -24,6 +24,7 @@ from nucleosynth.diffusion.conditioning import dihedral
 from nucleosynth.diffusion.config import SynthesisConfig
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.guidance import AUTO, active_terms
+from nucleosynth.diffusion.sampling import settle
 from nucleosynth.errors import InputError
 from nucleosynth.runs import write_array, write_text
 from nucleosynth.seeds import rng
@@ -96,6 +97,7 @@ def synthesise(
     """
     config = (config or SynthesisConfig()).settled(generator.card.recipe)
     out = Path(out)
+    _refuse_impossible(generator, config)
     bad = generator.early_model(early) if AUTO in active_terms(config.weights) else None
     rows = usable_rows(donors, donors.rows_of(generator.card.patients), generator.card.recipe)
     if not len(rows):
@@ -136,6 +138,19 @@ def synthesise(
     )
     shutil.rmtree(parts, ignore_errors=True)
     return result
+
+
+def _refuse_impossible(generator: Generator, config: SynthesisConfig) -> None:
+    """Refuse before anything is written what the generator cannot do."""
+    settle(
+        generator.card,
+        sampler=config.sampler,
+        steps=config.steps,
+        sigma_scale=config.sigma_scale,
+        guidance=config.weights,
+        interval=config.guidance_interval,
+        bad=None,
+    )
 
 
 def choose_donors(

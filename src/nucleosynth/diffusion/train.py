@@ -18,7 +18,7 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.batches import TrainingBatches, slide_descriptors, usable_rows
 from nucleosynth.diffusion.card import ModelCard, build_denoiser
 from nucleosynth.diffusion.config import GeneratorConfig
-from nucleosynth.diffusion.denoiser import Denoiser, EpsilonDenoiser
+from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.generator import EARLY, Generator
 from nucleosynth.diffusion.held_out import denoising_loss, held_out_loss, held_out_patients
 from nucleosynth.diffusion.recipes import RECIPES
@@ -128,12 +128,12 @@ def train_generator(
         torch.manual_seed(torch_seed(seed, "weights"))
         model = build_denoiser(card, **_statistics(tiles, rows))
         target = choose_device(device)
-        batches = _batches(tiles, rows, config, model, use_masks=use_masks, seed=seed)
+        batches = _batches(tiles, rows, config, use_masks=use_masks, seed=seed)
         learner = DenoisingLearner(model, batches, target)
         check = None
         if held_out:
             plain = config.model_copy(update={"drop": 0.0, "jitter": 0.0})
-            unseen = _batches(tiles, held_rows, plain, model, use_masks=use_masks, seed=seed)
+            unseen = _batches(tiles, held_rows, plain, use_masks=use_masks, seed=seed)
             check = HeldOut(held_out_loss(partial(_with_weights, card), unseen, target))
 
         def preview(step: int, ema: dict[str, Tensor]) -> None:
@@ -164,33 +164,9 @@ def train_generator(
             "held_out_patients": held_out,
         }
         write_json(run.path / "summary.json", summary)
-        run.finish(["generator", EARLY, "summary.json"])
+        kept = [EARLY] if (run.path / EARLY).exists() else []  # training may stop before the first preview
+        run.finish(["generator", *kept, "summary.json"])
     return model_path
-
-
-def _batches(
-    tiles: TileSet,
-    rows: npt.NDArray[np.int64],
-    config: GeneratorConfig,
-    model: Denoiser,
-    *,
-    use_masks: bool,
-    seed: int,
-) -> TrainingBatches:
-    return TrainingBatches(
-        tiles,
-        rows,
-        slide_descriptors(tiles, rows),
-        use_masks,
-        config.batch,
-        config.drop,
-        config.jitter,
-        config.p_mean,
-        config.p_std,
-        seed,
-        levels=linear_sigmas() if isinstance(model, EpsilonDenoiser) else None,
-        one_class=RECIPES[config.recipe].per_class,
-    )
 
 
 def _training_rows(tiles: TileSet, patients: Sequence[str], config: GeneratorConfig) -> npt.NDArray[np.int64]:
@@ -209,6 +185,27 @@ def _training_rows(tiles: TileSet, patients: Sequence[str], config: GeneratorCon
     if not len(rows):
         raise InputError(f"{tiles.path}: no training tile has a mask; the recipe {config.recipe} needs them")
     return rows
+
+
+def _batches(
+    tiles: TileSet, rows: npt.NDArray[np.int64], config: GeneratorConfig, *, use_masks: bool, seed: int
+) -> TrainingBatches:
+    recipe = RECIPES[config.recipe]
+    objective = config.objective or recipe.objective
+    return TrainingBatches(
+        tiles,
+        rows,
+        slide_descriptors(tiles, rows),
+        use_masks,
+        config.batch,
+        config.drop,
+        config.jitter,
+        config.p_mean,
+        config.p_std,
+        seed,
+        levels=linear_sigmas() if objective == "epsilon" else None,
+        one_class=recipe.per_class,
+    )
 
 
 def _with_weights(card: ModelCard, weights: dict[str, Tensor]) -> Denoiser:
