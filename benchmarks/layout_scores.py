@@ -11,6 +11,7 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.evaluate.features import Remembering, get_extractor
 from nucleosynth.evaluate.fidelity import fidelity
 from nucleosynth.evaluate.layouts import compare_masks
+from nucleosynth.layouts.contact import touching_share
 from nucleosynth.render.outlines import draw_masks
 
 LEAST_COVERED = 0.05
@@ -62,12 +63,9 @@ def census(masks: Masks) -> dict[str, Any]:
     """Count nuclei, those that touch another, and those in several pieces; no pixel is of two nuclei."""
     from skimage.measure import label
 
-    nuclei = touching = torn = 0
+    nuclei = torn = 0
     for mask in masks.astype(np.int64):
         nuclei += len(np.unique(mask[mask > 0]))
-        pairs = [(mask[1:], mask[:-1]), (mask[:, 1:], mask[:, :-1])]
-        contact = [a[(a != b) & (a > 0) & (b > 0)] for x, y in pairs for a, b in ((x, y), (y, x))]
-        touching += len(np.unique(np.concatenate(contact)))
         pieces = label(mask, connectivity=2)
         _, first = np.unique(pieces[mask > 0], return_index=True)
         torn += int((np.unique(mask[mask > 0][first], return_counts=True)[1] > 1).sum())
@@ -76,7 +74,7 @@ def census(masks: Masks) -> dict[str, Any]:
         "empty": float(np.mean(~masks.any(axis=(1, 2)))),
         "covered": float(np.mean(masks > 0)),
         "nuclei_per_tile": nuclei / len(masks),
-        "touching": touching / max(nuclei, 1),
+        "touching": touching_share(masks),
         "torn": torn / max(nuclei, 1),
     }
 

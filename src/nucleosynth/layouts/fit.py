@@ -11,6 +11,7 @@ import numpy.typing as npt
 from nucleosynth import progress
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
+from nucleosynth.layouts.contact import touching_share
 from nucleosynth.layouts.descriptors import Described, describe
 from nucleosynth.layouts.dial import Dial
 from nucleosynth.layouts.habit import Draughtsman, Habit
@@ -117,12 +118,15 @@ def fit_habit(masks: npt.NDArray[np.uint16], *, mpp: float, rounds: int = _ROUND
         spacing=tuple(start_weights()),
     )
     size = (masks.shape[1], masks.shape[2])
+    contact = touching_share(masks)
     for turn in range(rounds):
         hand = Draughtsman(habit, Dial())
         streams = [turn * _TRIAL + i for i in range(_TRIAL)]
-        trial = [hand.draw(rng(seed, "layout-trial", i), size=size, mpp=mpp) for i in streams]
-        drawn = describe(np.stack(trial), mpp=mpp)
+        trial = np.stack([hand.draw(rng(seed, "layout-trial", i), size=size, mpp=mpp) for i in streams])
+        drawn = describe(trial, mpp=mpp)
         habit = _nearer(habit, described, drawn)
+        touching = habit.touching * np.sqrt((contact + 1e-3) / (touching_share(trial) + 1e-3))  # of two
+        habit = habit.model_copy(update={"touching": round(min(1.0, float(touching)), 4)})
         wanted = 1e6 * np.mean([hand.tile(rng(seed, "layout-trial", i))[0] for i in streams])
         room = float(wanted / max(tile_density(drawn, _TRIAL, size, mpp).mean(), 1e-9))
         habit = habit.model_copy(update={"asked": round(float(np.clip(habit.asked * room, 1.0, 1.5)), 4)})

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from nucleosynth.config import Config
 from nucleosynth.data.contours import Contours, rasterise
+from nucleosynth.layouts.contact import part
 from nucleosynth.layouts.descriptors import HARMONICS
 from nucleosynth.layouts.dial import Dial
 from nucleosynth.layouts.spacing import BINS, place
@@ -38,6 +39,8 @@ class Habit(Config):
     """Mean cosine of twice the angle between the long axes of two nuclei of one tile."""
     spacing: tuple[float, ...] = Field(min_length=BINS, max_length=BINS)
     """Log weight of a pair by distance, see `spacing`."""
+    touching: float = Field(1.0, ge=0, le=1)
+    """Chance of a nucleus that it may touch others that may; else a line of pixels parts them."""
 
     @model_validator(mode="after")
     def _whole(self) -> Habit:
@@ -99,6 +102,7 @@ class Draughtsman:
             region=None if region is None else _depth_inside(region, mpp),
         )
         mask = rasterise(placed, size=side, mpp=mpp)[0][: size[0], : size[1]]
+        mask = part(mask, generator.random(len(placed) + 1) < self.habit.touching)
         return _renumbered(mask if region is None else np.where(region, mask, 0))
 
     def tile(self, generator: np.random.Generator) -> tuple[float, float]:
