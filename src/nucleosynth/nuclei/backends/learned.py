@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nucleosynth.backbones.weights import weights_hash
 from nucleosynth.nuclei.learned.config import NETWORK_MPP
-from nucleosynth.nuclei.learned.inference import TILE, from_network, network_maps
+from nucleosynth.nuclei.learned.inference import TILE, from_network, mirrored_maps, network_maps
 from nucleosynth.nuclei.learned.network import SegmenterNet
 from nucleosynth.nuclei.learned.watershed import Cut, cut_nuclei
 from nucleosynth.nuclei.learned.weights import load_weights, shipped_weights
@@ -20,10 +20,13 @@ from nucleosynth.nuclei.segmenter import checked_images, checked_mpp
 from nucleosynth.training.devices import choose_device
 
 CUTS = {
-    "embedded": Cut(core=0.75, blur=0.25, least_seed=0.4),
+    "embedded": Cut(core=0.7, blur=0.25, least_seed=0.4),
     "judge": Cut(core=0.6, blur=0.25, least_seed=0.4),
 }
 """How each network's maps are cut; chosen on the held-out training pictures."""
+
+MIRRORED = ("embedded",)
+"""Networks that also see a picture upside down: PQ 0.480 becomes 0.494 on the held-out training pictures."""
 
 
 class LearnedSegmenter:
@@ -93,7 +96,8 @@ class LearnedSegmenter:
         if not len(told):
             return labels
         seen = resample_images(images[told], scale, to=NETWORK_MPP)
-        maps = network_maps(self._net, seen, device=self._device, tile=self._tile)
+        compute = mirrored_maps if self._net.recipe in MIRRORED else network_maps
+        maps = compute(self._net, seen, device=self._device, tile=self._tile)
         for index, one in zip(told, maps, strict=True):
             whole = from_network(one, (height, width))
             labels[index] = cut_nuclei(whole, scale, cut=self._cut)

@@ -55,6 +55,15 @@ def network_maps(
     return maps[:, :, :height, :width]
 
 
+def mirrored_maps(
+    net: SegmenterNet, images: NDArray[np.uint8], *, device: torch.device, tile: int = TILE
+) -> NDArray[np.uint8]:
+    """Average the maps of pictures and of their mirror images: `network_maps` at twice the cost."""
+    upside_down = np.ascontiguousarray(images[:, ::-1])
+    plain, mirrored = (network_maps(net, x, device=device, tile=tile) for x in (images, upside_down))
+    return ((plain.astype(np.uint16) + mirrored[:, :, ::-1] + 1) // 2).astype(np.uint8)
+
+
 def from_network(maps: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Bring the (2, h', w') maps of one picture to its own grid of ``shape``, bilinearly."""
     if maps.shape[1:] == shape:
