@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.batches import slide_descriptors
-from nucleosynth.diffusion.config import SAMPLER, SIGMA_SCALE
 from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.recipes import sampling_defaults
 from nucleosynth.layouts.dial import Dial
 from nucleosynth.layouts.fit import fit_layouts
 from nucleosynth.layouts.model import LayoutModel
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RATIOS = (0.7, 0.85, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0)
-STEPS, REPLICATES, SHOWN = 10, 2000, 8
+REPLICATES, SHOWN = 2000, 8
 RESULTS = Path(__file__).parent / "results"
 PICTURES = Path(__file__).parents[1] / "docs" / "results" / "tnbc"
 
@@ -114,7 +114,7 @@ def synthesised(
     for ratio in ratios:
         dial = Dial(size_ratio=ratio, density=min(1.0, ratio**-2))
         masks.append(layouts.draw(count, dial=dial, seed=seed))
-        images.append(generator.sample(masks=masks[-1], stain=stains, steps=STEPS, seed=seed))
+        images.append(generator.sample(masks=masks[-1], stain=stains, seed=seed))
         print(f"size ratio {ratio:g}: {count} tiles", flush=True)
     return masks, images
 
@@ -253,7 +253,7 @@ def settings(
         "judge": {"name": judge.name, "weights_hash": judge.weights_hash},
         "size": card.size,
         "mpp": card.mpp,
-        "sampler": {"name": SAMPLER, "steps": STEPS, "sigma_scale": SIGMA_SCALE},
+        "sampling": sampling_defaults(card.recipe),
         "tiles_per_ratio": given.tiles,
         "density": "1 / ratio², at most 1",
         "interval": f"95 %, {REPLICATES} bootstrap draws of tiles, those of all ratios together",

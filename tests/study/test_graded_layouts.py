@@ -49,7 +49,7 @@ GUIDANCE = {"class": 2.0}
 TRAINING = [f"phantom:p{i:02d}" for i in range(16)]
 OTHERS = [f"phantom:p{i:02d}" for i in range(16, 32)]
 LIKE_GRADE_3 = Dial(size_ratio=1.8, anisonucleosis=1.5, irregularity=1.5, density=0.4)
-GENERATOR = GeneratorConfig.model_validate({"steps": 1200, "network": {"width": 32}})
+GENERATOR = GeneratorConfig.model_validate({"steps": 1200, "hold_out": 0.0, "network": {"width": 32}})
 CLASSIFIER = ClassifierConfig(
     model="tf_efficientnet_lite0", weights="lite0", steps=80, batch=48, lr=5e-4, views=2
 )
