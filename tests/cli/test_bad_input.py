@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 import yaml
-from PIL import Image
+from tests.cli.pairs import mask, paired, picture
 from tests.data.readers.mitos_tree import write_tree
 from tests.phantoms import phantom_tileset, tiny_study
 
@@ -24,65 +23,6 @@ from nucleosynth.data.split import Fold, Split
 from nucleosynth.data.tileset import TileSet
 
 Refused = Callable[..., str]
-
-
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Refused]:
-    """Run a command that must be refused: one line, the exit code, and no file changed or left behind."""
-
-    def run(*words: object, code: int = 2) -> str:
-        before = fingerprints(tmp_path)
-        assert main([str(word) for word in words]) == code
-        captured = capsys.readouterr()
-        lines = [line for line in captured.err.splitlines() if line.startswith("nucleosynth: error: ")]
-        assert len(lines) == 1
-        assert "Traceback" not in captured.err
-        after = fingerprints(tmp_path)
-        assert {path: after.get(path) for path in before} == before
-        return lines[0].removeprefix("nucleosynth: error: ")
-
-    yield run
-
-
-def fingerprints(root: Path) -> dict[str, str]:
-    """Hash of every file below a folder but locks, which say who asked last."""
-    files = (path for path in root.rglob("*") if path.is_file() and path.name != "lock")
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-@pytest.fixture
-def pairs(tmp_path: Path) -> Path:
-    """Two images with their masks, and a study that reads them."""
-    root = tmp_path / "data"
-    (root / "images").mkdir(parents=True)
-    (root / "masks").mkdir()
-    random = np.random.default_rng(0)
-    for name in ("p1_a", "p2_a"):
-        pixels = random.integers(100, 220, (32, 32, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(root / "images" / f"{name}.png")
-        Image.fromarray(np.eye(32, dtype=np.uint8)).save(root / "masks" / f"{name}.png")
-    return root
-
-
-def paired(root: Path, **changes: object) -> list[str]:
-    """Words that import the pairs."""
-    settings = {"reader": "paired", "dataset": "d", "mask_kind": "binary", "mpp": 0.5, **changes}
-    words = [f"--data.{key}={value}" for key, value in settings.items() if value is not None]
-    out = root.parent / "tiles"
-    return ["data", "import", "--data.root", str(root), "--tiles.size=16", *words, "--out", str(out)]
-
-
-@pytest.fixture
-def tiles(tmp_path: Path) -> TileSet:
-    return phantom_tileset(tmp_path / "phantom")
-
-
-@pytest.fixture
-def split(tiles: TileSet, tmp_path: Path) -> Path:
-    names = sorted(set(tiles.patients.tolist()))
-    made = Split(rule="x", folds=[Fold(train=names[:5], validation=names[5:6], test=names[6:])])
-    made.save(tmp_path / "split.json")
-    return tmp_path / "split.json"
 
 
 def damaged(change: Callable[[Path], object]) -> Callable[[Path], None]:
@@ -96,14 +36,12 @@ def halved(path: Path) -> None:
     path.with_suffix(".tif").write_bytes(data[: len(data) // 2])
 
 
-def mask(root: Path, array: np.ndarray) -> None:
-    Image.fromarray(array).save(root / "masks" / "p1_a.png")
-
-
 IMAGES = {
     "missing image": (lambda root: (root / "images" / "p1_a.png").unlink(), ["p1_a"]),
     "unreadable image": (lambda root: (root / "images" / "p1_a.png").write_bytes(b"no image"), ["p1_a.png"]),
     "truncated TIFF": (lambda root: halved(root / "images" / "p1_a.png"), ["p1_a.tif"]),
+    "16-bit image": (lambda root: picture(root, np.zeros((32, 32, 3), np.uint16)), ["p1_a.png", "8-bit RGB"]),
+    "grey image": (lambda root: picture(root, np.zeros((32, 32), np.uint8)), ["p1_a.png", "RGB image"]),
     "sizes differ": (lambda root: mask(root, np.eye(16, dtype=np.uint8)), ["p1_a.png", "16", "32"]),
     "RGB mask": (lambda root: mask(root, np.zeros((32, 32, 3), np.uint8)), ["p1_a.png", "mask", "RGB"]),
 }
@@ -124,30 +62,6 @@ def test_images_and_masks(case: str, pairs: Path, refused: Refused) -> None:
 def test_scale_missing_or_absurd(mpp: str | None, named: str, pairs: Path, refused: Refused) -> None:
     assert named in refused(*paired(pairs, mpp=mpp))
     assert not (pairs.parent / "tiles").exists()
-
-
-def test_tiles_of_unknown_scale_cannot_be_segmented(pairs: Path, refused: Refused) -> None:
-    assert main([*paired(pairs, mpp=None), "--tiles.mpp=unknown"]) == 0
-    assert "µm/px is unknown" in refused(
-        "segment", pairs.parent / "tiles", "--replace", "--out", pairs.parent / "masked"
-    )
-
-
-def test_nuclei_that_cannot_be_compared(
-    pairs: Path, tiles: TileSet, tmp_path: Path, refused: Refused
-) -> None:
-    assert main([*paired(pairs, mpp=None), "--tiles.mpp=unknown"]) == 0
-    unknown, out = pairs.parent / "tiles", tmp_path / "m"
-    assert "µm/px is unknown" in refused("evaluate", "morphology", unknown, unknown, "--out", out)
-    assert "tiles: its µm/px is unknown" in refused(
-        "evaluate", "morphology", tiles.path, unknown, "--out", out
-    )
-    same = ["evaluate", "morphology", tiles.path, tiles.path, "--out", out]
-    assert "classical" in refused(*same, "--found-by", "clasical")
-    assert "grade 1, grade 2, grade 3" in refused(*same, "--benign-class", "normal")
-    assert "1 to 50" in refused(*same, "--benign-um", "0")
-    assert "one of them" in refused(*same, "--benign-um", "6.4", "--benign-class", "grade 1")
-    assert not out.exists()
 
 
 def table(root: Path, rows: str, *, patient: str = "{slide}") -> list[str]:

@@ -99,18 +99,3 @@ def test_maps_go_to_the_grid_of_the_picture():
 def test_scales_without_nuclei_are_refused(net, mpp):
     with pytest.raises(InputError, match=r"works at 0\.1 to 2 µm/px"):
         segment(FRAME[None], mpp, backend=LearnedSegmenter("test", net))
-
-
-@pytest.mark.parametrize(
-    "images",
-    [
-        np.zeros((1, 64, 64), np.uint8),  # grey
-        np.zeros((1, 64, 64, 4), np.uint8),  # RGBA
-        np.zeros((1, 64, 64, 3), np.uint16),
-        np.zeros((64, 64, 3), np.uint8),
-    ],
-)
-def test_other_arrays_are_refused_in_one_line(net, images):
-    with pytest.raises(InputError, match="expected uint8 RGB") as caught:
-        segment(images, 0.5, backend=LearnedSegmenter("test", net))
-    assert "\n" not in str(caught.value)

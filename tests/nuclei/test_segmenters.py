@@ -90,9 +90,24 @@ def test_mpp_is_required(segmenter: Segmenter, mpp: float | None) -> None:
         segment(drawn_tile(FOUR, radius=3.5)[None], mpp, backend=segmenter)
 
 
-def test_images_are_checked(segmenter: Segmenter) -> None:
-    with pytest.raises(InputError, match="expected uint8 RGB"):
-        segmenter(drawn_tile(FOUR, radius=3.5), 0.5)
+OTHER_IMAGES = {
+    "16-bit": np.zeros((1, 64, 64, 3), np.uint16),
+    "fractions": np.zeros((1, 64, 64, 3), np.float32),
+    "grey": np.zeros((1, 64, 64), np.uint8),
+    "one channel": np.zeros((1, 64, 64, 1), np.uint8),
+    "RGBA": np.zeros((1, 64, 64, 4), np.uint8),
+    "channels first": np.zeros((1, 3, 64, 64), np.uint8),
+    "a single picture": np.zeros((64, 64, 3), np.uint8),
+    "a list": [np.zeros((64, 64, 3), np.uint8)],
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_IMAGES)
+def test_images_are_checked(segmenter: Segmenter, kind: str) -> None:
+    for ask in (segmenter, lambda images, mpp: segment(images, mpp, backend=segmenter)):
+        with pytest.raises(InputError, match=r"expected.* uint8 RGB") as caught:
+            ask(OTHER_IMAGES[kind], 0.5)
+        assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:

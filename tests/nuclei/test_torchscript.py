@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from tests.nuclei.drawn import disc_labels, painted
 from tests.nuclei.scripted import write_hdyolo, write_instanseg
+from torch import Tensor, nn
 
 from nucleosynth.errors import InputError
 from nucleosynth.nuclei import get_segmenter, mask_agreement, segment
@@ -62,6 +64,38 @@ def test_another_contract_is_refused(tmp_path):
     given = backend("instanseg", tmp_path).replace("torchscript:instanseg", "torchscript:hdyolo")
     with pytest.raises(InputError, match="does not follow the HDYolo contract") as caught:
         get_segmenter(given)
+    assert "\n" not in str(caught.value)
+
+
+class Picture(nn.Module):
+    """Image to image: as a denoiser would answer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class Chances(nn.Module):
+    """A map of one channel that holds chances, not labels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1, keepdim=True).clamp(0, 1)
+
+
+class Grade(nn.Module):
+    """A classifier."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=[2, 3])
+
+
+@pytest.mark.parametrize("module", [Picture(), Chances(), Grade()])
+def test_modules_that_give_no_labels_are_refused(module, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.jit.script(module).save(str(tmp_path / "other.pt"))
+    tile = painted(disc_labels(FOUR, radius=3.5))[None]
+    with pytest.raises(InputError, match="does not follow the InstanSeg contract") as caught:
+        segment(tile, 0.5, backend=f"torchscript:instanseg:{tmp_path / 'other.pt'}")
     assert "\n" not in str(caught.value)
 
 

@@ -151,6 +151,8 @@ def checked_mpp(mpp: float | None) -> float:
 
 def checked_images(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return (n, h, w, 3) uint8 as it is, or raise an InputError that tells what was found."""
+    if not isinstance(images, np.ndarray):
+        raise InputError(f"images are a {type(images).__name__}; expected an array of uint8 RGB (n, h, w, 3)")
     if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
         raise InputError(
             f"images are {images.dtype} {images.shape}; expected uint8 RGB of shape (n, h, w, 3)"

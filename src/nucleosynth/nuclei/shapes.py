@@ -142,7 +142,7 @@ def pixel_mean(values: NDArray[Any], pixels: NuclearPixels, area: Floats) -> Flo
 
 def ratio_where(numerator: NDArray[Any], denominator: NDArray[Any], known: NDArray[np.bool_]) -> Floats:
     """Divide where ``known``; NaN elsewhere."""
-    ratio: Floats = np.divide(numerator, denominator, out=np.full(len(known), np.nan), where=known)
+    ratio: Floats = np.divide(numerator, denominator, out=np.full(known.shape, np.nan), where=known)
     return ratio
 
 

@@ -50,9 +50,11 @@ class InstanSeg:
     def labels(self, module: Any, pixels: Tensor) -> NDArray[np.int32]:
         """See `Contract.labels`."""
         found = module(percentile_normalised(pixels)[None])
-        if not isinstance(found, Tensor) or found.ndim != 4 or found.shape[-2:] != pixels.shape[-2:]:
+        if not isinstance(found, Tensor) or found.shape != (1, 1, *pixels.shape[-2:]):
             raise TypeError("the output is no label map")
-        return found[0, 0].round().to(torch.int32).cpu().numpy()
+        if not bool(((found >= 0) & (found == found.round())).all()):
+            raise TypeError("the output holds other values than 0, 1, 2")
+        return found[0, 0].to(torch.int32).cpu().numpy()
 
 
 class HDYolo:
