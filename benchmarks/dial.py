@@ -4,8 +4,8 @@
 
 GENERATOR was trained with masks, TILES are what it was trained on; of them only its own patients' tiles are
 read. Layouts are fitted to these and drawn at several size ratios, tiles are synthesised from them, and the
-judge finds the nuclei again. A tile in which no whole nucleus was asked for says nothing of size and is left
-out. Writes benchmarks/results/dial.json, docs/results/tnbc/dial.png and docs/results/tnbc/dial_tiles.png.
+judge finds the nuclei again: all of them (*found*), and those where one was asked for (*answers*). A tile in
+which no whole nucleus was asked for says nothing of size and is left out. Writes benchmarks/results/dial.json, docs/results/tnbc/dial.png and docs/results/tnbc/dial_tiles.png.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from nucleosynth.nuclei.morphology import nuclei_table
 from nucleosynth.nuclei.shapes import ratio_where
 from nucleosynth.render.figure import (
     BLUE,
+    GREEN,
     INK,
     MUTED,
     ORANGE,
@@ -83,6 +84,27 @@ class Sizes:
         total, weights = np.moveaxis(np.array(sums), 1, 0)
         return cls(ratios, total, weights)
 
+    @classmethod
+    def of_answers(
+        cls, ratios: Floats, masks: list[NDArray[Any]], found: list[NDArray[Any]], mpp: float
+    ) -> Sizes:
+        """Measure, for each whole nucleus asked for, the found one that shares most of its pixels, if any."""
+        sums = []
+        for asked, again in zip(masks, found, strict=True):
+            table = nuclei_table(None, asked, mpp=mpp)
+            heavy = np.zeros((2, len(asked)))
+            for tile in range(len(asked)):
+                own = table["tile"].to_numpy() == tile
+                numbers, weight = table["label"].to_numpy()[own], table["edge_weight"].to_numpy()[own]
+                answer = _answers(asked[tile], again[tile])[numbers]
+                area = np.bincount(again[tile].ravel())[answer]
+                diameter = 2 * np.sqrt(area / np.pi) * mpp
+                weight = weight * (answer > 0)
+                heavy[:, tile] = (weight * diameter).sum(), weight.sum()
+            sums.append(heavy)
+        total, weights = np.moveaxis(np.array(sums), 1, 0)
+        return cls(ratios, total, weights)
+
     def where(self, keep: NDArray[np.bool_]) -> Sizes:
         """Leave out tiles, (ratios, tiles) bool."""
         return Sizes(self.ratios, self.total * keep, self.weight * keep)
@@ -103,6 +125,14 @@ class Sizes:
         return np.asarray(levels / levels[self.ratios == 1])
 
 
+def _answers(asked: NDArray[Any], found: NDArray[Any]) -> NDArray[np.int64]:
+    """By number of a nucleus asked for, the number of the found one that shares most pixels; 0 = none."""
+    pairs = np.zeros((int(asked.max()) + 1, int(found.max()) + 1), np.int64)
+    np.add.at(pairs, (asked.ravel().astype(np.int64), found.ravel().astype(np.int64)), 1)
+    pairs[:, 0] = 0
+    return np.asarray(pairs.argmax(axis=1))
+
+
 def synthesised(
     generator: Generator, tiles: TileSet, layouts: LayoutModel, *, ratios: Floats, count: int, seed: int
 ) -> tuple[list[NDArray[np.uint16]], list[NDArray[np.uint8]]]:
@@ -119,7 +149,7 @@ def synthesised(
     return masks, images
 
 
-def correlations(drawn: Sizes, found: Sizes, *, seed: int) -> Measured:
+def correlations(drawn: Sizes, found: Sizes, answers: Sizes, *, seed: int) -> Measured:
     """Pearson correlations and slopes, each with its 95 % interval over tiles (see `Sizes`)."""
 
     def measures(picked: Picked) -> dict[str, float]:
@@ -130,6 +160,8 @@ def correlations(drawn: Sizes, found: Sizes, *, seed: int) -> Measured:
             "tiles: drawn to requested": _pearson(asked, own),
             "tiles: found to drawn": _pearson(own, again),
             "ratios: found to requested": _pearson(found.ratios, found.relative(picked)),
+            "ratios: answers to requested": _pearson(found.ratios, answers.relative(picked)),
+            "ratios: slope of answers": _slope(found.ratios, answers.relative(picked)),
             "ratios: slope of found": _slope(found.ratios, found.relative(picked)),
             "ratios: slope of drawn": _slope(drawn.ratios, drawn.relative(picked)),
         }
@@ -150,7 +182,7 @@ def real_tiles(judge: Segmenter, tiles: TileSet, rows: NDArray[np.int64]) -> dic
     return {"tiles": len(rows), "own_um": own, "found_um": found, "tiles: found to own": tile_by_tile}
 
 
-def plot(drawn: Sizes, found: Sizes, measured: Measured, *, judge: str) -> Figure:
+def plot(drawn: Sizes, found: Sizes, answers: Sizes, measured: Measured, *, judge: str) -> Figure:
     """Size found against size asked for: tile by tile, ratio by ratio, and that of the drawn masks."""
     ratios, level = found.ratios, found.relative()
     count = found.total.shape[1]
@@ -168,9 +200,12 @@ def plot(drawn: Sizes, found: Sizes, measured: Measured, *, judge: str) -> Figur
         )
         dashed = {"linewidth": 1.2, "linestyle": (0, (5, 2)), "marker": "D", "markersize": 5}
         axes.plot(ratios, drawn.relative(), color=ORANGE, label="drawn masks", **dashed)
+        axes.plot(
+            ratios, answers.relative(), color=GREEN, label="found where a nucleus was asked for", **dashed
+        )
         bars = [np.maximum(level - low, 0), np.maximum(high - level, 0)]
         axes.errorbar(
-            ratios, level, yerr=bars, color=BLUE, marker="o", capsize=3, label="found in tiles, 95 %"
+            ratios, level, yerr=bars, color=BLUE, marker="o", capsize=3, label="all found in tiles, 95 %"
         )
         axes.set_xlabel("mean nuclear diameter asked for, relative to ratio 1")
         axes.set_ylabel("mean nuclear diameter measured, relative to ratio 1")
@@ -183,12 +218,14 @@ def plot(drawn: Sizes, found: Sizes, measured: Measured, *, judge: str) -> Figur
     return figure
 
 
-def level_record(drawn: Sizes, found: Sizes, index: int) -> dict[str, Any]:
+def level_record(drawn: Sizes, found: Sizes, answers: Sizes, index: int) -> dict[str, Any]:
     """All that was measured at one ratio, the raw values too."""
     return {
         "ratio": float(found.ratios[index]),
         "drawn_ratio": float(drawn.relative()[index]),
         "found_ratio": float(found.relative()[index]),
+        "answers_ratio": float(answers.relative()[index]),
+        "answered": float(answers.weight[index].sum() / drawn.weight[index].sum()),
         "drawn_um": float(drawn.levels()[index]),
         "found_um": float(found.levels()[index]),
         "tiles_left_out": int((drawn.weight[index] == 0).sum()),
@@ -272,19 +309,21 @@ def main() -> None:
     masks, images = synthesised(generator, tiles, layouts, ratios=ratios, count=given.tiles, seed=seed)
     drawn = Sizes.of(ratios, masks, card.mpp)
     asked = drawn.weight > 0
-    found = Sizes.of(ratios, [find_nuclei(judge, made, card.mpp) for made in images], card.mpp).where(asked)
-    measured = correlations(drawn, found, seed=seed)
+    again = [find_nuclei(judge, made, card.mpp) for made in images]
+    found = Sizes.of(ratios, again, card.mpp).where(asked)
+    answers = Sizes.of_answers(ratios, masks, again, card.mpp)
+    measured = correlations(drawn, found, answers, seed=seed)
     rows = tiles.rows_of(card.patients)
     rows = np.sort(rng(seed, "dial-real").permutation(rows[tiles.has_mask[rows]])[: 4 * given.tiles])
     result = {
         "settings": settings(given, generator, tiles, layouts, judge),
         "correlations": measured,
-        "ratios": [level_record(drawn, found, index) for index in range(len(ratios))],
+        "ratios": [level_record(drawn, found, answers, index) for index in range(len(ratios))],
         "real_tiles": real_tiles(judge, tiles, rows),
         "environment": environment(),
     }
     write_json(given.results / "dial.json", result)
-    save_figure(plot(drawn, found, measured, judge=judge.name), given.pictures / "dial.png")
+    save_figure(plot(drawn, found, answers, measured, judge=judge.name), given.pictures / "dial.png")
     picked = np.argsort(~asked.all(axis=0), kind="stable")[
         :SHOWN
     ]  # those with a whole nucleus at every ratio first
