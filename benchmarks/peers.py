@@ -9,6 +9,7 @@ horizontal flip of the peers' own data sets.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -189,6 +190,7 @@ def build_peer(library: str, size: int, mask: MaskScale, *, width: int | None = 
     return peer.to(memory_format=torch.channels_last)
 
 
+@functools.cache
 def matched_width(library: str, size: int, parameters: int) -> int:
     """Return the width at which a peer has as many parameters as nearly as it can."""
 
