@@ -3,8 +3,9 @@
     python -m benchmarks.sampling_speed
 
 reads TNBC below NUCLEOSYNTH_DATA and writes benchmarks/results/sampling_speed.json. Speed does not depend on
-what a network has learned, so all have random weights. All draw for the same masks, in turn, in the same dtype and memory layout,
-32 tiles at a time; those of 1000 steps draw 3 tiles, once, those of 250 steps 3 tiles in each round.
+what a network has learned, so all have random weights. All draw for the same masks, in turn, in the same
+dtype and memory layout, 32 tiles at a time; those of 1000 steps draw 3 tiles, once, those of 250 steps 3
+tiles in each round.
 """
 
 from __future__ import annotations
