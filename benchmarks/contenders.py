@@ -212,7 +212,7 @@ class PeerTraining:
                     save_file({name: value.contiguous() for name, value in fitted.ema.items()}, building)
                 write_json(out / "summary.json", {"steps": fitted.steps, "parameters": model.parameters})
                 run.finish([weights.name, "summary.json"])
-        peer.load_state_dict(load_file(weights))
+        peer.network.load_state_dict(load_file(weights))
         return model
 
     def _optimisation(self, tiles: int, budget: Budget) -> Optimisation:
@@ -236,7 +236,7 @@ class PeerLearner:
     """A peer and its loss, for the shared loop."""
 
     def __init__(self, peer: Peer, batches: TrainingBatches) -> None:
-        self.model: torch.nn.Module = peer
+        self.model = peer.network
         self._peer, self._batches = peer, batches
 
     def loss(self, step: int) -> Tensor:

@@ -10,6 +10,7 @@ horizontal flip of the peers' own data sets.
 from __future__ import annotations
 
 import functools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -31,14 +32,13 @@ SIZES: dict[str, Sequence[int]] = {"ddpm-pytorch": range(8, 65, 4), "diffusers":
 """Widths that a peer can be narrowed to; the last one is its own."""
 
 
-class Peer(nn.Module):
+class Peer(ABC):
     """A network of a peer, its loss and its sampling loop; pictures and masks are those of this project."""
 
     library: str
     network: nn.Module
 
     def __init__(self, size: int, mask: MaskScale) -> None:
-        super().__init__()
         self.size, self.mask = size, mask
 
     @property
@@ -46,13 +46,13 @@ class Peer(nn.Module):
         """Number of learned parameters."""
         return sum(p.numel() for p in self.network.parameters())
 
+    @abstractmethod
     def loss(self, pixels: Tensor, inside: Tensor) -> Tensor:
         """Loss of (n, 3, h, w) pixels 0-255 and (n, 1, h, w) masks, 1 inside of nuclei and 0 outside."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draw(self, inside: Tensor, steps: int) -> Tensor:
         """Draw (n, 3, h, w) pictures in [0, 1] in so many steps: ancestral with all 1000, DDIM with fewer."""
-        raise NotImplementedError
 
     def channel(self, inside: Tensor) -> Tensor:
         """Scale masks as this peer is fed them."""
@@ -79,7 +79,7 @@ class Peer(nn.Module):
         """
         if not 1 <= steps <= LENGTH:
             raise InputError(f"{self.library}: {steps} steps; expected 1 to {LENGTH}")
-        self.eval()
+        self.network.eval()
         made = []
         for start in range(0, len(masks), batch):
             torch.manual_seed(torch_seed(seed, "peer", first + start))
@@ -187,7 +187,8 @@ def build_peer(library: str, size: int, mask: MaskScale, *, width: int | None = 
         raise InputError(f"peer {library!r}: unknown; known are {', '.join(PEERS)}")
     torch.manual_seed(torch_seed(seed, "weights"))
     peer = PEERS[library](size, mask, width=width or SIZES[library][-1])
-    return peer.to(memory_format=torch.channels_last)
+    peer.network.to(memory_format=torch.channels_last)
+    return peer
 
 
 @functools.cache

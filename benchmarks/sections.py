@@ -93,9 +93,9 @@ def section_training_quality(result: Result) -> str:
         "## B2: quality for the same training time" + (", test patients" * (settings["part"] == "test")),
         f"{data['name']}, {data['tile']} px at {data['mpp']} µm/px, {data['train']['tiles']} tiles of "
         f"{data['train']['patients']} training patients; {settings['samples']} tiles drawn for masks of "
-        f"{part}, stains of training slides. Peers are told of the mask by one more channel and get the tiles, flips "
-        "and turns, training loop and weight average of ours; at their own size the mask enters at 1/255 and "
-        "learning rate and batch are their own. They draw by DDIM-50. Each line from *network* on adds one "
+        f"{part}, stains of training slides. Peers are told of the mask by one more channel and get the "
+        "tiles, flips and turns, training loop and weight average of ours; at their own size the mask enters "
+        "at 1/255 and learning rate and batch are their own. They draw by DDIM-50. Each line from *network* on adds one "
         f"thing to the one before. One training seed. Judge: {settings['judge']}; KID by "
         f"{settings['extractor']} to the training patients.",
     ]
@@ -186,8 +186,8 @@ def section_realism(result: Result) -> str:
         [
             "## B3: faithfulness and realism of our best model",
             f"{data['name']}, {data['tile']} px at {data['mpp']} µm/px: {result['generator']['steps']:,} "
-            f"steps, {significant(result['train_seconds'] / 60)} minutes; {result['settings']['samples']} tiles for "
-            f"masks of the {result['settings']['part']} patients.",
+            f"steps, {significant(result['train_seconds'] / 60)} minutes; "
+            f"{result['settings']['samples']} tiles for masks of the {result['settings']['part']} patients.",
             markdown_table(["", "", "synthetic", "real", "aim"], rows),
             machine(result["environment"], threads=result["environment"]["threads"], loads=loads),
         ]
@@ -218,8 +218,8 @@ def section_segmentation(result: Result) -> str:
             "## B6: nuclei without downloads",
             f"{data['name']}, {data['images']} images of {data['patients']} patients at {data['mpp']} µm/px, "
             "on which no network was trained or chosen; `classical` was set on its training patients. "
-            f"`embedded` reaches {ratio[0]:.2f} times the PQ of `classical`, {ratio[1]:.2f} times on the test "
-            "patients (aim: 1.5, and F1 of 0.75).",
+            f"`embedded` reaches {ratio[0]:.2f} times the PQ of `classical`, {ratio[1]:.2f} times on the "
+            "test patients (aim: 1.5, and F1 of 0.75).",
             markdown_table(head, rows),
             machine(result["environment"], threads=speed["threads"], loads=[speed["load_before"]]),
         ]
@@ -249,8 +249,8 @@ def section_layouts(result: Result) -> str:
         [
             "## Layouts: masks that no patient has",
             f"{data['name']}, {data['tile']} px; real masks: KID *within* {number(floor['within'], 4)}, "
-            f"*between* {number(floor['between'], 4)}. Distances are those of nuclear size, shape and spacing; "
-            "*copies* are the best overlaps with a training mask.",
+            f"*between* {number(floor['between'], 4)}. Distances are those of nuclear size, shape and spacing"
+            "; *copies* are the best overlaps with a training mask.",
             markdown_table(head, rows),
             machine(result["environment"], threads=speed["threads"], loads=[speed["load_before"]]),
         ]
