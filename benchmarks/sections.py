@@ -95,8 +95,9 @@ def section_training_quality(result: Result) -> str:
         f"{data['train']['patients']} training patients; {settings['samples']} tiles drawn for masks of "
         f"{part}, stains of training slides. Peers are told of the mask by one more channel and get the "
         "tiles, flips and turns, training loop and weight average of ours; at their own size the mask enters "
-        "at 1/255 and learning rate and batch are their own. They draw by DDIM-50. Each line from *network* on adds one "
-        f"thing to the one before. One training seed. Judge: {settings['judge']}; KID by "
+        "at 1/255 and learning rate and batch are their own. They draw by DDIM-50. Each line "
+        "from *network* on adds one thing to the one before. One training seed. "
+        f"Judge: {settings['judge']}; KID by "
         f"{settings['extractor']} to the training patients.",
     ]
     for budget, rows in budgets.items():
