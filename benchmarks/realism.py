@@ -1,0 +1,146 @@
+"""B3: how faithful and how real our best model is, beside what real tiles reach.
+
+    python -m benchmarks.realism RUN
+
+reads TNBC below NUCLEOSYNTH_DATA and the generator of the training run RUN, and writes
+benchmarks/results/realism.json. RUN is one of `nucleosynth train` or of `benchmarks.training_quality` on the
+tiles of studies/tnbc.yaml, in which the generator saw the training patients alone. With ``--minutes`` two
+segmenters of one recipe are trained as long, one on the real pairs of the training patients, one on as many
+synthetic pairs for the same masks, and compared on the real tiles of the held-out patients. ``--part test``
+once, after all choices.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import cyclopts
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.contenders import OwnModel
+from benchmarks.layouts import HOME, open_tnbc
+from benchmarks.quality import Part, QualityJudge
+from nucleosynth.data.split import Fold
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.diffusion.config import SynthesisConfig
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.synthesis import synthesise
+from nucleosynth.errors import InputError
+from nucleosynth.nuclei import get_segmenter, mask_agreement
+from nucleosynth.nuclei.learned.config import AnnotatedConfig, SegmenterTraining
+from nucleosynth.nuclei.learned.train import train_segmenter
+from nucleosynth.nuclei.masks import find_nuclei
+from nucleosynth.render.grid import grid, save_png
+from nucleosynth.runs import environment, partial, write_json
+from nucleosynth.training.metrics import trained_seconds
+
+RESULT = HOME / "benchmarks" / "results" / "realism.json"
+SHOWN = 48
+
+
+def write_pairs(images: NDArray[np.uint8], masks: NDArray[np.integer], out: Path) -> None:
+    """Write tiles and label images as `train_segmenter` reads them."""
+    from PIL import Image
+
+    if out.exists():
+        return
+    with partial(out) as building:
+        for folder in ("images", "masks"):
+            (building / folder).mkdir(parents=True)
+        for index, (image, mask) in enumerate(zip(images, masks, strict=True)):
+            name = f"{index:05d}.png"
+            Image.fromarray(image).save(building / "images" / name)
+            Image.fromarray(mask.astype(np.uint16)).save(building / "masks" / name)
+
+
+def segmenters(
+    generator: Generator, tiles: TileSet, judge: QualityJudge, *, minutes: float, run: Path, seed: int
+) -> dict[str, Any]:
+    """Scores, on real held-out tiles, of segmenters trained on real and on synthetic pairs."""
+    rows = tiles.rows_of(generator.card.patients)
+    rows = rows[tiles.has_mask[rows]]
+    assert tiles.masks is not None
+    assert tiles.mpp is not None
+    made = run / "pairs"
+    config = SynthesisConfig(tiles=len(rows))
+    synthetic = TileSet.open(made) if made.exists() else synthesise(generator, tiles, made, config=config)
+    assert synthetic.masks is not None
+    pairs = {
+        "real": (np.asarray(tiles.images[rows]), np.asarray(tiles.masks[rows])),
+        "synthetic": (np.asarray(synthetic.images), np.asarray(synthetic.masks)),
+    }
+    images, masks, patients = judge.held
+    found: dict[str, Any] = {}
+    for name, (pictures, labels) in pairs.items():
+        write_pairs(pictures, labels, run / f"{name}-pairs")
+        source = AnnotatedConfig(name=name, images="images", masks="masks", mpp=tiles.mpp)
+        training = SegmenterTraining(recipe="embedded", data=(source,), crop=tiles.size[0], minutes=minutes)
+        weights = train_segmenter(
+            training, root=run / f"{name}-pairs", out=run / f"{name}-segmenter", seed=seed, device="cpu"
+        )
+        segmenter = get_segmenter(f"weights:{weights}")
+        found[name] = mask_agreement(find_nuclei(segmenter, images, tiles.mpp), masks, groups=patients)
+    return found
+
+
+def refuse_strangers(generator: Generator, fold: Fold) -> None:
+    """Refuse a generator that saw a patient outside the training part."""
+    strangers = sorted(set(generator.card.patients) - set(fold.train))
+    if strangers:
+        raise InputError(f"generator: saw patient {strangers[0]}, who is not of the training part")
+
+
+def main(
+    trained: Path,
+    *,
+    samples: int = 256,
+    minutes: float | None = None,
+    part: Part = "validation",
+    seed: int = 0,
+    run: Path = HOME / "runs" / "benchmark-quality",
+    result: Path = RESULT,
+) -> None:
+    """Draw, score and write the result.
+
+    Parameters
+    ----------
+    trained
+        Run directory of the generator.
+    minutes
+        Training of each segmenter; None trains none.
+    """
+    tiles, split = open_tnbc(run)
+    fold = split.folds[0]
+    generator = Generator.from_pretrained(trained, device="cpu")
+    refuse_strangers(generator, fold)
+    load = os.getloadavg()[0]
+    judge = QualityJudge(tiles, fold, part, samples=samples, seed=seed)
+    name = f"realism-{generator.generator_id}"
+    model = OwnModel(generator)
+    made, seconds = judge.draw(model, {}, weights=generator.generator_id, out=run / f"{name}-{part}")
+    save_png(run / f"{name}-{part}.png", grid(made[:SHOWN], columns=8, scale=2))
+    found = {
+        "data": {"name": "TNBC", "tile": tiles.size[0], "mpp": tiles.mpp, "content_hash": tiles.content_hash},
+        "settings": judge.settings(),
+        "generator": {"id": generator.generator_id, **generator.card.as_json()},
+        "train_seconds": trained_seconds(trained),
+        "tiles_per_second": len(made) / seconds,
+        "load_before": load,
+        **judge.scores(made),
+        "environment": {**environment(), "threads": torch.get_num_threads()},
+    }
+    if minutes is not None:
+        found["settings"]["segmenter_minutes"] = minutes
+        found["segmenter"] = segmenters(generator, tiles, judge, minutes=minutes, run=run / name, seed=seed)
+    write_json(result, found)
+    agreement, kid, covered = (found[name] for name in ("agreement", "fidelity", "coverage"))
+    print(f"corrected agreement {agreement['corrected']:.3f}, coverage {covered['of_real']:.2f}")
+    print(f"KID {kid['kid']:.4f} (between {kid['floor']['between']:.4f})")
+
+
+if __name__ == "__main__":
+    cyclopts.run(main)

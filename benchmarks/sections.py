@@ -1,0 +1,286 @@
+"""One section of docs/benchmarks.md from each result file, and from nothing else."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+Result = Mapping[str, Any]
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Lay out a table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a number with so many decimals, `-` where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Write a number in so many significant digits, without an exponent."""
+    text = f"{value:.{digits}g}"
+    return f"{float(text):,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{float(text):g}"
+
+
+def machine(environment: Result, *, threads: int, loads: Sequence[float]) -> str:
+    """Say on what and under what load it was measured."""
+    busy = f"{min(loads):.1f}" if len(set(loads)) == 1 else f"{min(loads):.1f} to {max(loads):.1f}"
+    peers = environment.get("peers", {})
+    names = [f"{name} {version}" for name, version in peers.items()]
+    versions = ", ".join([f"torch {environment['versions']['torch']}", *names])
+    plural = "" if threads == 1 else "s"
+    return (
+        f"Measured on {environment['cores']} cores of {environment['cpu']} with {threads} thread{plural} "
+        f"({versions}); load of the machine before: {busy}."
+    )
+
+
+def section_sampling_speed(result: Result) -> str:
+    """B1 and B1b."""
+    settings, contenders, near = result["settings"], result["contenders"], result["near_the_limit"]
+    ours = contenders.get("ours")
+
+    def row(name: str, found: Result) -> list[str]:
+        rates = sorted(found["tiles"] / seconds for seconds in found["seconds"])
+        spread = f"{significant(rates[0])} to {significant(rates[-1])}" if len(rates) > 1 else "one run"
+        speed = found["tiles_per_second"]
+        return [
+            name,
+            number(found["parameters"] / 1e6, 1),
+            f"{found['evaluations']:,}",
+            significant(speed),
+            spread,
+            significant(ours["tiles_per_second"] / speed) if ours else "-",
+        ]
+
+    head = ["", "parameters (M)", "evaluations", "tiles/s", "least to most", "ours is faster by"]
+    loads = [load for found in contenders.values() for load in found["load_before"]]
+    loads += [load for name in ("sampling loop", "one convolution") for load in near[name]["load_before"]]
+    loop, limit = near["sampling loop"], near["one convolution"]
+    shape = near["convolution"]
+    return "\n\n".join(
+        [
+            "## B1: sampling speed",
+            f"{result['data']['name']} masks, {result['data']['tile']} px, {settings['dtype']}, "
+            f"{settings['memory_layout']}, {settings['batch']} tiles at a time ({settings['few']} where the "
+            f"peer needs 250 evaluations and more); weights are {settings['weights']}, which changes nothing "
+            "about speed. Contenders in turn, median over "
+            f"{settings['repeats']} rounds, those of 1000 steps once. *matched* peers are as large as ours.",
+            markdown_table(head, [row(*item) for item in contenders.items()]),
+            machine(result["environment"], threads=settings["threads"], loads=loads),
+            "## B1b: how near the limit",
+            f"The sampling loop of *ours* reaches {significant(loop['flop_per_second'] / 1e9)} GFLOP/s, one "
+            f"convolution ({shape['kernel']} x {shape['kernel']}, {shape['channels']} channels, "
+            f"{shape['side']} px, {shape['batch']} tiles) {significant(limit['flop_per_second'] / 1e9)} "
+            f"GFLOP/s: {number(near['ratio'], 2)} of it. Convolutions and matrix products are counted, a "
+            "multiply-add as two.",
+        ]
+    )
+
+
+def section_training_quality(result: Result) -> str:
+    """B2: one table for each budget."""
+    settings, data = result["settings"], result["data"]
+    budgets: dict[str, list[Result]] = {}
+    for row in result["rows"]:
+        budgets.setdefault(budget_name(row["budget"]), []).append(row)
+    part = f"the {settings['part']} patient{'s' if data['held_out']['patients'] > 1 else ''}"
+    blocks = [
+        "## B2: quality for the same training time" + (", test patients" * (settings["part"] == "test")),
+        f"{data['name']}, {data['tile']} px at {data['mpp']} µm/px, {data['train']['tiles']} tiles of "
+        f"{data['train']['patients']} training patients; {settings['samples']} tiles drawn for masks of "
+        f"{part}, stains of training slides. Peers are told of the mask by one more channel and get the "
+        "tiles, flips and turns, training loop and weight average of ours; at their own size the mask enters "
+        "at 1/255 and learning rate and batch are their own. They draw by DDIM-50. Each line "
+        "from *network* on adds one thing to the one before. One training seed. "
+        f"Judge: {settings['judge']}; KID by "
+        f"{settings['extractor']} to the training patients.",
+    ]
+    for budget, rows in budgets.items():
+        blocks += [f"### {budget}", _quality_table(rows), _quality_floors(rows)]
+        loads = [row["load_before"] for row in rows]
+        environment = rows[-1]["environment"]
+        blocks.append(machine(environment, threads=environment["threads"], loads=loads))
+    return "\n\n".join(blocks)
+
+
+def budget_name(budget: Mapping[str, float]) -> str:
+    """Write a budget for people."""
+    return " ".join(f"{value:g} {unit}" for unit, value in budget.items()) + " of training"
+
+
+def _quality_table(rows: Sequence[Result]) -> str:
+    head = ["", "what it shows", "parameters (M)", "steps", "KID", "95 %", "agreement", "coverage", "tiles/s"]
+    return markdown_table(
+        head,
+        [
+            [
+                row["name"],
+                row["shows"],
+                number(row["parameters"] / 1e6, 1),
+                f"{row['steps']:,}",
+                number(row["fidelity"]["kid"]),
+                interval(row["fidelity"]["kid_interval"]),
+                number(row["agreement"]["corrected"], 2),
+                number(row["coverage"]["of_real"], 2),
+                significant(row["tiles_per_second"]),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def interval(found: Sequence[float] | None) -> str:
+    """Write an interval."""
+    return "-" if found is None else f"{found[0]:.3f} to {found[1]:.3f}"
+
+
+def _quality_floors(rows: Sequence[Result]) -> str:
+    floor, agreement = rows[0]["fidelity"]["floor"], rows[0]["agreement"]
+    return (
+        f"KID of real tiles, {floor['n']} a side: *within* training patients {number(floor['within'])}, "
+        f"*between* held-out and training patients {number(floor['between'])}. Agreement is corrected by "
+        f"chance and by the ceiling, IoU {number(agreement['ceiling'])} on real tiles (chance "
+        f"{number(agreement['ceiling_floor'])}). Coverage is a share of what real tiles of other training "
+        f"patients reach ({number(rows[0]['coverage']['real'])})."
+    )
+
+
+def section_realism(result: Result) -> str:
+    """B3."""
+    kid, agreement, covered = result["fidelity"], result["agreement"], result["coverage"]
+    floor, data = kid["floor"], result["data"]
+    rows = [
+        [
+            "corrected agreement",
+            number(agreement["corrected"], 2),
+            f"IoU {number(agreement['iou'])}, chance {number(agreement['floor'])}",
+            f"IoU {number(agreement['ceiling'])}, chance {number(agreement['ceiling_floor'])}",
+            "0.95 to 1.05",
+        ],
+        [
+            "KID to training patients",
+            number(kid["kid"]),
+            f"95 % {interval(kid['kid_interval'])}",
+            f"between {number(floor['between'])}, within {number(floor['within'])}",
+            "at most *between*",
+        ],
+        [
+            "coverage",
+            number(covered["of_real"], 2),
+            number(covered["synthetic"]),
+            number(covered["real"]),
+            "at least 0.8",
+        ],
+    ]
+    trained = result.get("segmenter")
+    if trained:
+        real, synthetic = (trained[name]["pq"] for name in ("real", "synthetic"))
+        shares = number(synthetic / real, 2), number(synthetic), number(real)
+        rows.append(["PQ by synthetic pairs alone", *shares, "at least 0.9"])
+    loads = [result["load_before"]]
+    return "\n\n".join(
+        [
+            "## B3: faithfulness and realism of our best model",
+            f"{data['name']}, {data['tile']} px at {data['mpp']} µm/px: {result['generator']['steps']:,} "
+            f"steps, {significant(result['train_seconds'] / 60)} minutes; "
+            f"{result['settings']['samples']} tiles for masks of the {result['settings']['part']} patients.",
+            markdown_table(["", "", "synthetic", "real", "aim"], rows),
+            machine(result["environment"], threads=result["environment"]["threads"], loads=loads),
+        ]
+    )
+
+
+def section_segmentation(result: Result) -> str:
+    """B6."""
+    scores, speed = result["scores"], result["speed"]
+    keys = ("pq", "f1", "sq", "aji", "iou")
+    rows = [
+        [
+            f"`{name}`",
+            *(number(scores[name]["all"][key]) for key in keys),
+            number(scores[name]["test_patients"]["pq"]),
+            f"{speed[name]['tiles_per_second']:.0f}",
+        ]
+        for name in scores
+    ]
+    floor = scores["embedded"]["all"]["floor"]
+    rows.append(["chance, `embedded`", *(number(floor[key]) for key in keys), "", ""])
+    classical, embedded = (scores[name] for name in ("classical", "embedded"))
+    ratio = [embedded[p]["pq"] / classical[p]["pq"] for p in ("all", "test_patients")]
+    data = result["data"]
+    head = ["", "PQ", "F1", "SQ", "AJI", "IoU", "PQ, test patients", f"{speed['tile']} px tiles/s"]
+    return "\n\n".join(
+        [
+            "## B6: nuclei without downloads",
+            f"{data['name']}, {data['images']} images of {data['patients']} patients at {data['mpp']} µm/px, "
+            "on which no network was trained or chosen; `classical` was set on its training patients. "
+            f"`embedded` reaches {ratio[0]:.2f} times the PQ of `classical`, {ratio[1]:.2f} times on the "
+            "test patients (aim: 1.5, and F1 of 0.75).",
+            markdown_table(head, rows),
+            machine(result["environment"], threads=speed["threads"], loads=[speed["load_before"]]),
+        ]
+    )
+
+
+def section_layouts(result: Result) -> str:
+    """Layouts by two models."""
+    speed, data = result["speed"], result["data"]
+    rows = []
+    for name, scores in result["scores"].items():
+        kid, copies = scores["kid"], scores["copies"]
+        apart = [found["distance_sd"] for found in scores["distances"]["all"].values()]
+        rows.append(
+            [
+                name,
+                number(kid["kid"], 4),
+                number(statistics.median([value for value in apart if value is not None] or [0.0]), 2),
+                number(copies["median"], 2),
+                number(copies["max"], 2),
+                f"{speed[name]['layouts_per_minute']:.0f}",
+            ]
+        )
+    floor = next(iter(result["scores"].values()))["kid"]["floor"]
+    head = ["", "KID of the masks", "median distance (sd)", "copies, median", "copies, most", "layouts/min"]
+    return "\n\n".join(
+        [
+            "## Layouts: masks that no patient has",
+            f"{data['name']}, {data['tile']} px; real masks: KID *within* {number(floor['within'], 4)}, "
+            f"*between* {number(floor['between'], 4)}. Distances are those of nuclear size, shape and spacing"
+            "; *copies* are the best overlaps with a training mask.",
+            markdown_table(head, rows),
+            machine(result["environment"], threads=speed["threads"], loads=[speed["load_before"]]),
+        ]
+    )
+
+
+def section_dial(result: Result) -> str:
+    """Nuclear size asked for and found."""
+    rows = [
+        [name, number(found["value"], 2), interval(found["interval"])]
+        for name, found in result["correlations"].items()
+    ]
+    return "\n\n".join(
+        [
+            "## The size dial",
+            "Size ratios asked for against those found again, "
+            f"{result['settings']['tiles_per_ratio']} tiles a ratio.",
+            markdown_table(["", "value", "95 %"], rows),
+        ]
+    )
+
+
+SECTIONS: dict[str, Callable[[Result], str]] = {
+    "sampling_speed": section_sampling_speed,
+    "training_quality": section_training_quality,
+    "training_quality_test": section_training_quality,
+    "realism": section_realism,
+    "segmentation": section_segmentation,
+    "layouts": section_layouts,
+    "dial": section_dial,
+}
+"""By the name of the result file, in the order of the page."""

@@ -1,0 +1,151 @@
+"""Renders docs/benchmarks.md and its plots from benchmarks/results/*.json alone.
+
+python -m benchmarks.table
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cyclopts
+
+from benchmarks.sections import SECTIONS
+from nucleosynth.render.figure import BLUE, INK, ORANGE, empty_figure, save_figure, style, subtitle
+from nucleosynth.runs import read_json, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HOME = Path(__file__).parents[1]
+RESULTS, PAGE = HOME / "benchmarks" / "results", HOME / "docs" / "benchmarks.md"
+PLOTS = Path("results") / "benchmarks"
+"""Below the page's folder."""
+INTRODUCTION = """# Benchmarks
+
+Made by `python -m benchmarks.table` from `benchmarks/results/*.json`, which hold settings, versions, seeds
+and every raw value; edit neither by hand. Machines are shared and noisy: compare within a table, not between
+them. Each result is made by the module of its name, such as `python -m benchmarks.segmentation`."""
+WIDTH = 118
+QUALITY = "training_quality"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A row of the quality benchmark in a plot."""
+
+    name: str
+    peer: bool
+    x: float
+    kid: float
+    interval: tuple[float, float] | None
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """Read all results that the page knows."""
+    paths = {name: folder / f"{name}.json" for name in SECTIONS}
+    return {name: read_json(path) for name, path in paths.items() if path.exists()}
+
+
+def render(results: Mapping[str, Any]) -> str:
+    """Return the page for results by name."""
+    blocks = [INTRODUCTION]
+    for name, section in SECTIONS.items():
+        if name in results:
+            blocks.append(section(results[name]))
+            if name == QUALITY:
+                blocks += [f"![{text}]({PLOTS / file})" for file, (text, _) in plots(results[name]).items()]
+    paragraphs = "\n\n".join(blocks).split("\n\n")
+    return "\n\n".join(wrapped(paragraph) for paragraph in paragraphs) + "\n"
+
+
+def wrapped(paragraph: str) -> str:
+    """Break the lines of running text; tables, headings and pictures stay as they are."""
+    if paragraph.startswith(("|", "#", "!")):
+        return paragraph
+    return textwrap.fill(paragraph, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def plots(result: Mapping[str, Any]) -> dict[str, tuple[str, list[Point]]]:
+    """Return the plots that the quality benchmark has data for: file name to what it shows and its points."""
+    timed = [row for row in result["rows"] if "minutes" in row["budget"]]
+    found = {}
+    budgets = {row["budget"]["minutes"] for row in timed}
+    if len(budgets) > 1:
+        points = [_point(row, row["budget"]["minutes"]) for row in timed]
+        several = [p for p in points if sum(q.name == p.name for q in points) > 1]
+        found["kid_by_training_time.png"] = ("KID by minutes of training", several)
+    if budgets:
+        longest = [row for row in timed if row["budget"]["minutes"] == max(budgets)]
+        points = [_point(row, 1 / row["tiles_per_second"]) for row in longest]
+        found["kid_by_sampling_time.png"] = ("KID by seconds of sampling per tile", points)
+    return {file: shown for file, shown in found.items() if shown[1]}
+
+
+def _point(row: Mapping[str, Any], x: float) -> Point:
+    between = row["fidelity"]["kid_interval"]
+    return Point(row["name"], row["peer"], x, row["fidelity"]["kid"], between and tuple(between))
+
+
+def by_time(points: Sequence[Point], *, title: str, label: str, floor: float | None) -> Figure:
+    """Show KID against a time: a line for each contender, or a dot where it has one time only.
+
+    Parameters
+    ----------
+    floor
+        KID *between* patients, drawn as a line.
+    """
+    with style():
+        figure = empty_figure(7.6, 4.6)
+        axes = figure.subplots()
+        for name in dict.fromkeys(point.name for point in points):
+            own = sorted((p for p in points if p.name == name), key=lambda p: p.x)
+            colour = ORANGE if own[0].peer else BLUE
+            axes.plot([p.x for p in own], [p.kid for p in own], color=colour, marker="o", linewidth=1.4)
+            for point in own:
+                if point.interval:
+                    axes.plot([point.x] * 2, point.interval, color=colour, alpha=0.35, linewidth=1)
+            end = (own[-1].x, own[-1].kid)
+            axes.annotate(name, end, xytext=(5, 4), textcoords="offset points", fontsize=8)
+        if floor is not None:
+            axes.axhline(floor, color=INK, linewidth=1, linestyle=":")
+        axes.set_xscale("log")
+        axes.margins(x=0.2)
+        axes.set_xlabel(label)
+        axes.set_ylabel("KID to the training patients")
+        axes.set_title(title)
+        subtitle(
+            axes, "blue: this project, orange: peers; bars: 95 % over patients; dotted: unseen real patients"
+        )
+    return figure
+
+
+LABELS = {
+    "kid_by_training_time.png": "minutes of training",
+    "kid_by_sampling_time.png": "seconds of sampling per tile",
+}
+
+
+def save_plots(result: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Draw the plots of the quality benchmark."""
+    floor = result["rows"][0]["fidelity"]["floor"]["between"]
+    return [
+        save_figure(by_time(points, title=title, label=LABELS[file], floor=floor), folder / file)
+        for file, (title, points) in plots(result).items()
+    ]
+
+
+def main(*, results: Path = RESULTS, page: Path = PAGE) -> None:
+    """Render the page and its plots."""
+    found = read_results(results)
+    write_text(page, render(found))
+    if QUALITY in found:
+        save_plots(found[QUALITY], page.parent / PLOTS)
+    print(page)
+
+
+if __name__ == "__main__":
+    cyclopts.run(main)

@@ -1,0 +1,150 @@
+"""The page of benchmarks is what its results render to, and says what they say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from benchmarks.sections import SECTIONS, markdown_table, number, significant
+from benchmarks.table import PAGE, PLOTS, RESULTS, main, plots, read_results, render, save_plots, wrapped
+
+from nucleosynth.runs import write_json
+
+ENVIRONMENT = {
+    "cores": 2,
+    "cpu": "a processor",
+    "threads": 2,
+    "versions": {"torch": "2.0"},
+    "peers": {"diffusers": "0.1"},
+}
+
+
+def quality_row(name: str, minutes: float, kid: float, *, peer: bool = False) -> dict[str, Any]:
+    return {
+        "name": name,
+        "shows": "what it shows",
+        "peer": peer,
+        "budget": {"minutes": minutes},
+        "parameters": 3_400_000,
+        "steps": 1234,
+        "tiles_per_second": 0.5,
+        "load_before": 0.1,
+        "fidelity": {
+            "kid": kid,
+            "kid_interval": [kid / 2, 2 * kid],
+            "floor": {"within": 0.01, "between": 0.02, "n": 54},
+        },
+        "agreement": {"corrected": 0.9, "iou": 0.6, "floor": 0.1, "ceiling": 0.7, "ceiling_floor": 0.09},
+        "coverage": {"synthetic": 0.4, "real": 0.5, "of_real": 0.8},
+        "environment": ENVIRONMENT,
+    }
+
+
+def quality(*rows: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "data": {
+            "name": "TNBC",
+            "tile": 64,
+            "mpp": 0.5,
+            "train": {"patients": 7, "tiles": 518},
+            "held_out": {"patients": 1, "tiles": 54},
+        },
+        "settings": {"part": "validation", "samples": 256, "seed": 0, "extractor": "lite0", "judge": "judge"},
+        "rows": list(rows),
+    }
+
+
+def speed() -> dict[str, Any]:
+    def timed(seconds: list[float], tiles: int, evaluations: int) -> dict[str, Any]:
+        return {
+            "evaluations": evaluations,
+            "parameters": 2_000_000,
+            "tiles": tiles,
+            "tiles_per_second": tiles / sorted(seconds)[len(seconds) // 2],
+            "seconds": seconds,
+            "load_before": [0.5] * len(seconds),
+        }
+
+    rate = {"flop_per_second": 5e9, "load_before": [0.25]}
+    return {
+        "data": {"name": "TNBC", "tile": 64},
+        "settings": {
+            "batch": 32,
+            "few": 3,
+            "repeats": 3,
+            "threads": 2,
+            "dtype": "float32",
+            "memory_layout": "channels_last",
+            "weights": "random",
+        },
+        "near_the_limit": {
+            "sampling loop": rate,
+            "one convolution": {**rate, "flop_per_second": 8e9},
+            "ratio": 0.625,
+            "convolution": {"channels": 256, "side": 64, "kernel": 3, "batch": 32},
+        },
+        "contenders": {"ours": timed([1.0, 2.0, 4.0], 32, 10), "peer": timed([60.0], 3, 1000)},
+        "environment": ENVIRONMENT,
+    }
+
+
+def test_the_page_is_what_its_results_render_to():
+    assert PAGE.read_text(encoding="utf-8") == render(read_results(RESULTS)), "run python -m benchmarks.table"
+
+
+def test_every_result_has_a_section():
+    assert {path.stem for path in RESULTS.glob("*.json")} <= set(SECTIONS)
+
+
+def test_speed_tells_by_how_much_ours_is_faster():
+    result = speed()
+    result["near_the_limit"]["ratio"] = 0.63
+    page = render({"sampling_speed": result})
+    assert "| ours | 2.0 | 10 | 16 | 8 to 32 | 1 |" in page
+    assert "| peer | 2.0 | 1,000 | 0.05 | one run | 320 |" in page
+    assert "8 GFLOP/s: 0.63 of it" in page.replace("\n", " ")
+    assert "load of the machine before: 0.2 to 0.5" in page.replace("\n", " ")
+
+
+def test_quality_has_a_table_for_each_budget():
+    rows = (
+        quality_row("ours", 30, 0.05),
+        quality_row("ours", 5, 0.08),
+        quality_row("diffusers", 30, 0.2, peer=True),
+    )
+    page = render({"training_quality": quality(*rows)})
+    assert page.index("### 30 minutes of training") < page.index("### 5 minutes of training")
+    line = "| ours | what it shows | 3.4 | 1,234 | 0.050 | 0.025 to 0.100 | 0.90 | 0.80 | 0.5 |"
+    assert page.count(line) == 1
+    assert "*between* held-out and training patients 0.020" in page.replace("\n", " ")
+
+
+def test_plots_are_those_that_there_is_data_for(tmp_path):
+    assert plots(quality({**quality_row("ours", 1, 0.1), "budget": {"steps": 5}})) == {}
+    one = quality(quality_row("ours", 30, 0.05), quality_row("diffusers", 30, 0.2, peer=True))
+    assert list(plots(one)) == ["kid_by_sampling_time.png"]
+    two = quality(*one["rows"], quality_row("ours", 5, 0.08))
+    assert [p.name for p in plots(two)["kid_by_training_time.png"][1]] == ["ours", "ours"]
+    assert all(path.stat().st_size > 5_000 for path in save_plots(two, tmp_path))
+    assert all(f"]({PLOTS / name})" in render({"training_quality": two}) for name in plots(two))
+
+
+def test_page_and_plots_are_written_together(tmp_path):
+    write_json(tmp_path / "results" / "training_quality.json", quality(quality_row("ours", 30, 0.05)))
+    main(results=tmp_path / "results", page=tmp_path / "docs" / "benchmarks.md")
+    assert (tmp_path / "docs" / PLOTS / "kid_by_sampling_time.png").is_file()
+    assert "B2" in (tmp_path / "docs" / "benchmarks.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("value", "written"), [(1234.6, "1,230"), (123.4, "123"), (12.34, "12.3"), (0.01234, "0.0123"), (2, "2")]
+)
+def test_significant_digits(value, written):
+    assert significant(value) == written
+
+
+def test_pieces_of_a_page():
+    assert markdown_table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+    assert number(None) == "-"
+    assert max(map(len, wrapped("word " * 60).splitlines())) <= 118
+    assert wrapped("| a |" * 60) == "| a |" * 60
