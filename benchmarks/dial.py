@@ -5,7 +5,8 @@
 GENERATOR was trained with masks, TILES are what it was trained on; of them only its own patients' tiles are
 read. Layouts are fitted to these and drawn at several size ratios, tiles are synthesised from them, and the
 judge finds the nuclei again: all of them (*found*), and those where one was asked for (*answers*). A tile in
-which no whole nucleus was asked for says nothing of size and is left out. Writes benchmarks/results/dial.json, docs/results/tnbc/dial.png and docs/results/tnbc/dial_tiles.png.
+which no whole nucleus was asked for says nothing of size and is left out. Writes results/dial.json here,
+docs/results/tnbc/dial.png and docs/results/tnbc/dial_tiles.png.
 """
 
 from __future__ import annotations
