@@ -103,6 +103,16 @@ def test_modes_are_orthonormal_and_come_back():
     assert torch.allclose(fitted.pixels(fitted.modes(pictures)), pictures, atol=1e-5)
 
 
+def test_whitened_pictures_have_the_same_variance_in_every_mode():
+    generator = torch.Generator().manual_seed(2)
+    truth = Spectrum(torch.eye(3), 4.0 / (1 + torch.arange(16)[:, None] + torch.arange(16)).expand(3, 16, 16))
+    clean = truth.pixels(truth.variance.sqrt() * torch.randn(400, 3, 16, 16, generator=generator))
+    white = truth.modes(truth.whitened(clean, grain=0.0)).square().mean(0)
+    assert torch.allclose(white, torch.ones_like(white), atol=0.35)
+    weak = truth.modes(truth.whitened(clean, grain=10.0)).square().mean(0)
+    assert torch.allclose(weak, truth.variance / (truth.variance + 100), rtol=0.35)
+
+
 def test_a_silent_network_leaves_the_best_linear_denoiser():
     """Gaussian pictures of a known spectrum: no linear denoiser has a smaller error than the fitted one."""
     generator = torch.Generator().manual_seed(1)

@@ -70,6 +70,26 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path, stop):
     assert records[0] == records[1]
 
 
+def test_a_resumed_run_of_convolutions_in_channels_last_equals_an_unbroken_one(tmp_path):
+    class Convolution:
+        def __init__(self, stop: int | None = None) -> None:
+            torch.manual_seed(0)
+            self.model: nn.Module = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+            self._stop = stop
+
+        def loss(self, step: int) -> torch.Tensor:
+            if step == self._stop:
+                raise BrokenError
+            x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(step))
+            return (self.model(x) - x.mean()).square().mean()
+
+    whole = train(tmp_path / "whole", Convolution())
+    with pytest.raises(BrokenError):
+        train(tmp_path / "broken", Convolution(stop=14))
+    resumed = train(tmp_path / "broken", Convolution())
+    assert all(torch.equal(whole.ema[name], resumed.ema[name]) for name in whole.ema)
+
+
 def test_it_learns_and_keeps_two_checkpoints(tmp_path):
     train(tmp_path / "run", steps=200)
     losses = [record["loss"] for record in read_jsonl(tmp_path / "run" / "metrics.jsonl")]

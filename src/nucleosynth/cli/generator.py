@@ -96,6 +96,41 @@ def train_segmenter(
     print(fit(config, root=root or Path(), out=out, seed=seed, device=device))
 
 
+def distill(
+    teacher: Path,
+    tiles: Path,
+    /,
+    *,
+    out: Out,
+    study: StudyFile = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    settings: Settings = None,
+) -> None:
+    r"""Tune a student that draws a tile in two steps from a trained generator; run again to go on.
+
+    For example::
+
+        nucleosynth distill runs/generator runs/tiles \
+            --distill.minutes 10 --out runs/student
+
+    Parameters
+    ----------
+    teacher
+        Folder that `nucleosynth train` wrote.
+    tiles
+        TileSet that the teacher was fitted to; only tiles of its patients are read.
+    """
+    from nucleosynth.data.tileset import TileSet
+    from nucleosynth.diffusion.config import DistillConfig
+    from nucleosynth.diffusion.distill import distill as tune
+    from nucleosynth.diffusion.generator import Generator
+
+    config = load_section(DistillConfig, "distill", study=study, settings=settings)
+    generator = Generator.from_pretrained(teacher, device=device)
+    print(tune(generator, TileSet.open(tiles), config, out=out, seed=seed, device=device))
+
+
 def sample(
     generator: Path,
     /,
@@ -138,7 +173,7 @@ def sample(
     Parameters
     ----------
     generator
-        Folder that `nucleosynth train` wrote.
+        Folder that `nucleosynth train` or `nucleosynth distill` wrote.
     donors
         TileSet that the generator was fitted to.
     tiles
@@ -146,9 +181,9 @@ def sample(
     labels
         Class frequencies of the pool: those of the donors, or all classes alike.
     steps
-        Steps of the sampler; else 10, ddim 50, ddpm 1000.
+        Steps of the sampler; else 10, ddim 50, ddpm 1000, of a student all that it has.
     sampler
-        Else the recipe's own: dpmpp-2m-sde, of the paper's recipes ddpm.
+        Else the recipe's own: dpmpp-2m-sde, of the paper's recipes ddpm, of a student consistency.
     sigma_scale
         How many times more noise than there is the network is told of; more for short trainings, 1 is off.
     early

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nucleosynth.config import parse
-from nucleosynth.diffusion.config import NetworkConfig
+from nucleosynth.diffusion.config import NetworkConfig, Student
 from nucleosynth.diffusion.denoiser import Denoiser, EpsilonDenoiser
 from nucleosynth.diffusion.per_class import PerClass
 from nucleosynth.diffusion.recipes import RECIPES, Objective, RecipeName
@@ -25,7 +25,7 @@ class ModelCard:
     """What must be known to use a generator: its world, the patients it saw and how it is built.
 
     ``seen`` are the classes (indices) that had training tiles, None where that was not recorded;
-    ``objective`` None is the recipe's own.
+    ``objective`` None is the recipe's own; ``student`` is None unless it was distilled.
     """
 
     classes: list[str]
@@ -40,11 +40,15 @@ class ModelCard:
     objective: Objective | None = None
     mask_scale: float | None = None
     seen: list[int] | None = None
+    student: Student | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of ``config.json``."""
         architecture = RECIPES[self.recipe].architecture
-        return {"architecture": architecture, **vars(self), "network": self.network.model_dump(mode="json")}
+        parts = {"network": self.network.model_dump(mode="json")}
+        if self.student is not None:
+            parts["student"] = self.student.model_dump(mode="json")
+        return {"architecture": architecture, **vars(self), **parts}
 
     @classmethod
     def from_json(cls, data: object, *, source: Path) -> ModelCard:
@@ -60,7 +64,10 @@ class ModelCard:
         missing = [f.name for f in fields(cls) if f.name not in values and f.default is MISSING]
         if missing:
             raise InputError(f"{source}: `{missing[0]}` is missing; restore the file or train again")
-        card = cls(**{**values, "network": parse(NetworkConfig, data["network"], source=str(source))})
+        values["network"] = parse(NetworkConfig, data["network"], source=str(source))
+        if values.get("student") is not None:
+            values["student"] = parse(Student, data["student"], source=f"{source}: student")
+        card = cls(**values)
         if card.recipe not in RECIPES or RECIPES[card.recipe].architecture != found:
             raise InputError(f"{source}: recipe {card.recipe!r} does not make {found!r}; restore the file")
         return card

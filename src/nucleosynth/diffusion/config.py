@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from nucleosynth.config import Config
-from nucleosynth.diffusion.recipes import RECIPES, Objective, RecipeName, SamplerName, sampling_defaults
+from nucleosynth.diffusion.recipes import (
+    OF_STUDENTS,
+    RECIPES,
+    Objective,
+    RecipeName,
+    SamplerName,
+    sampling_defaults,
+)
 from nucleosynth.training.config import Optimisation
 
 
@@ -105,10 +112,63 @@ class GeneratorConfig(Config):
         )
 
 
+class Student(Config):
+    """What makes a generator a student, as its ``config.json`` records it."""
+
+    teacher: str = Field(description="hash of the weights it was distilled from")
+    sigmas: tuple[float, ...] = Field(min_length=1, description="noise levels of its steps, from high to low")
+
+
+class DistillConfig(Config):
+    """The `distill` section: a student of few steps. Give ``minutes`` or ``steps``; else 10 minutes."""
+
+    minutes: float | None = Field(None, gt=0)
+    steps: int | None = Field(None, ge=1)
+    sigmas: tuple[float, ...] = Field(
+        (60.0, 5.0), min_length=1, description="noise levels of the student's steps, from high to low"
+    )
+    batch: int = Field(8, ge=1)
+    lr: float = Field(7e-4, gt=0)
+    ema_fraction: float = Field(0.05, ge=0, le=1)
+    drop: float = Field(0.1, ge=0, lt=1, description="chance with which each condition is dropped")
+    jitter: float = Field(0.5, ge=0, le=1, description="share of the tiles whose stain is jittered")
+    adversarial: float = Field(1.0, ge=0, description="weight of looking real; 0 trains no discriminator")
+    fidelity: float = Field(1.0, ge=0, description="weight of staying near the tile that was noised")
+    penalty: float = Field(0.02, ge=0, description="weight of the discriminator's gradient penalty")
+    width: int = Field(32, ge=8, description="channels of the discriminator's finest grid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_budget(cls, data: object) -> object:
+        if isinstance(data, dict) and data.get("minutes") is None and data.get("steps") is None:
+            return {**data, "minutes": 10.0}
+        return data
+
+    @model_validator(mode="after")
+    def _sound(self) -> DistillConfig:
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("give `minutes` or `steps`, not both")
+        if list(self.sigmas) != sorted(set(self.sigmas), reverse=True) or self.sigmas[-1] <= 0:
+            raise ValueError("`sigmas` must fall from step to step and stay above 0")
+        return self
+
+    @property
+    def optimisation(self) -> Optimisation:
+        """The settings of the training loop."""
+        return Optimisation(
+            steps=self.steps,
+            minutes=self.minutes,
+            lr=self.lr,
+            ema_fraction=self.ema_fraction,
+            beta1=0.5,
+            clip=10.0,
+        )
+
+
 class SynthesisConfig(Config):
     """The `synthesis` section: how large the pool of synthetic tiles is and how it is sampled.
 
-    ``sampler``, ``steps`` and ``sigma_scale`` are the recipe's own where they are not set.
+    ``sampler``, ``steps`` and ``sigma_scale`` are the generator's own where they are not set.
     """
 
     tiles: int = Field(1000, ge=1)
@@ -134,7 +194,14 @@ class SynthesisConfig(Config):
         """The guidance weights by term."""
         return {str(term): weight for term, weight in self.guidance.items()}
 
-    def settled(self, recipe: str) -> SynthesisConfig:
-        """Return the same with the recipe's own sampling where none is set."""
-        own = sampling_defaults(recipe, self.sampler)
+    def settled(self, recipe: str, student: Student | None = None) -> SynthesisConfig:
+        """Return the same with the sampling of the recipe, or of the student, where none is set."""
+        own = own_sampling(recipe, student, self.sampler)
         return self.model_copy(update={key: own[key] for key in own if getattr(self, key) is None})
+
+
+def own_sampling(recipe: str, student: Student | None, sampler: str | None = None) -> dict[str, Any]:
+    """Return `recipes.sampling_defaults`, of a student its own sampler and all of its steps."""
+    if student is None:
+        return sampling_defaults(recipe, sampler)
+    return {**sampling_defaults(recipe, sampler or OF_STUDENTS), "steps": len(student.sigmas)}

@@ -135,7 +135,8 @@ class Generator:
             the label.
         steps
             Steps of the sampler, from 1; each is one network evaluation (``heun``: two, but for the last),
-            times the guidance branches that are on. None: 10, ``ddim`` 50, ``ddpm`` 1000.
+            times the guidance branches that are on. None: 10, ``ddim`` 50, ``ddpm`` 1000, of a student
+            all that it was tuned for.
         guidance
             Weights ``{"class": 1.5, "mask": 1.0, "auto": 1.0}``; 1 is off.
         guidance_interval
@@ -143,7 +144,8 @@ class Generator:
         early
             For ``auto``: an earlier model of the same training; None: ``early`` beside this generator.
         sampler
-            ``dpmpp-2m-sde``, ``dpmpp-2m``, ``heun``, ``ddim`` or ``ddpm``; None: the recipe's own.
+            ``dpmpp-2m-sde``, ``dpmpp-2m``, ``heun``, ``ddim`` or ``ddpm``, of a student ``consistency``.
+            None: the recipe's or the student's own.
         sigma_scale
             How many times more noise the denoiser is told of than there is, where texture is decided; short
             trainings need more, 1 is off (`samplers.overstated`). None: the recipe's own.

@@ -16,11 +16,12 @@ from nucleosynth.errors import InputError
 
 RecipeName = Literal["unified", "mask-guided", "per-class"]
 Objective = Literal["edm", "epsilon"]
-SamplerName = Literal["dpmpp-2m", "dpmpp-2m-sde", "heun", "ddim", "ddpm"]
+SamplerName = Literal["dpmpp-2m", "dpmpp-2m-sde", "heun", "ddim", "ddpm", "consistency"]
 
 SAMPLER_NAMES: tuple[str, ...] = get_args(SamplerName)
 
-STEPS: Mapping[str, int] = MappingProxyType({"ddim": 50, "ddpm": 1000})
+STEPS: Mapping[str, int] = MappingProxyType({"ddim": 50, "ddpm": 1000, "consistency": 2})
+OF_STUDENTS: SamplerName = "consistency"
 USUAL_STEPS = 10
 
 
@@ -85,5 +86,5 @@ def sampling_defaults(recipe: str, sampler: str | None = None) -> dict[str, Any]
     return {
         "sampler": chosen,
         "steps": STEPS.get(chosen, USUAL_STEPS),
-        "sigma_scale": RECIPES[recipe].sigma_scale,
+        "sigma_scale": 1.0 if chosen == OF_STUDENTS else RECIPES[recipe].sigma_scale,
     }

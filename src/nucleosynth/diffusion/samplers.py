@@ -100,12 +100,26 @@ def ddpm(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
     return x
 
 
+def consistency(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
+    """Make a tile, add fresh noise down to the next level, make it again; for a student of few steps.
+
+    Source: Song et al. 2023, "Consistency models", algorithm 1.
+    """
+    x = noise(0) * sigmas[0]
+    for i, (now, target) in enumerate(pairwise(sigmas)):
+        x = denoise(x, now.expand(len(x)))
+        if target > 0:
+            x = x + target * noise(i + 1)
+    return x
+
+
 SAMPLERS: dict[str, Callable[[Denoise, Tensor, Noise], Tensor]] = {
     "dpmpp-2m": dpmpp_2m,
     "dpmpp-2m-sde": dpmpp_2m_sde,
     "heun": heun,
     "ddim": ddim,
     "ddpm": ddpm,
+    "consistency": consistency,
 }
 
 

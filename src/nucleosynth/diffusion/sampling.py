@@ -10,9 +10,10 @@ from torch import Tensor
 
 from nucleosynth.diffusion.card import ModelCard
 from nucleosynth.diffusion.conditioning import Condition
+from nucleosynth.diffusion.config import own_sampling
 from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.guidance import AUTO, active_terms, guided, within
-from nucleosynth.diffusion.recipes import RECIPES, sampling_defaults
+from nucleosynth.diffusion.recipes import OF_STUDENTS, RECIPES
 from nucleosynth.diffusion.samplers import Denoise, karras_sigmas, overstated
 from nucleosynth.diffusion.schedule import LENGTH, spaced_sigmas
 from nucleosynth.errors import InputError
@@ -25,7 +26,7 @@ SAME = ("recipe", "size", "classes", "masks", "mpp")
 class Sampling:
     """Sampler, steps and guidance, made by `settle`.
 
-    ``bad`` is the earlier model of the guidance term ``auto``.
+    ``bad`` is the earlier model of the guidance term ``auto``, ``levels`` the noise levels of a student.
     """
 
     sampler: str
@@ -34,9 +35,12 @@ class Sampling:
     weights: Mapping[str, float]
     interval: tuple[float, float] | None
     bad: Denoiser | None
+    levels: tuple[float, ...] | None = None
 
     def sigmas(self, denoiser: Denoiser) -> Tensor:
-        """Return the noise levels: DDIM and DDPM walk the schedule of a model that has one."""
+        """Return the noise levels: a student's own; DDIM and DDPM walk the schedule where there is one."""
+        if self.levels is not None:
+            return torch.tensor([*self.levels[: self.steps], 0.0])
         if self.sampler in ON_SCHEDULE and denoiser.limit is not None:
             return torch.from_numpy(spaced_sigmas(self.steps)).float()
         return karras_sigmas(self.steps)
@@ -61,7 +65,7 @@ def settle(
     bad: Denoiser | None,
 ) -> Sampling:
     """Fill in what is the recipe's own and refuse what the model cannot do."""
-    own = sampling_defaults(card.recipe, sampler)
+    own = own_sampling(card.recipe, card.student, sampler)
     steps = own["steps"] if steps is None else steps
     scale = own["sigma_scale"] if sigma_scale is None else sigma_scale
     if not 1 <= steps <= LENGTH:
@@ -74,7 +78,9 @@ def settle(
     for term in active_terms(weights):
         if term != AUTO:
             _require_condition(card, term)
-    return Sampling(own["sampler"], steps, scale, weights, interval, bad)
+    _require_own_way(card, own["sampler"], steps, scale)
+    levels = None if card.student is None else card.student.sigmas
+    return Sampling(own["sampler"], steps, scale, weights, interval, bad, levels)
 
 
 def refuse_other_training(card: ModelCard, early: ModelCard, *, name: str) -> None:
@@ -98,6 +104,22 @@ def clipped(denoise: Denoise, limit: float | None) -> Denoise:
     if limit is None:
         return denoise
     return lambda x, sigma: denoise(x, sigma).clamp(-limit, limit)
+
+
+def _require_own_way(card: ModelCard, sampler: str, steps: int, sigma_scale: float) -> None:
+    """Refuse a student another sampler, noise levels it was not tuned at, and its sampler to all others."""
+    if card.student is None:
+        if sampler == OF_STUDENTS:
+            raise InputError(
+                f"sample: sampler {sampler} is for students; make one with `nucleosynth distill`"
+            )
+        return
+    most = len(card.student.sigmas)
+    if sampler != OF_STUDENTS or steps > most or sigma_scale != 1:
+        raise InputError(
+            f"sample: this generator is a student; give sampler {OF_STUDENTS}, at most {most} steps and "
+            "sigma_scale 1, or none of them"
+        )
 
 
 def _require_condition(card: ModelCard, term: str) -> None:

@@ -55,6 +55,13 @@ class Spectrum(nn.Module):
         mixed = torch.einsum("ij,njhw->nihw", self.colours, pictures.contiguous())
         return self.cosines @ mixed @ self.cosines.mT
 
+    def whitened(self, pictures: Tensor, *, grain: float) -> Tensor:
+        """Return (k, 3, n, n) pictures in which fine modes stand out as much as slow ones.
+
+        ``grain`` is the standard deviation below which a mode is left weak: grain of the camera.
+        """
+        return self.pixels(self.modes(pictures) / (self.variance + grain**2).sqrt())
+
     def pixels(self, modes: Tensor) -> Tensor:
         """Map modes back to (k, 3, n, n) pixels."""
         mixed = self.cosines.mT @ modes @ self.cosines

@@ -95,7 +95,7 @@ def synthesise(
         Donors of another size, or none of a patient that the generator saw; layouts of other classes, that
         saw other patients, or for a generator without masks.
     """
-    config = (config or SynthesisConfig()).settled(generator.card.recipe)
+    config = (config or SynthesisConfig()).settled(generator.card.recipe, generator.card.student)
     out = Path(out)
     _refuse_impossible(generator, config)
     bad = generator.early_model(early) if AUTO in active_terms(config.weights) else None

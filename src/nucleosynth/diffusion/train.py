@@ -134,14 +134,14 @@ def train_generator(
         if held_out:
             plain = config.model_copy(update={"drop": 0.0, "jitter": 0.0})
             unseen = _batches(tiles, held_rows, plain, use_masks=use_masks, seed=seed)
-            check = HeldOut(held_out_loss(partial(_with_weights, card), unseen, target))
+            check = HeldOut(held_out_loss(partial(with_weights, card), unseen, target))
 
         def preview(step: int, ema: dict[str, Tensor]) -> None:
-            shown = Generator(_with_weights(card, ema), replace(card, steps=step)).to(device)
+            shown = Generator(with_weights(card, ema), replace(card, steps=step)).to(device)
             if not (run.path / EARLY).exists():  # the weights of the first preview, for guidance
                 shown.save_pretrained(run.path / EARLY)
             path = run.path / "previews" / f"step-{step:08d}.png"
-            _save_preview(shown, tiles, rows, batches.descriptors, path, seed)
+            save_preview(shown, tiles, rows, batches.descriptors, path, seed)
 
         fitted = fit(
             learner,
@@ -154,7 +154,7 @@ def train_generator(
         )
         _log.info("%s: training stopped %s", out, fitted.stopped)
         final = replace(card, steps=fitted.steps)
-        generator = Generator(_with_weights(final, fitted.ema), final)
+        generator = Generator(with_weights(final, fitted.ema), final)
         generator.save_pretrained(model_path)
         summary = {
             "steps": fitted.steps,
@@ -208,7 +208,8 @@ def _batches(
     )
 
 
-def _with_weights(card: ModelCard, weights: dict[str, Tensor]) -> Denoiser:
+def with_weights(card: ModelCard, weights: dict[str, Tensor]) -> Denoiser:
+    """Build the denoiser of a card and give it its weights."""
     model = build_denoiser(card)
     model.load_state_dict(weights)
     return model
@@ -224,7 +225,7 @@ def _statistics(tiles: TileSet, rows: npt.NDArray[np.int64]) -> Statistics:
     return {"mean": mean, "std": std, "spectrum": Spectrum.fit(standardised)}
 
 
-def _save_preview(
+def save_preview(
     generator: Generator,
     tiles: TileSet,
     rows: npt.NDArray[np.int64],

@@ -77,8 +77,13 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Load the moments in the memory layout of their weights: fused optimisers read both alike."""
     slots: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         index, key = name.split(".", 1)
         slots.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+    for weight, moments in optimizer.state.items():
+        for key, value in moments.items():
+            if value.shape == weight.shape:
+                moments[key] = torch.empty_like(weight, dtype=value.dtype).copy_(value)

@@ -18,6 +18,9 @@ class Optimisation(Config):
     lr: float = Field(1e-3, gt=0, description="peak learning rate; cosine decay to zero")
     warmup: int = Field(100, ge=0, description="steps of linear warm-up, at most a tenth of the run")
     weight_decay: float = Field(0.01, ge=0)
+    beta1: float = Field(
+        0.9, ge=0, lt=1, description="memory of the gradient; less where two networks contend"
+    )
     beta2: float = Field(0.99, gt=0, lt=1)
     clip: float = Field(1.0, gt=0, description="largest gradient norm")
     ema_fraction: float = Field(

@@ -206,7 +206,8 @@ def _optimizer(model: nn.Module, optimisation: Optimisation, device: torch.devic
         {"params": plain, "weight_decay": 0.0},
     ]
     fused = device.type in ("cpu", "cuda")
-    return torch.optim.AdamW(groups, lr=optimisation.lr, betas=(0.9, optimisation.beta2), fused=fused)
+    betas = (optimisation.beta1, optimisation.beta2)
+    return torch.optim.AdamW(groups, lr=optimisation.lr, betas=betas, fused=fused)
 
 
 def _average(ema: dict[str, Tensor], model: nn.Module, step: int, length: float) -> None:
