@@ -16,6 +16,7 @@ from nucleosynth.cli.app import build_app
 from nucleosynth.cli.settings import gather_settings
 from nucleosynth.config import override, parse
 from nucleosynth.data.readers import ImportConfig
+from nucleosynth.diffusion.config import DistillConfig
 from nucleosynth.errors import InputError
 from nucleosynth.study.protocol import StudyConfig
 
@@ -65,9 +66,11 @@ def check(command: str, *, whole: bool = True) -> None:
 
 
 def check_settings(settings: list[str]) -> None:
-    """Raise where a setting is none of a study; sections that the command leaves out do not matter."""
+    """Raise where a setting is none of a study or of `distill`; what the command leaves out does not matter."""
+    nested = override({}, settings)
     try:
-        StudyConfig.model_validate(override({}, settings))
+        DistillConfig.model_validate(nested.pop("distill", {}))
+        StudyConfig.model_validate(nested)
     except ValidationError as error:
         absent = ("missing", "union_tag_not_found")
         wrong = [e for e in error.errors(include_url=False) if e["type"] not in absent]
