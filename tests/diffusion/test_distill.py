@@ -175,6 +175,11 @@ def test_teachers_and_tiles_that_do_not_fit_are_refused(tiles, teacher, tmp_path
     path = distill(teacher, tiles, CONFIG, out=tmp_path / "student", device="cpu")
     with pytest.raises(InputError, match="the teacher is itself a student"):
         distill(Generator.from_pretrained(path, device="cpu"), tiles, CONFIG, out=tmp_path / "again")
+    noise = Generator(teacher.denoiser, replace(teacher.card, objective="epsilon"))
+    with pytest.raises(
+        InputError, match="recipe unified with objective epsilon; train one of unified with edm"
+    ):
+        distill(noise, tiles, CONFIG, out=tmp_path / "again")
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "again").exists()
 

@@ -102,7 +102,6 @@ def distill(
     /,
     *,
     out: Out,
-    study: StudyFile = None,
     seed: Seed = 0,
     device: Device = "auto",
     settings: Settings = None,
@@ -126,7 +125,7 @@ def distill(
     from nucleosynth.diffusion.distill import distill as tune
     from nucleosynth.diffusion.generator import Generator
 
-    config = load_section(DistillConfig, "distill", study=study, settings=settings)
+    config = load_section(DistillConfig, "distill", study=None, settings=settings)
     generator = Generator.from_pretrained(teacher, device=device)
     print(tune(generator, TileSet.open(tiles), config, out=out, seed=seed, device=device))
 
