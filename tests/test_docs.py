@@ -66,7 +66,7 @@ def check(command: str, *, whole: bool = True) -> None:
 
 
 def check_settings(settings: list[str]) -> None:
-    """Raise where a setting is none of a study or of `distill`; what the command leaves out does not matter."""
+    """Raise where a setting is none of a study or of `distill`; what is left out does not matter."""
     nested = override({}, settings)
     try:
         DistillConfig.model_validate(nested.pop("distill", {}))
