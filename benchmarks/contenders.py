@@ -58,7 +58,9 @@ class Trained(Protocol):
 class Training(Protocol):
     """How a contender is trained."""
 
-    key: str
+    @property
+    def key(self) -> str:
+        """Name of its run; the same for the same settings."""
 
     def build(self, size: int) -> Trained:
         """Return it untrained, with random weights: enough to be timed."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
@@ -114,13 +115,12 @@ class DdpmPytorch(Peer):
 
     def __init__(self, size: int, mask: MaskScale, *, width: int = SIZES["ddpm-pytorch"][-1]) -> None:
         super().__init__(size, mask)
-        from denoising_diffusion_pytorch import GaussianDiffusion, Unet, denoising_diffusion_pytorch
-
-        denoising_diffusion_pytorch.tqdm = lambda steps, **_: steps  # no bar for each batch
-        self.network = Unet(dim=width, channels=4, out_dim=3)
+        library: Any = import_module("denoising_diffusion_pytorch")
+        library.denoising_diffusion_pytorch.tqdm = lambda steps, **_: steps  # no bar for each batch
+        self.network = library.Unet(dim=width, channels=4, out_dim=3)
         self.told = _Told(self.network)
-        self._diffusion: Callable[..., Any] = GaussianDiffusion
-        self.diffusion = GaussianDiffusion(self.told, image_size=size)
+        self._diffusion: Callable[..., Any] = library.GaussianDiffusion
+        self.diffusion = self._diffusion(self.told, image_size=size)
 
     def loss(self, pixels: Tensor, inside: Tensor) -> Tensor:
         self.told.mask = self.channel(inside)
@@ -145,9 +145,8 @@ class Diffusers(Peer):
 
     def __init__(self, size: int, mask: MaskScale, *, width: int = SIZES["diffusers"][-1]) -> None:
         super().__init__(size, mask)
-        from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
-
-        self.network = UNet2DModel(
+        library: Any = import_module("diffusers")
+        self.network = library.UNet2DModel(
             sample_size=size,
             in_channels=4,
             out_channels=3,
@@ -157,7 +156,7 @@ class Diffusers(Peer):
             up_block_types=("UpBlock2D", "AttnUpBlock2D", *["UpBlock2D"] * 4),
             norm_num_groups=32 if width % 32 == 0 else 8,
         )
-        self._ancestral, self._ddim = DDPMScheduler(LENGTH), DDIMScheduler(LENGTH)
+        self._ancestral, self._ddim = library.DDPMScheduler(LENGTH), library.DDIMScheduler(LENGTH)
 
     def _predict(self, x: Tensor, mask: Tensor, time: Tensor) -> Tensor:
         noisy = torch.cat([x, mask], dim=1).contiguous(memory_format=torch.channels_last)
@@ -198,6 +197,6 @@ def matched_width(library: str, size: int, parameters: int) -> int:
     def apart(width: int) -> float:
         with torch.device("meta"):
             network = PEERS[library](size, "[-1, 1]", width=width).network
-        return abs(np.log(sum(p.numel() for p in network.parameters()) / parameters))
+        return float(abs(np.log(sum(p.numel() for p in network.parameters()) / parameters)))
 
     return min(SIZES[library], key=apart)

@@ -142,7 +142,7 @@ class QualityJudge:
     def coverage(self, made: NDArray[np.uint8]) -> dict[str, float]:
         """Of halves of the training patients: by the drawn tiles, and by equally many of the other half."""
         real, drawn = self.extractor(self.real[0]), self.extractor(made)
-        pairs = []
+        pairs: list[tuple[float, float]] = []
         for one, other in patient_halves(self.real[1], count=HALVES, seed=self.seed):
             for covered, by in ((one, other), (other, one)):
                 n = min(len(by), len(drawn))

@@ -180,7 +180,7 @@ def section_realism(result: Result) -> str:
     trained = result.get("segmenter")
     if trained:
         real, synthetic = (trained[name]["pq"] for name in ("real", "synthetic"))
-        shares = number(synthetic / real, 2), number(synthetic), number(real)
+        shares = number(synthetic / real if real else None, 2), number(synthetic), number(real)
         rows.append(["PQ by synthetic pairs alone", *shares, "at least 0.9"])
     loads = [result["load_before"]]
     return "\n\n".join(

@@ -119,6 +119,24 @@ def test_quality_has_a_table_for_each_budget():
     assert "*between* held-out and training patients 0.020" in page.replace("\n", " ")
 
 
+def test_realism_stands_beside_what_is_real():
+    row = quality_row("ours", 180, 0.015)
+    result = {
+        **quality(),
+        **row,
+        "settings": {"samples": 256, "part": "validation"},
+        "generator": {"steps": 9000},
+        "train_seconds": 10_800.0,
+        "segmenter": {"real": {"pq": 0.5}, "synthetic": {"pq": 0.45}},
+    }
+    page = render({"realism": result})
+    assert "9,000 steps, 180 minutes" in page.replace("\n", " ")
+    assert "| PQ by synthetic pairs alone | 0.90 | 0.450 | 0.500 | at least 0.9 |" in page
+    result["segmenter"]["real"]["pq"] = 0.0
+    assert "| PQ by synthetic pairs alone | - | 0.450 | 0.000 |" in render({"realism": result})
+    assert "PQ" not in render({"realism": {**result, "segmenter": None}})
+
+
 def test_plots_are_those_that_there_is_data_for(tmp_path):
     assert plots(quality({**quality_row("ours", 1, 0.1), "budget": {"steps": 5}})) == {}
     one = quality(quality_row("ours", 30, 0.05), quality_row("diffusers", 30, 0.2, peer=True))
