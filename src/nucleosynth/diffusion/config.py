@@ -15,7 +15,7 @@ from nucleosynth.diffusion.recipes import (
     SamplerName,
     sampling_defaults,
 )
-from nucleosynth.training.config import Optimisation
+from nucleosynth.training.config import Budget, Optimisation
 
 
 class NetworkConfig(Config):
@@ -30,11 +30,13 @@ class NetworkConfig(Config):
     embedding: int = Field(256, ge=16)
 
 
-class GeneratorConfig(Config):
+class GeneratorConfig(Budget):
     """The `generator` section of a study.
 
     Give ``minutes`` or ``steps``; with neither, 30 minutes.
     """
+
+    default_minutes = 30.0
 
     recipe: RecipeName = "unified"
     objective: Objective | None = Field(None, description="None: the recipe's own")
@@ -44,8 +46,6 @@ class GeneratorConfig(Config):
     start: Literal["none"] = "none"
     path: str | None = Field(None, description="take this trained generator instead of training one")
     masks: Literal["auto", "none"] = Field("auto", description="auto: use the masks that the tiles carry")
-    minutes: float | None = Field(None, gt=0)
-    steps: int | None = Field(None, ge=1)
     seeds: int = Field(1, ge=1)
     passes: int = Field(
         400, ge=1, description="minutes become at most so many steps that each tile is seen so often"
@@ -69,13 +69,6 @@ class GeneratorConfig(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_budget(cls, data: object) -> object:
-        if isinstance(data, dict) and data.get("minutes") is None and data.get("steps") is None:
-            return {**data, "minutes": 30.0}
-        return data
-
-    @model_validator(mode="before")
-    @classmethod
     def _recipe_settings(cls, data: object) -> object:
         recipe = data.get("recipe") if isinstance(data, dict) else None
         if isinstance(data, dict) and isinstance(recipe, str) and recipe in RECIPES:
@@ -93,12 +86,6 @@ class GeneratorConfig(Config):
             raise ValueError("the recipe mask-guided needs masks; leave `masks` at auto")
         if self.drop and not recipe.conditioned:
             raise ValueError(f"the recipe {self.recipe} drops nothing; leave `drop` at 0")
-        return self
-
-    @model_validator(mode="after")
-    def _one_budget(self) -> GeneratorConfig:
-        if (self.steps is None) == (self.minutes is None):
-            raise ValueError("give `minutes` or `steps`, not both")
         return self
 
     def optimisation(self, tiles: int) -> Optimisation:
@@ -119,11 +106,11 @@ class Student(Config):
     sigmas: tuple[float, ...] = Field(min_length=1, description="noise levels of its steps, from high to low")
 
 
-class DistillConfig(Config):
+class DistillConfig(Budget):
     """The `distill` section: a student of few steps. Give ``minutes`` or ``steps``; else 10 minutes."""
 
-    minutes: float | None = Field(None, gt=0)
-    steps: int | None = Field(None, ge=1)
+    default_minutes = 10.0
+
     sigmas: tuple[float, ...] = Field(
         (60.0, 5.0), min_length=1, description="noise levels of the student's steps, from high to low"
     )
@@ -137,17 +124,8 @@ class DistillConfig(Config):
     penalty: float = Field(0.02, ge=0, description="weight of the discriminator's gradient penalty")
     width: int = Field(32, ge=8, description="channels of the discriminator's finest grid")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _default_budget(cls, data: object) -> object:
-        if isinstance(data, dict) and data.get("minutes") is None and data.get("steps") is None:
-            return {**data, "minutes": 10.0}
-        return data
-
     @model_validator(mode="after")
     def _sound(self) -> DistillConfig:
-        if (self.steps is None) == (self.minutes is None):
-            raise ValueError("give `minutes` or `steps`, not both")
         if list(self.sigmas) != sorted(set(self.sigmas), reverse=True) or self.sigmas[-1] <= 0:
             raise ValueError("`sigmas` must fall from step to step and stay above 0")
         return self

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from nucleosynth.config import Config
 from nucleosynth.data.tiling import SourceMpp
-from nucleosynth.training.config import Optimisation
+from nucleosynth.training.config import Budget, Optimisation
 
 NETWORK_MPP = 0.5
 """µm/px at which both networks work."""
@@ -70,7 +70,7 @@ class AugmentationConfig(Config):
     blank: float = Field(0.05, ge=0, le=1, description="share of the crops with an empty patch of one colour")
 
 
-class SegmenterTraining(Config):
+class SegmenterTraining(Budget):
     """The `segmenter` section of a training file: give ``minutes`` or ``steps``."""
 
     recipe: Literal["embedded", "judge"] = Field(
@@ -80,16 +80,8 @@ class SegmenterTraining(Config):
     augmentation: AugmentationConfig = AugmentationConfig()
     crop: int = Field(128, ge=32, multiple_of=8, description="side of a training crop, px of 0.5 µm")
     batch: int = Field(4, ge=1, description="small batches win short runs: more steps in the same time")
-    minutes: float | None = Field(None, gt=0)
-    steps: int | None = Field(None, ge=1)
     lr: float = Field(2e-3, gt=0)
     ema_fraction: float = Field(0.03, ge=0, le=1)
-
-    @model_validator(mode="after")
-    def _one_budget(self) -> SegmenterTraining:
-        if (self.steps is None) == (self.minutes is None):
-            raise ValueError("give `minutes` or `steps`, one of them")
-        return self
 
     @property
     def optimisation(self) -> Optimisation:
