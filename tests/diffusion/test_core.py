@@ -69,6 +69,22 @@ def test_the_loss_weighs_the_network_output_by_one():
     assert torch.allclose(found, expected, rtol=1e-3)
 
 
+def test_fine_modes_count_more_than_their_variance():
+    """An error as large as its mode weighs as the root of the mode's variance, not as the variance."""
+    variance = torch.ones(3, 8, 8)
+    variance[:, 4:, 4:] = 0.01
+    model = Denoiser(
+        Constant(), mean=torch.zeros(3), std=torch.ones(3), spectrum=Spectrum(torch.eye(3), variance)
+    )
+    found = []
+    for row, size in ((1, 1.0), (6, 0.1)):
+        modes = torch.zeros(1, 3, 8, 8)
+        modes[:, 0, row, row] = size
+        found.append(float(model.losses(model.spectrum.pixels(modes), torch.tensor([100.0]))))
+    slow, fine = found
+    assert fine / slow == pytest.approx(0.1, rel=1e-2)
+
+
 def test_pixels_round_trip():
     pixels = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
     model = denoiser()

@@ -90,7 +90,7 @@ def test_each_network_learns_from_its_own_loss_alone(tiles, teacher):
     for parameter in teacher.denoiser.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     grads = []
-    for factor in (1.0, 3.0):
+    for factor in (1.0, 2.0):  # exact in any precision
         config = DistillConfig(steps=1, batch=4, width=8, adversarial=factor, fidelity=factor)
         one = learner(tiles, teacher.denoiser, config)
         one.model.zero_grad()
@@ -99,7 +99,7 @@ def test_each_network_learns_from_its_own_loss_alone(tiles, teacher):
     names = {name.partition(".")[0] for name in grads[0]}
     assert names == {"student", "discriminator"}
     for name, first in grads[0].items():
-        expected = 3 * first if name.startswith("student") else first
+        expected = 2 * first if name.startswith("student") else first
         assert torch.allclose(grads[1][name], expected, rtol=1e-3, atol=1e-7), name
 
 

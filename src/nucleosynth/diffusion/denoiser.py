@@ -52,21 +52,22 @@ class Denoiser(nn.Module):
             c_out = s * c_skip.sqrt()
             return spectrum.pixels(c_skip * spectrum.modes(x) + c_out * spectrum.modes(estimate.float()))
 
-    def weight(self, s: Tensor) -> Tensor:
-        """Karras et al. 2022, eq. 8 with the weight of unit variance."""
-        return (s**2 + 1) / s**2
-
     def loss(self, clean: Tensor, sigma: Tensor, noise: Tensor, condition: Condition | Features) -> Tensor:
-        """Weighted squared error of the clean estimate.
-
-        Returns
-        -------
-        (n,) loss per picture.
-        """
+        """Weighted squared error of the clean estimate, see `losses`; (n,) per picture."""
         s = sigma[:, None, None, None]
-        error = self(clean + s * noise, sigma, condition) - clean
-        losses: Tensor = (self.weight(s) * error**2).mean(dim=(1, 2, 3))
-        return losses
+        return self.losses(self(clean + s * noise, sigma, condition) - clean, sigma)
+
+    def losses(self, error: Tensor, sigma: Tensor) -> Tensor:
+        """Weigh the error of clean estimates (n, 3, h, w) at noise levels (n,); (n,) per picture.
+
+        The geometric mean of Karras et al. 2022, eq. 8, for unit variance, where slow colour drowns fine
+        texture, and for the variance of each mode, where every mode counts alike and colour drifts.
+        """
+        s, v = sigma[:, None, None, None], self.spectrum.variance
+        weight = ((s**2 + 1) * (s**2 + v) / v).sqrt() / s**2
+        with torch.autocast(error.device.type, enabled=False):
+            weighted: Tensor = self.spectrum.modes(error).square() * weight
+        return weighted.mean(dim=(1, 2, 3))
 
     def standardise(self, pixels: Tensor) -> Tensor:
         """Map (n, 3, h, w) uint8 or float 0-255 pixels to standardised floats."""
@@ -100,9 +101,9 @@ class EpsilonDenoiser(Denoiser):
         noise: Tensor = self.network(x / (s**2 + 1).sqrt(), self.step(sigma) / LENGTH, condition)
         return x - s * noise.float()
 
-    def weight(self, s: Tensor) -> Tensor:
-        """Make of the error of the clean estimate that of the noise."""
-        return 1 / s**2
+    def losses(self, error: Tensor, sigma: Tensor) -> Tensor:
+        """Make of the error of the clean estimate that of the noise; (n,) per picture."""
+        return (error / sigma[:, None, None, None]).square().mean(dim=(1, 2, 3))
 
     def step(self, sigma: Tensor) -> Tensor:
         """Return the step t, 0 to 999, whose noise level is ``sigma`` (n,)."""
