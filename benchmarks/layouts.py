@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from benchmarks.layout_scores import Judge, Masks
 from benchmarks.map_layouts import MapLayouts, decode, encode, map_config, write_maps
-from nucleosynth.data.readers import import_tiles
-from nucleosynth.data.split import Split, check_split, make_split
+from benchmarks.studies import HOME, open_study
+from nucleosynth.data.split import Split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.layouts.fit import fit_layouts
 from nucleosynth.layouts.model import LayoutModel
@@ -36,7 +36,6 @@ from nucleosynth.render.outlines import draw_masks
 from nucleosynth.runs import environment, write_json
 from nucleosynth.study.protocol import load_study
 
-HOME = Path(__file__).parents[1]
 STUDY = HOME / "studies" / "tnbc.yaml"
 RESULT = HOME / "benchmarks" / "results" / "layouts.json"
 PICTURE = HOME / "docs" / "results" / "tnbc" / "layouts.png"
@@ -51,13 +50,7 @@ Draw = Callable[[list[int], int], NDArray[np.uint16]]  # labels, seed -> masks
 
 def open_tnbc(run: Path) -> tuple[TileSet, Split]:
     """Import the tiles of studies/tnbc.yaml once, and read its split."""
-    study = load_study(STUDY)
-    root = Path(os.environ["NUCLEOSYNTH_DATA"])
-    out = run / "tiles"
-    tiles = TileSet.open(out) if out.exists() else import_tiles(study.data, study.tiles, root=root, out=out)
-    split = make_split(tiles, study.split, root)
-    check_split(tiles, split)
-    return tiles, split
+    return open_study(load_study(STUDY), run)
 
 
 def speed(contenders: Mapping[str, Draw], labels: list[int]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ BATCH = 32
 NEIGHBOURS = 5
 HALVES = 10
 Part = Literal["validation", "test"]
+Floats = NDArray[np.float64]
 
 
 def coverage(
@@ -43,9 +44,48 @@ def coverage(
 
     Source: Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models", eq. 10.
     """
-    among = np.sort(cdist(real, real), axis=1)  # column 0 is the tile itself
-    radius = among[:, min(neighbours, len(real) - 1)]
-    return float(np.mean(cdist(real, other).min(axis=1) <= radius))
+    return _covered(cdist(real, real), cdist(real, other), neighbours)
+
+
+def _covered(among: Floats, between: Floats, neighbours: int = NEIGHBOURS) -> float:
+    """See `coverage`; (n, n) distances among real tiles and (n, m) to the others."""
+    ordered = np.sort(among, axis=1)  # column 0 is the tile itself
+    radius = ordered[:, min(neighbours, len(among) - 1)]
+    return float(np.mean(between.min(axis=1) <= radius))
+
+
+def coverage_of_real(
+    real: NDArray[np.floating], patients: NDArray[np.str_], drawn: NDArray[np.floating], *, seed: int
+) -> dict[str, float | None]:
+    """Coverage of halves of the patients, by drawn tiles and by equally many real ones of the other half.
+
+    Parameters
+    ----------
+    real, drawn : (n, d), (m, d) float
+        Features.
+    patients : (n,) str
+        Patient of each real tile.
+
+    Returns
+    -------
+    ``synthetic`` and ``real``, means over the halves, and ``of_real``, the one by the other. None where the
+    patients cannot be halved.
+    """
+    among, between = cdist(real, real), cdist(real, drawn)
+    pairs: list[tuple[float, float]] = []
+    for one, other in patient_halves(patients, count=HALVES, seed=seed):
+        for covered, by in ((one, other), (other, one)):
+            n = min(len(by), len(drawn))
+            some = rng(seed, "coverage", len(pairs)).permutation(by)[:n]
+            mine = rng(seed, "coverage-drawn", len(pairs)).permutation(len(drawn))[:n]
+            own = among[np.ix_(covered, covered)]
+            pairs.append(
+                (_covered(own, between[np.ix_(covered, mine)]), _covered(own, among[np.ix_(covered, some)]))
+            )
+    if not pairs:
+        return {"synthetic": None, "real": None, "of_real": None}
+    ours, reals = (float(mean) for mean in np.mean(pairs, axis=0))
+    return {"synthetic": ours, "real": reals, "of_real": ours / reals if reals else None}
 
 
 @dataclass(frozen=True)
@@ -136,21 +176,10 @@ class QualityJudge:
                 limit=len(made),
                 seed=self.seed,
             ),
-            "coverage": self.coverage(made),
+            "coverage": coverage_of_real(
+                self.extractor(self.real[0]), self.real[1], self.extractor(made), seed=self.seed
+            ),
         }
-
-    def coverage(self, made: NDArray[np.uint8]) -> dict[str, float]:
-        """Of halves of the training patients: by the drawn tiles, and by equally many of the other half."""
-        real, drawn = self.extractor(self.real[0]), self.extractor(made)
-        pairs: list[tuple[float, float]] = []
-        for one, other in patient_halves(self.real[1], count=HALVES, seed=self.seed):
-            for covered, by in ((one, other), (other, one)):
-                n = min(len(by), len(drawn))
-                some = rng(self.seed, "coverage", len(pairs)).permutation(by)[:n]
-                mine = rng(self.seed, "coverage-drawn", len(pairs)).permutation(len(drawn))[:n]
-                pairs.append((coverage(real[covered], drawn[mine]), coverage(real[covered], real[some])))
-        ours, reals = np.array(pairs).mean(axis=0)
-        return {"synthetic": float(ours), "real": float(reals), "of_real": float(ours / reals)}
 
 
 def _seconds(path: Path) -> float:

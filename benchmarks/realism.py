@@ -22,14 +22,14 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.contenders import OwnModel
-from benchmarks.layouts import HOME, open_tnbc
+from benchmarks.layouts import open_tnbc
 from benchmarks.quality import Part, QualityJudge
-from nucleosynth.data.split import Fold
+from benchmarks.studies import HOME
+from nucleosynth.data.split import require_unseen
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import SynthesisConfig
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.synthesis import synthesise
-from nucleosynth.errors import InputError
 from nucleosynth.nuclei import get_segmenter, mask_agreement
 from nucleosynth.nuclei.learned.config import AnnotatedConfig, SegmenterTraining
 from nucleosynth.nuclei.learned.train import train_segmenter
@@ -87,13 +87,6 @@ def segmenters(
     return found
 
 
-def refuse_strangers(generator: Generator, fold: Fold) -> None:
-    """Refuse a generator that saw a patient outside the training part."""
-    strangers = sorted(set(generator.card.patients) - set(fold.train))
-    if strangers:
-        raise InputError(f"generator: saw patient {strangers[0]}, who is not of the training part")
-
-
 def main(
     trained: Path,
     *,
@@ -116,7 +109,7 @@ def main(
     tiles, split = open_tnbc(run)
     fold = split.folds[0]
     generator = Generator.from_pretrained(trained, device="cpu")
-    refuse_strangers(generator, fold)
+    require_unseen(str(trained), generator.card.patients, fold.train)
     load = os.getloadavg()[0]
     judge = QualityJudge(tiles, fold, part, samples=samples, seed=seed)
     name = f"realism-{generator.generator_id}"

@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks.contenders import MATCHED, OURS, OwnTraining, PeerTraining, Trained, Training
-from benchmarks.layouts import HOME, open_tnbc
+from benchmarks.layouts import open_tnbc
+from benchmarks.studies import HOME
 from benchmarks.training_quality import peer_versions
 from nucleosynth.runs import environment, write_json
 from nucleosynth.training.devices import autocast, inference_precision

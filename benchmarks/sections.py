@@ -3,40 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-Result = Mapping[str, Any]
-
-
-def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay out a table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Write a number with so many decimals, `-` where there is none."""
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def significant(value: float, digits: int = 3) -> str:
-    """Write a number in so many significant digits, without an exponent."""
-    text = f"{value:.{digits}g}"
-    return f"{float(text):,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{float(text):g}"
-
-
-def machine(environment: Result, *, threads: int, loads: Sequence[float]) -> str:
-    """Say on what and under what load it was measured."""
-    busy = f"{min(loads):.1f}" if len(set(loads)) == 1 else f"{min(loads):.1f} to {max(loads):.1f}"
-    peers = environment.get("peers", {})
-    names = [f"{name} {version}" for name, version in peers.items()]
-    versions = ", ".join([f"torch {environment['versions']['torch']}", *names])
-    plural = "" if threads == 1 else "s"
-    return (
-        f"Measured on {environment['cores']} cores of {environment['cpu']} with {threads} thread{plural} "
-        f"({versions}); load of the machine before: {busy}."
-    )
+from benchmarks.class_section import section_class_condition
+from benchmarks.markdown import Result, interval, machine, markdown_table, number, significant
 
 
 def section_sampling_speed(result: Result) -> str:
@@ -132,11 +102,6 @@ def _quality_table(rows: Sequence[Result]) -> str:
             for row in rows
         ],
     )
-
-
-def interval(found: Sequence[float] | None) -> str:
-    """Write an interval."""
-    return "-" if found is None else f"{found[0]:.3f} to {found[1]:.3f}"
 
 
 def _quality_floors(rows: Sequence[Result]) -> str:
@@ -279,6 +244,7 @@ SECTIONS: dict[str, Callable[[Result], str]] = {
     "training_quality": section_training_quality,
     "training_quality_test": section_training_quality,
     "realism": section_realism,
+    "class_condition": section_class_condition,
     "segmentation": section_segmentation,
     "layouts": section_layouts,
     "dial": section_dial,

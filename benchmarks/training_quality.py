@@ -23,13 +23,15 @@ import numpy as np
 import torch
 
 from benchmarks.contenders import ROWS, Budget, PeerTraining, Row, with_rate
-from benchmarks.layouts import HOME, open_tnbc
+from benchmarks.layouts import open_tnbc
 from benchmarks.quality import Part, QualityJudge
+from benchmarks.rows import put_row
+from benchmarks.studies import HOME
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.render.grid import grid, save_png
-from nucleosynth.runs import environment, read_json, write_json
+from nucleosynth.runs import environment, read_json
 from nucleosynth.training.metrics import trained_seconds
 
 RESULTS = HOME / "benchmarks" / "results"
@@ -108,15 +110,12 @@ def add_row(path: Path, header: Mapping[str, Any], row: Mapping[str, Any]) -> No
     InputError
         The file holds rows that cannot be compared with this one.
     """
-    stored = read_json(path) if path.exists() else {**header, "rows": []}
-    for part, value in header.items():
-        if stored[part] != value:
-            raise InputError(f"{path}: its {part} are {stored[part]}, not {value}; choose another --result")
-    kept = [r for r in stored["rows"] if (r["name"], r["budget"]) != (row["name"], row["budget"])]
     order = [r.name for r in ROWS]
-    kept.append(dict(row))
-    kept.sort(key=lambda r: (order.index(r["name"]) if r["name"] in order else len(order), r["name"]))
-    write_json(path, {**stored, "rows": kept})
+
+    def place(name: str) -> tuple[int, str]:
+        return order.index(name) if name in order else len(order), name
+
+    put_row(path, header, row, keys=("name", "budget"), order=lambda r: place(r["name"]))
 
 
 def main(

@@ -69,7 +69,7 @@ def test_rows_replace_their_like_alone(tmp_path):
         ("ours", 3),
         ("ours", 4),
     ]
-    with pytest.raises(InputError, match="its settings are"):
+    with pytest.raises(InputError, match=r"its settings are others \(seed: 0, here 1\)"):
         add_row(path, {**header, "settings": {"seed": 1}}, {"name": "ours", "budget": {"minutes": 30}})
     assert named({"minutes": 0.5}) == "0.5-minutes"
 

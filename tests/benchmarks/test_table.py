@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from benchmarks.sections import SECTIONS, markdown_table, number, significant
+from benchmarks.markdown import markdown_table, number, significant
+from benchmarks.sections import SECTIONS
 from benchmarks.table import PAGE, PLOTS, RESULTS, main, plots, read_results, render, save_plots, wrapped
 
 from nucleosynth.runs import write_json
@@ -135,6 +136,74 @@ def test_realism_stands_beside_what_is_real():
     result["segmenter"]["real"]["pq"] = 0.0
     assert "| PQ by synthetic pairs alone | - | 0.450 | 0.000 |" in render({"realism": result})
     assert "PQ" not in render({"realism": {**result, "segmenter": None}})
+
+
+def seen(accuracy: float, auroc: float) -> dict[str, Any]:
+    def metric(value: float) -> dict[str, Any]:
+        seeds = [{"value": value + step, "interval": None} for step in (-0.01, 0.01)]
+        return {"value": value, "interval": [value - 0.1, value + 0.1], "seeds": seeds}
+
+    return {
+        "balanced_accuracy": metric(accuracy),
+        "auroc": metric(auroc),
+        "confusion": [[[3, 1], [1, 3]]] * 2,
+        "tiles": 1500,
+        "patients": 90,
+    }
+
+
+def class_row(name: str, guidance: float, accuracy: float) -> dict[str, Any]:
+    def likeness(kid: float, of_real: float | None) -> dict[str, Any]:
+        floor = {"within": 0.01, "between": 0.02, "n": 54}
+        return {
+            "tiles": 256,
+            "fidelity": {"kid": kid, "kid_interval": [kid / 2, 2 * kid], "floor": floor},
+            "coverage": {"synthetic": 0.4, "real": 0.5, "of_real": of_real},
+        }
+
+    apart = {"value": accuracy - 0.75, "interval": [accuracy - 0.85, accuracy - 0.65]}
+    return {
+        "name": name,
+        "guidance": guidance,
+        "generator": {
+            "recipe": "unified",
+            "student": None,
+            "masks": False,
+            "parameters": 2_000_000,
+            "steps": 1500,
+            "train_seconds": 600.0,
+        },
+        "sampling": {"sampler": "dpmpp-2m-sde", "steps": 10, "sigma_scale": 1.5},
+        "load_before": 0.1,
+        "labels": seen(accuracy, 0.9),
+        "difference": {"balanced_accuracy": apart, "auroc": apart},
+        "likeness": {
+            "all": likeness(0.03, 0.85),
+            "classes": {"normal": likeness(0.04, 0.9), "atypical": likeness(0.05, None)},
+        },
+        "environment": ENVIRONMENT,
+    }
+
+
+def test_classes_stand_beside_those_of_real_tiles():
+    result = {
+        "data": {"name": "amibr", "tile": 64, "mpp": 0.5, "classes": ["normal", "atypical"]},
+        "settings": {"samples": 512, "classifier": {"model": "lite"}, "classifier_seeds": 2},
+        "real": {"validation": seen(0.75, 0.8), "train": seen(0.95, 0.99)},
+        "rows": [class_row("ours", 1.0, 0.74), class_row("ours", 1.5, 0.8)],
+    }
+    page = render({"class_condition": result})
+    assert page.count("| `ours` | unified | no | 2.0 | 1,500 | 10 | dpmpp-2m-sde, 10 steps |") == 1
+    real = "| real, validation | - | 0.750 | 0.650 to 0.850 | 0.740, 0.760 | - | - | 0.800 | 0.700 to 0.900 |"
+    ours = "| `ours` | 1 | 0.740 | 0.640 to 0.840 | 0.730, 0.750 | -0.010 | -0.110 to 0.090 | 0.900 |"
+    assert real in page
+    assert ours in page
+    assert "| `ours` | 1.5 | 0.800 |" in page
+    assert "| `ours` | 1 | 0.030 | 0.015 to 0.060 | 0.85 | 0.040 | 0.90 | 0.050 | - |" in page
+    assert "| real, *between* validation and training patients | - | 0.020 | - | - | 0.020 | - |" in page
+    assert "cover, 0.500 of all, 0.500 of normal, 0.500 of atypical." in page.replace("\n", " ")
+    assert "2 training seeds" in page.replace("\n", " ")
+    assert "Classes" not in render({})
 
 
 def test_plots_are_those_that_there_is_data_for(tmp_path):

@@ -48,20 +48,23 @@ def test_an_unknown_name_lists_the_known() -> None:
         get_extractor("lite")
 
 
-def test_features_of_the_same_tiles_are_computed_once():
+def test_features_of_a_tile_are_computed_once():
     class Counting:
         name, weights_hash = "mean", "0"
-        calls = 0
+        seen = 0
 
         def __call__(self, images):
-            self.calls += 1
+            self.seen += len(images)
             return images.mean(axis=(1, 2), dtype=np.float32)
 
     counting = Counting()
     remembering = Remembering(counting)
     images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
     assert np.array_equal(remembering(images), remembering(images.copy()))
-    assert counting.calls == 1
-    assert np.array_equal(remembering(images[::-1]), Counting()(images[::-1]))
-    assert counting.calls == 2
+    assert np.array_equal(remembering(images[2:0:-1]), Counting()(images[2:0:-1]))
+    assert counting.seen == 4
+    more = np.concatenate([images[:1], 255 - images[:2], images[1:2], 255 - images[:1]])
+    assert np.array_equal(remembering(more), Counting()(more))
+    assert counting.seen == 6
+    assert remembering(images[:0]).shape == (0, 3)
     assert (remembering.name, remembering.weights_hash) == ("mean", "0")

@@ -193,6 +193,14 @@ def predict(
     return np.concatenate(total).astype(np.float32)
 
 
+def load_classifier(out: Path, config: ClassifierConfig, *, classes: int, device: str = "auto") -> nn.Module:
+    """Return the network of a finished run of `train_classifier`, for `predict`."""
+    model = create_backbone(config.model, weights="none", num_classes=classes)
+    model.load_state_dict(load_file(out / "model.safetensors"))
+    placed: nn.Module = model.to(choose_device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return placed
+
+
 def classify_tiles(
     tiles: TileSet,
     split: Split,
@@ -234,9 +242,7 @@ def classify_tiles(
 def _score_test(
     tiles: TileSet, fold: Fold, config: ClassifierConfig, *, out: Path, threshold: float | None, device: str
 ) -> dict[str, Any]:
-    model = create_backbone(config.model, weights="none", num_classes=len(tiles.classes))
-    model.load_state_dict(load_file(out / "model.safetensors"))
-    model = model.to(choose_device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = load_classifier(out, config, classes=len(tiles.classes), device=device)
     rows = tiles.rows_of(fold.test)
     known = rows[tiles.labels[rows] >= 0]
     append_jsonl(out / "test_looks.jsonl", {"time": now(), "what": "classifier scored on the test patients"})

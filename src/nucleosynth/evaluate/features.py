@@ -110,9 +110,9 @@ class Lite0Extractor:
 
 
 class Remembering:
-    """An extractor that does not compute the features of the same tiles twice.
+    """An extractor that does not compute the features of a tile twice.
 
-    For scores that share a side, such as validation and test tiles against the same training tiles.
+    For scores that share tiles, such as all training tiles and those of one class.
     """
 
     def __init__(self, extractor: Extractor) -> None:
@@ -122,10 +122,13 @@ class Remembering:
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (n, h, w, 3) uint8 RGB to (n, d) float32."""
-        key = f"{images.shape}{hashlib.sha256(images.tobytes()).hexdigest()}"
-        if key not in self._known:
-            self._known[key] = self._extractor(images)
-        return self._known[key]
+        if not len(images):
+            return self._extractor(images)
+        keys = [f"{tile.shape}{hashlib.sha256(tile.tobytes()).hexdigest()}" for tile in images]
+        new = {key: row for row, key in enumerate(keys) if key not in self._known}
+        if new:
+            self._known.update(zip(new, self._extractor(images[list(new.values())]), strict=True))
+        return np.stack([self._known[key] for key in keys])
 
 
 _FACTORIES: dict[str, Callable[[], Extractor]] = {"lite0": Lite0Extractor}

@@ -87,7 +87,7 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
         )
     from nucleosynth.study.judging import mask_judge
 
-    tiles = _tiles(study, out, root)
+    tiles = study_tiles(study, out, root)
     mask_judge(study, tiles)  # refused before hours of training, not after
     split = _split(study, tiles, out, root)
     for number, fold in enumerate(split.folds):
@@ -99,8 +99,11 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
     run.finish(["report.json", "report.html", "split.json"])
 
 
-def _tiles(study: StudyConfig, out: Path, root: Path) -> TileSet:
-    """Import the tiles once; nuclei are found in frames that lack them, before tiles are cut."""
+def study_tiles(study: StudyConfig, out: Path, root: Path) -> TileSet:
+    """Import the tiles of a study into ``out/tiles`` once, or open them there.
+
+    Nuclei are found in frames that lack them, before tiles are cut. ``root`` is as in `run_study`.
+    """
     final = out / "tiles"
     if final.exists():
         return TileSet.open(final)

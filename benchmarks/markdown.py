@@ -1,0 +1,43 @@
+"""Pieces of docs/benchmarks.md: tables, numbers as people read them, and the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Result = Mapping[str, Any]
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Lay out a table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a number with so many decimals, `-` where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Write a number in so many significant digits, without an exponent."""
+    text = f"{value:.{digits}g}"
+    return f"{float(text):,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{float(text):g}"
+
+
+def machine(environment: Result, *, threads: int, loads: Sequence[float]) -> str:
+    """Say on what and under what load it was measured."""
+    busy = f"{min(loads):.1f}" if len(set(loads)) == 1 else f"{min(loads):.1f} to {max(loads):.1f}"
+    peers = environment.get("peers", {})
+    names = [f"{name} {version}" for name, version in peers.items()]
+    versions = ", ".join([f"torch {environment['versions']['torch']}", *names])
+    plural = "" if threads == 1 else "s"
+    return (
+        f"Measured on {environment['cores']} cores of {environment['cpu']} with {threads} thread{plural} "
+        f"({versions}); load of the machine before: {busy}."
+    )
+
+
+def interval(found: Sequence[float] | None) -> str:
+    """Write an interval."""
+    return "-" if found is None else f"{found[0]:.3f} to {found[1]:.3f}"
