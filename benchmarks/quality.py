@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from benchmarks.contenders import Trained
 from nucleosynth.data.split import Fold
@@ -19,33 +18,14 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.batches import slide_descriptors
 from nucleosynth.diffusion.conditioning import dihedral
 from nucleosynth.evaluate.features import Remembering, get_extractor
-from nucleosynth.evaluate.fidelity import fidelity, patient_halves
+from nucleosynth.evaluate.fidelity import fidelity
 from nucleosynth.nuclei import get_segmenter
 from nucleosynth.nuclei.masks import judge_tiles, refuse_maker
 from nucleosynth.runs import open_run, read_json, write_array, write_json
 from nucleosynth.seeds import rng
 
 BATCH = 32
-NEIGHBOURS = 5
-HALVES = 10
 Part = Literal["validation", "test"]
-
-
-def coverage(
-    real: NDArray[np.floating], other: NDArray[np.floating], *, neighbours: int = NEIGHBOURS
-) -> float:
-    """Share of real tiles that have one of the others as near as their k-th nearest real tile.
-
-    Parameters
-    ----------
-    real, other : (n, d), (m, d) float
-        Features; the more others, the higher: compare at equal m only.
-
-    Source: Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models", eq. 10.
-    """
-    among = np.sort(cdist(real, real), axis=1)  # column 0 is the tile itself
-    radius = among[:, min(neighbours, len(real) - 1)]
-    return float(np.mean(cdist(real, other).min(axis=1) <= radius))
 
 
 @dataclass(frozen=True)
@@ -124,33 +104,18 @@ class QualityJudge:
         """Agreement, KID and coverage, with floors and ceilings."""
         assert self.tiles.mpp is not None
         asked = self.asked
-        return {
-            "agreement": judge_tiles(
-                self.segmenter, (made, asked.masks, asked.patients), real=self.held, mpp=self.tiles.mpp
-            ),
-            "fidelity": fidelity(
-                self.real,
-                (made, None),
-                held_out=(self.held[0], self.held[2]),
-                extractor=self.extractor,
-                limit=len(made),
-                seed=self.seed,
-            ),
-            "coverage": self.coverage(made),
-        }
-
-    def coverage(self, made: NDArray[np.uint8]) -> dict[str, float]:
-        """Of halves of the training patients: by the drawn tiles, and by equally many of the other half."""
-        real, drawn = self.extractor(self.real[0]), self.extractor(made)
-        pairs: list[tuple[float, float]] = []
-        for one, other in patient_halves(self.real[1], count=HALVES, seed=self.seed):
-            for covered, by in ((one, other), (other, one)):
-                n = min(len(by), len(drawn))
-                some = rng(self.seed, "coverage", len(pairs)).permutation(by)[:n]
-                mine = rng(self.seed, "coverage-drawn", len(pairs)).permutation(len(drawn))[:n]
-                pairs.append((coverage(real[covered], drawn[mine]), coverage(real[covered], real[some])))
-        ours, reals = np.array(pairs).mean(axis=0)
-        return {"synthetic": float(ours), "real": float(reals), "of_real": float(ours / reals)}
+        agreement = judge_tiles(
+            self.segmenter, (made, asked.masks, asked.patients), real=self.held, mpp=self.tiles.mpp
+        )
+        near = fidelity(
+            self.real,
+            (made, None),
+            held_out=(self.held[0], self.held[2]),
+            extractor=self.extractor,
+            limit=len(made),
+            seed=self.seed,
+        )
+        return {"agreement": agreement, "fidelity": near, "coverage": near["neighbours"]["coverage"]}
 
 
 def _seconds(path: Path) -> float:
