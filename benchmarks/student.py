@@ -12,7 +12,7 @@ all choices.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,8 @@ from benchmarks.contenders import OwnModel
 from benchmarks.layouts import HOME, open_tnbc
 from benchmarks.quality import BATCH, Part, QualityJudge
 from benchmarks.realism import refuse_strangers
-from benchmarks.sampling_speed import CPU, REPEATS, alternate
+from benchmarks.sampling_speed import CPU, REPEATS
+from benchmarks.timing import Work, alternate
 from benchmarks.training_quality import slug
 from nucleosynth.diffusion.config import own_sampling
 from nucleosynth.diffusion.generator import Generator
@@ -84,7 +85,7 @@ def compare(
         masks, stain = judge.asked.masks[:batch], judge.asked.stain[:batch]
         models[way.who].sample(masks, stain=stain, seed=turn, first=0, steps=way.passes, batch=batch)
 
-    works: dict[str, Callable[[int], object]] = {way.name: partial(draw, way) for way in rows}
+    works: dict[str, Work] = {way.name: partial(draw, way) for way in rows}
     taken = alternate(works, repeats=repeats)
     found = []
     for way in rows:
