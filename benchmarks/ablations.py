@@ -24,8 +24,9 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.contenders import OwnModel
-from benchmarks.layouts import HOME, open_tnbc
+from benchmarks.layouts import open_tnbc
 from benchmarks.quality import QualityJudge
+from benchmarks.studies import HOME
 from benchmarks.training_quality import slug
 from benchmarks.variants import VARIANTS, Variant, prepare
 from nucleosynth.data.split import Fold

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.quality import coverage_of_real
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.evaluate.classification import confusion_matrix, decide, metric_statistic
@@ -142,13 +141,8 @@ class Likeness:
     ) -> dict[str, Any]:
         real, synthetic = _pictures(self.tiles, train), _pictures(made, drawn)
         unseen = _pictures(self.tiles, held_out) if len(held_out) > 1 else None
-        return {
-            "tiles": len(drawn),
-            "fidelity": fidelity(real, synthetic, held_out=unseen, extractor=self.extractor, seed=self.seed),
-            "coverage": coverage_of_real(
-                self.extractor(real[0]), real[1], self.extractor(synthetic[0]), seed=self.seed
-            ),
-        }
+        near = fidelity(real, synthetic, held_out=unseen, extractor=self.extractor, seed=self.seed)
+        return {"tiles": len(drawn), "fidelity": near, "coverage": near["neighbours"]["coverage"]}
 
 
 def labelled_rows(tiles: TileSet, patients: Sequence[str]) -> NDArray[np.int64]:

@@ -24,6 +24,7 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.batches import slide_descriptors
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.recipes import sampling_defaults
+from nucleosynth.errors import InputError
 from nucleosynth.layouts.dial import Dial
 from nucleosynth.layouts.fit import fit_layouts
 from nucleosynth.layouts.model import LayoutModel
@@ -176,6 +177,8 @@ def correlations(drawn: Sizes, found: Sizes, answers: Sizes, *, seed: int) -> Me
 
 def real_tiles(judge: Segmenter, tiles: TileSet, rows: NDArray[np.int64]) -> dict[str, float]:
     """What the judge makes of real tiles: the diameter it finds beside that of their own masks."""
+    assert tiles.masks is not None
+    assert tiles.mpp is not None
     masks = find_nuclei(judge, np.asarray(tiles.images[rows]), tiles.mpp)
     pair = Sizes.of(np.ones(2), [np.asarray(tiles.masks[rows]), masks], tiles.mpp)
     own, found = (float(level) for level in pair.levels())
@@ -199,7 +202,7 @@ def plot(drawn: Sizes, found: Sizes, answers: Sizes, measured: Measured, *, judg
         axes.scatter(
             ratios[:, None] + shift, single, s=9, color=SKY, alpha=0.45, linewidths=0, label="one tile"
         )
-        dashed = {"linewidth": 1.2, "linestyle": (0, (5, 2)), "marker": "D", "markersize": 5}
+        dashed: dict[str, Any] = {"linewidth": 1.2, "linestyle": (0, (5, 2)), "marker": "D", "markersize": 5}
         axes.plot(ratios, drawn.relative(), color=ORANGE, label="drawn masks", **dashed)
         axes.plot(
             ratios, answers.relative(), color=GREEN, label="found where a nucleus was asked for", **dashed
@@ -237,7 +240,7 @@ def level_record(drawn: Sizes, found: Sizes, answers: Sizes, index: int) -> dict
 
 
 def _resampled(sizes: Sizes, draws: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    count = sizes.total.shape[1]
+    count = int(sizes.total.shape[1])
     return (rng(seed, "dial-bootstrap", draw).integers(count, size=count) for draw in range(draws))
 
 
@@ -305,6 +308,8 @@ def main() -> None:
     seed, ratios = given.seed, np.array(sorted(set(given.ratios)))
     generator, tiles = Generator.from_pretrained(given.generator), TileSet.open(given.source)
     judge, card = get_segmenter(given.judge), generator.card
+    if card.mpp is None or tiles.mpp is None or tiles.masks is None:
+        raise InputError(f"{given.source}: no masks or no scale; the dial needs nuclei of known size")
     refuse_maker(judge, tiles)
     layouts = fit_layouts(tiles, card.patients, seed=seed)
     masks, images = synthesised(generator, tiles, layouts, ratios=ratios, count=given.tiles, seed=seed)

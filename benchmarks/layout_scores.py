@@ -99,7 +99,8 @@ class Judge:
     def _copies(self, masks: Masks, *, apart: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
         """Overlaps with the training masks, of all masks but sparse ones."""
         overlaps = best_overlap(masks, self.real, apart=apart)
-        return overlaps[np.mean(masks > 0, axis=(1, 2)) >= LEAST_COVERED]
+        kept: NDArray[np.float64] = overlaps[np.mean(masks > 0, axis=(1, 2)) >= LEAST_COVERED]
+        return kept
 
     def floors(self) -> dict[str, Any]:
         """What real masks reach among themselves; the floors of distances and KID stand beside the scores."""

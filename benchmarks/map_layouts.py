@@ -59,7 +59,8 @@ def _encode(mask: NDArray[np.integer], mpp: float) -> NDArray[np.uint8]:
     signed = np.where(inside, inwards - 0.5, 0.5 - outwards) * mpp  # the edge runs between two pixels
     nucleus = 0.5 + 0.5 * np.clip(signed / EDGE_UM, -1, 1)
     gap = np.clip(outwards * mpp / GAP_UM, 0, 1)
-    return np.rint(255 * np.stack([nucleus, depth_maps(mask)[0], gap], axis=-1)).astype(np.uint8)
+    planes = np.stack([nucleus, depth_maps(mask)[0], gap], axis=-1)
+    return np.asarray(np.rint(255 * planes), dtype=np.uint8)
 
 
 def decode(maps: NDArray[np.uint8], mpp: float) -> NDArray[np.uint16]:
@@ -86,10 +87,10 @@ def write_maps(tiles: TileSet, patients: Sequence[str], out: Path) -> TileSet:
         "gap_um": GAP_UM,
     }
     if out.exists():
-        maps = TileSet.open(out)
-        if maps.info["provenance"] != made_from:
+        stored = TileSet.open(out)
+        if stored.info["provenance"] != made_from:
             raise InputError(f"{out}: maps of other masks; choose another run directory")
-        return maps
+        return stored
     assert tiles.masks is not None
     assert tiles.mpp is not None
     rows = tiles.rows_of(patients)

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from benchmarks.contenders import Trained
 from nucleosynth.data.split import Fold
@@ -19,73 +18,14 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.batches import slide_descriptors
 from nucleosynth.diffusion.conditioning import dihedral
 from nucleosynth.evaluate.features import Remembering, get_extractor
-from nucleosynth.evaluate.fidelity import fidelity, patient_halves
+from nucleosynth.evaluate.fidelity import fidelity
 from nucleosynth.nuclei import get_segmenter
 from nucleosynth.nuclei.masks import judge_tiles, refuse_maker
 from nucleosynth.runs import open_run, read_json, write_array, write_json
 from nucleosynth.seeds import rng
 
 BATCH = 32
-NEIGHBOURS = 5
-HALVES = 10
 Part = Literal["validation", "test"]
-Floats = NDArray[np.float64]
-
-
-def coverage(
-    real: NDArray[np.floating], other: NDArray[np.floating], *, neighbours: int = NEIGHBOURS
-) -> float:
-    """Share of real tiles that have one of the others as near as their k-th nearest real tile.
-
-    Parameters
-    ----------
-    real, other : (n, d), (m, d) float
-        Features; the more others, the higher: compare at equal m only.
-
-    Source: Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models", eq. 10.
-    """
-    return _covered(cdist(real, real), cdist(real, other), neighbours)
-
-
-def _covered(among: Floats, between: Floats, neighbours: int = NEIGHBOURS) -> float:
-    """See `coverage`; (n, n) distances among real tiles and (n, m) to the others."""
-    ordered = np.sort(among, axis=1)  # column 0 is the tile itself
-    radius = ordered[:, min(neighbours, len(among) - 1)]
-    return float(np.mean(between.min(axis=1) <= radius))
-
-
-def coverage_of_real(
-    real: NDArray[np.floating], patients: NDArray[np.str_], drawn: NDArray[np.floating], *, seed: int
-) -> dict[str, float | None]:
-    """Coverage of halves of the patients, by drawn tiles and by equally many real ones of the other half.
-
-    Parameters
-    ----------
-    real, drawn : (n, d), (m, d) float
-        Features.
-    patients : (n,) str
-        Patient of each real tile.
-
-    Returns
-    -------
-    ``synthetic`` and ``real``, means over the halves, and ``of_real``, the one by the other. None where the
-    patients cannot be halved.
-    """
-    among, between = cdist(real, real), cdist(real, drawn)
-    pairs: list[tuple[float, float]] = []
-    for one, other in patient_halves(patients, count=HALVES, seed=seed):
-        for covered, by in ((one, other), (other, one)):
-            n = min(len(by), len(drawn))
-            some = rng(seed, "coverage", len(pairs)).permutation(by)[:n]
-            mine = rng(seed, "coverage-drawn", len(pairs)).permutation(len(drawn))[:n]
-            own = among[np.ix_(covered, covered)]
-            pairs.append(
-                (_covered(own, between[np.ix_(covered, mine)]), _covered(own, among[np.ix_(covered, some)]))
-            )
-    if not pairs:
-        return {"synthetic": None, "real": None, "of_real": None}
-    ours, reals = (float(mean) for mean in np.mean(pairs, axis=0))
-    return {"synthetic": ours, "real": reals, "of_real": ours / reals if reals else None}
 
 
 @dataclass(frozen=True)
@@ -164,22 +104,18 @@ class QualityJudge:
         """Agreement, KID and coverage, with floors and ceilings."""
         assert self.tiles.mpp is not None
         asked = self.asked
-        return {
-            "agreement": judge_tiles(
-                self.segmenter, (made, asked.masks, asked.patients), real=self.held, mpp=self.tiles.mpp
-            ),
-            "fidelity": fidelity(
-                self.real,
-                (made, None),
-                held_out=(self.held[0], self.held[2]),
-                extractor=self.extractor,
-                limit=len(made),
-                seed=self.seed,
-            ),
-            "coverage": coverage_of_real(
-                self.extractor(self.real[0]), self.real[1], self.extractor(made), seed=self.seed
-            ),
-        }
+        agreement = judge_tiles(
+            self.segmenter, (made, asked.masks, asked.patients), real=self.held, mpp=self.tiles.mpp
+        )
+        near = fidelity(
+            self.real,
+            (made, None),
+            held_out=(self.held[0], self.held[2]),
+            extractor=self.extractor,
+            limit=len(made),
+            seed=self.seed,
+        )
+        return {"agreement": agreement, "fidelity": near, "coverage": near["neighbours"]["coverage"]}
 
 
 def _seconds(path: Path) -> float:

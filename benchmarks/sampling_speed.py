@@ -5,17 +5,15 @@
 reads TNBC below NUCLEOSYNTH_DATA and writes benchmarks/results/sampling_speed.json. Speed does not depend on
 what a network has learned, so all have random weights. All draw for the same masks, in turn, in the same
 dtype and memory layout, 32 tiles at a time; those of 1000 steps draw 3 tiles, once, those of 250 steps 3
-tiles in each round.
+tiles in each round. Single evaluations warm all up and tell, at the start, how long it will take. Every time
+is kept in runs/benchmark-quality/sampling-speed as it comes: after a kill the same command goes on there.
 """
 
 from __future__ import annotations
 
-import os
 import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +26,11 @@ from torch import nn
 from benchmarks.contenders import MATCHED, OURS, OwnTraining, PeerTraining, Trained, Training
 from benchmarks.layouts import open_tnbc
 from benchmarks.studies import HOME
+from benchmarks.timing import Kept, Work, alternate, rounds, warm_up
 from benchmarks.training_quality import peer_versions
-from nucleosynth.runs import environment, write_json
+from nucleosynth.errors import InputError
+from nucleosynth.render.wording import duration
+from nucleosynth.runs import environment, open_run, write_json
 from nucleosynth.training.devices import autocast, inference_precision
 
 RESULT = HOME / "benchmarks" / "results" / "sampling_speed.json"
@@ -37,6 +38,7 @@ CPU = torch.device("cpu")
 BATCH, REPEATS, FEW = 32, 5, 3
 CHANNELS, SIDE = 256, 64
 """Of the convolution that stands for the limit: 3 x 3, as many channels in as out."""
+LOOP, CONVOLUTION = "sampling loop", "one convolution"
 
 OUR_NETWORK = OwnTraining("our-network", {"objective": "epsilon"})
 """Our network behind the schedule of 1000 steps, for the peers' ways of sampling."""
@@ -82,67 +84,78 @@ CONTENDERS: tuple[Timed, ...] = (
 )
 
 
-def alternate(
-    works: Mapping[str, Callable[[int], object]], *, repeats: int, once: Sequence[str] = ()
-) -> dict[str, dict[str, list[float]]]:
-    """Time works in turn, round after round.
+@dataclass(frozen=True)
+class Ready:
+    """A contender with its network and the masks it draws for."""
 
-    Parameters
-    ----------
-    works
-        ``work(round)``.
-    once
-        Works of the first round alone, which are not warmed up; the others run one round more than counts.
+    timed: Timed
+    model: Trained
+    masks: NDArray[np.integer]
 
-    Returns
-    -------
-    Seconds and the load of the machine before each.
-    """
-    found: dict[str, dict[str, list[float]]] = {name: {"seconds": [], "load_before": []} for name in works}
-    for turn in range(repeats + 1):
-        for name, work in works.items():
-            if name in once and turn != 1:
-                continue
-            load, started = os.getloadavg()[0], time.perf_counter()
-            work(turn)
-            if turn:  # round 0 warms up
-                found[name]["seconds"].append(time.perf_counter() - started)
-                found[name]["load_before"].append(load)
-    return found
+    @property
+    def evaluations(self) -> int:
+        """Of the network, for a tile."""
+        return self.timed.evaluations
+
+    def draw(self, turn: int) -> None:
+        """Draw a tile for each mask."""
+        self._draw(turn, {})
+
+    def evaluate(self, turn: int) -> None:
+        """Evaluate the network once: draw in one step."""
+        self._draw(turn, {"steps": 1})
+
+    def _draw(self, turn: int, changes: Mapping[str, Any]) -> None:
+        sampling = {**self.timed.sampling, **changes}
+        stain = np.zeros((len(self.masks), 6), np.float32)
+        self.model.sample(self.masks, stain=stain, seed=turn, first=0, **sampling)
+
+    def what(self) -> dict[str, Any]:
+        """Say what is timed."""
+        return {
+            "evaluations": self.evaluations,
+            "parameters": self.model.parameters,
+            "training": self.timed.training.settings(self.masks.shape[1]),
+            "sampling": dict(self.timed.sampling),
+            "tiles": len(self.masks),
+        }
 
 
-def sampling_speed(
-    contenders: Sequence[Timed], masks: NDArray[np.integer], *, few: int, repeats: int
-) -> dict[str, Any]:
-    """Tiles per second of each contender."""
-    size = masks.shape[1]
+def get_ready(contenders: Sequence[Timed], masks: NDArray[np.integer], *, few: int) -> dict[str, Ready]:
+    """Build the networks; contenders of the same training share one."""
     models: dict[str, Trained] = {}
     for timed in contenders:
         if timed.training.key not in models:
-            models[timed.training.key] = timed.training.build(size)
-    asked = {timed.name: masks[:few] if timed.few else masks for timed in contenders}
-    works = {t.name: partial(draw, t, models[t.training.key], asked[t.name]) for t in contenders}
-    measured = alternate(works, repeats=repeats, once=[t.name for t in contenders if t.once])
+            models[timed.training.key] = timed.training.build(masks.shape[1])
     return {
-        timed.name: {
-            "evaluations": timed.evaluations,
-            "parameters": models[timed.training.key].parameters,
-            "training": timed.training.settings(size),
-            "tiles": len(asked[timed.name]),
-            "tiles_per_second": len(asked[timed.name]) / statistics.median(measured[timed.name]["seconds"]),
-            **measured[timed.name],
-        }
+        timed.name: Ready(timed, models[timed.training.key], masks[:few] if timed.few else masks)
         for timed in contenders
     }
 
 
-def draw(timed: Timed, model: Trained, masks: NDArray[np.integer], turn: int) -> None:
-    """Draw a tile for each mask."""
-    model.sample(masks, stain=np.zeros((len(masks), 6), np.float32), seed=turn, first=0, **timed.sampling)
+def sampling_speed(ready: Mapping[str, Ready], *, repeats: int, kept: Kept | None = None) -> dict[str, Any]:
+    """Tiles per second of each contender, all of them warm."""
+    works = {name: one.draw for name, one in ready.items()}
+    measured = alternate(works, repeats=repeats, once=once(ready), warmed=True, kept=kept)
+    return {
+        name: {
+            **one.what(),
+            "tiles_per_second": len(one.masks) / statistics.median(measured[name]["seconds"]),
+            **measured[name],
+        }
+        for name, one in ready.items()
+    }
+
+
+def once(ready: Mapping[str, Ready]) -> list[str]:
+    """Names of those that are timed in the first round alone."""
+    return [name for name, one in ready.items() if one.timed.once]
 
 
 class Limit:
     """One large convolution, in the dtype and memory layout of the networks."""
+
+    evaluations = 1
 
     def __init__(self, batch: int, *, channels: int = CHANNELS, side: int = SIDE) -> None:
         convolution = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
@@ -151,12 +164,18 @@ class Limit:
         self.entering = drawn.contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def __call__(self, _turn: int = 0) -> None:
+    def evaluate(self, _turn: int = 0) -> None:
+        """Convolve once."""
         with autocast(CPU):
             self.convolution(self.entering)
 
+    def what(self) -> dict[str, int]:
+        """Say what is timed."""
+        batch, channels, side, _ = self.entering.shape
+        return {"channels": channels, "side": side, "kernel": 3, "batch": batch}
 
-def operations(work: Callable[[int], object]) -> int:
+
+def operations(work: Work) -> int:
     """Count the floating-point operations of convolutions and matrix products; a multiply-add is two."""
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -165,14 +184,10 @@ def operations(work: Callable[[int], object]) -> int:
     return int(counter.get_total_flops())
 
 
-def nearness(masks: NDArray[np.integer], *, repeats: int) -> dict[str, Any]:
+def nearness(loop: Work, limit: Limit, *, repeats: int, kept: Kept | None = None) -> dict[str, Any]:
     """Achieved operations per second of our sampling loop beside those of one large convolution."""
-    ours = CONTENDERS[0]
-    works: dict[str, Callable[[int], object]] = {
-        "sampling loop": partial(draw, ours, ours.training.build(masks.shape[1]), masks),
-        "one convolution": Limit(len(masks)),
-    }
-    measured = alternate(works, repeats=repeats)
+    works: dict[str, Work] = {LOOP: loop, CONVOLUTION: limit.evaluate}
+    measured = alternate(works, repeats=repeats, warmed=True, kept=kept)
     found: dict[str, Any] = {}
     for name, work in works.items():
         flop = operations(work)
@@ -182,8 +197,34 @@ def nearness(masks: NDArray[np.integer], *, repeats: int) -> dict[str, Any]:
             **measured[name],
         }
     rates = [found[name]["flop_per_second"] for name in works]
-    convolution = {"channels": CHANNELS, "side": SIDE, "kernel": 3, "batch": len(masks)}
-    return {**found, "ratio": rates[0] / rates[1], "convolution": convolution}
+    return {**found, "ratio": rates[0] / rates[1], "convolution": limit.what()}
+
+
+def measure(
+    contenders: Sequence[Timed], masks: NDArray[np.integer], *, few: int, repeats: int, times: Path
+) -> tuple[dict[str, Any], Kept]:
+    """Warm up, say how long it will take, time all, and keep each time in the file ``times`` as it comes.
+
+    One evaluation of each warms it up and tells what all its evaluations will take.
+    """
+    ready = get_ready(contenders, masks, few=few)
+    loop, limit = get_ready(CONTENDERS[:1], masks, few=few)["ours"], Limit(len(masks))
+    every: dict[str, Ready | Limit] = {LOOP: loop, CONVOLUTION: limit, **ready}
+    kept = Kept(times, {name: one.what() for name, one in every.items()})
+    seconds = warm_up({name: one.evaluate for name, one in every.items()})
+    plan = rounds((LOOP, CONVOLUTION), repeats=repeats) + rounds(ready, repeats=repeats, once=once(ready))
+    for name, one in every.items():
+        runs = sum(planned == name for _, planned in plan)
+        print(f"{name}: {seconds[name]:.3f} s an evaluation, {one.evaluations} evaluations, {runs} times")
+    left = [(turn, name) for turn, name in plan if kept.find(name, turn) is None]
+    expected = sum(seconds[name] * every[name].evaluations for _, name in left)
+    print(f"{len(plan) - len(left)} of {len(plan)} times are in {times}")
+    print(f"the others take about {duration(expected)}", flush=True)
+    found = {
+        "near_the_limit": nearness(loop.draw, limit, repeats=repeats, kept=kept),
+        "contenders": sampling_speed(ready, repeats=repeats, kept=kept),
+    }
+    return found, kept
 
 
 def main(
@@ -195,10 +236,12 @@ def main(
     run: Path = HOME / "runs" / "benchmark-quality",
     result: Path = RESULT,
 ) -> None:
-    """Time all contenders and write the result.
+    """Time all contenders and write the result, or go on where a kill interrupted it.
 
     Parameters
     ----------
+    repeats
+        Rounds that count.
     few
         Tiles that the slowest draw.
     only
@@ -208,27 +251,41 @@ def main(
     assert tiles.masks is not None
     rows = tiles.rows_of(split.folds[0].validation)
     masks = np.asarray(tiles.masks[rows[np.arange(batch) % len(rows)]]).astype(np.int32)
-    contenders = [timed for timed in CONTENDERS if not only or timed.name in only]
-    found = {
-        "data": {"name": "TNBC", "tile": tiles.size[0], "masks": "of the validation patient"},
-        "settings": {
-            "batch": batch,
-            "few": few,
-            "repeats": repeats,
-            "threads": torch.get_num_threads(),
-            "dtype": str(inference_precision(CPU)).removeprefix("torch."),
-            "memory_layout": "channels_last",
-            "weights": "random",
-        },
-        "near_the_limit": nearness(masks, repeats=repeats),
-        "contenders": sampling_speed(contenders, masks, few=few, repeats=repeats),
-        "environment": {**environment(), "peers": peer_versions()},
+    contenders = chosen(only)
+    settings = {
+        "threads": torch.get_num_threads(),
+        "dtype": str(inference_precision(CPU)).removeprefix("torch."),
+        "memory_layout": "channels_last",
+        "weights": "random",
     }
-    write_json(result, found)
+    machine = {**environment(), "peers": peer_versions()}
+    same = {key: machine[key] for key in ("cpu", "cores", "versions", "peers")}
+    config = {"tiles": tiles.content_hash, **settings, **same}
+    with open_run(run / "sampling-speed", kind="sampling speed", config=config) as held:
+        found, kept = measure(contenders, masks, few=few, repeats=repeats, times=held.path / "times.jsonl")
+        write_json(
+            result,
+            {
+                "data": {"name": "TNBC", "tile": tiles.size[0], "masks": "of the validation patient"},
+                "settings": {"batch": batch, "few": few, "repeats": repeats, **settings},
+                **found,
+                "environment": machine,
+            },
+        )
+        kept.forget()  # all of them are in the result
     near = found["near_the_limit"]
     print(f"sampling loop at {near['ratio']:.2f} of one large convolution's operations per second")
     for name, speed in found["contenders"].items():
         print(f"{name}: {speed['tiles_per_second']:.4g} tiles/s ({speed['parameters'] / 1e6:.1f} M)")
+
+
+def chosen(only: Sequence[str]) -> list[Timed]:
+    """Return the contenders of these names, all where none is named."""
+    known = {timed.name: timed for timed in CONTENDERS}
+    unknown = [name for name in only if name not in known]
+    if unknown:
+        raise InputError(f"--only {unknown[0]}: no such contender; there are {', '.join(map(repr, known))}")
+    return [known[name] for name in only] or list(CONTENDERS)
 
 
 if __name__ == "__main__":

@@ -160,6 +160,68 @@ def section_realism(result: Result) -> str:
     )
 
 
+def section_student(result: Result) -> str:
+    """B4."""
+    data, settings, rows = result["data"], result["settings"], result["rows"]
+    teacher, student = result["teacher"], result["student"]
+    own = {who: next(row for row in rows if row["who"] == who) for who in ("teacher", "student")}
+
+    def of_teacher(row: Result) -> list[str]:
+        kid, whole = row["fidelity"]["kid"], own["teacher"]["fidelity"]["kid"]
+        share = row["seconds_per_tile"] / own["teacher"]["seconds_per_tile"]
+        return [number(kid / whole if whole > 0 else None, 2), number(share, 2)]
+
+    def cells(row: Result) -> list[str]:
+        kid, share = of_teacher(row)
+        per_tile = [seconds / settings["batch"] for seconds in row["seconds"]]
+        return [
+            row["name"],
+            number(row["fidelity"]["kid"]),
+            interval(row["fidelity"]["kid_interval"]),
+            number(row["agreement"]["corrected"], 2),
+            number(row["coverage"]["of_real"], 2),
+            significant(row["seconds_per_tile"]),
+            f"{significant(min(per_tile))} to {significant(max(per_tile))}",
+            kid,
+            share,
+        ]
+
+    head = [
+        "",
+        "KID",
+        "95 %",
+        "agreement",
+        "coverage",
+        "s/tile",
+        "least to most",
+        "of its KID",
+        "of its time",
+    ]
+    kid, share = of_teacher(own["student"])
+    levels = " and ".join(f"{sigma:g}" for sigma in student["student"]["sigmas"])
+    return "\n\n".join(
+        [
+            "## B4: a student of few passes",
+            f"{data['name']}, {data['tile']} px at {data['mpp']} µm/px. Teacher: {teacher['steps']:,} steps, "
+            f"{significant(teacher['train_seconds'] / 60)} minutes of training; student: "
+            f"{student['steps']:,} steps, {significant(student['train_seconds'] / 60)} minutes of "
+            f"distillation, noise levels {levels}. {settings['samples']} tiles for masks of the "
+            f"{settings['part']} patients, stains of training slides, one seed. Judge: {settings['judge']}; "
+            f"KID by {settings['extractor']} to the training patients. Times of {settings['batch']} tiles at "
+            f"a time, {settings['dtype']}, all in turn, medians over {settings['repeats']} rounds.",
+            "Aim: the student within 10 % of its teacher's KID (at most 1.10 of it) in 0.20 of its time. "
+            f"Found: {kid} of its KID in {share} of its time.",
+            markdown_table(head, [cells(row) for row in rows]),
+            _quality_floors(rows),
+            machine(
+                result["environment"],
+                threads=result["environment"]["threads"],
+                loads=[load for row in rows for load in row["load_before"]],
+            ),
+        ]
+    )
+
+
 def section_segmentation(result: Result) -> str:
     """B6."""
     scores, speed = result["scores"], result["speed"]
@@ -245,6 +307,7 @@ SECTIONS: dict[str, Callable[[Result], str]] = {
     "training_quality_test": section_training_quality,
     "realism": section_realism,
     "class_condition": section_class_condition,
+    "student": section_student,
     "segmentation": section_segmentation,
     "layouts": section_layouts,
     "dial": section_dial,

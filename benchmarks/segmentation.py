@@ -38,7 +38,8 @@ def read_tnbc(root: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
     )
     frames = read_source(config, root=root).frames
     read = [frame.read() for frame in frames]
-    return np.stack([r[0] for r in read]), np.stack([r[1] for r in read]), [f.patient_id for f in frames]
+    images, masks = [image for image, _ in read], [mask for _, mask in read if mask is not None]
+    return np.stack(images), np.stack(masks), [frame.patient_id for frame in frames]
 
 
 def accuracy(images: np.ndarray, masks: np.ndarray, patients: list[str]) -> dict[str, Any]:

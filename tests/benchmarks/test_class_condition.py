@@ -9,7 +9,6 @@ import pytest
 import yaml
 from benchmarks.class_condition import main
 from benchmarks.class_scores import Labelled, by_class, differences, in_proportion
-from benchmarks.quality import coverage, coverage_of_real
 from PIL import Image
 from tests.phantoms import TINY_NETWORK, tiny_study
 
@@ -18,7 +17,6 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import GeneratorConfig
 from nucleosynth.diffusion.train import train_generator
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.fidelity import patient_halves
 from nucleosynth.runs import read_json
 from nucleosynth.study.protocol import load_study
 from nucleosynth.study.run import data_root, study_tiles
@@ -79,18 +77,6 @@ def test_equally_many_of_each_class_are_shown():
     images = np.arange(5)
     shown = by_class(images, np.array([1, 0, 0, 0, 1]), ["a", "b"], most=3)
     assert {name: rows.tolist() for name, rows in shown.items()} == {"a": [1, 2], "b": [0, 4]}
-
-
-def test_coverage_of_halves_is_the_mean_of_coverages():
-    draw = np.random.default_rng(0)
-    real, drawn = draw.normal(size=(12, 3)), draw.normal(size=(40, 3))
-    patients = np.repeat(["a", "b"], 6)
-    found = coverage_of_real(real, patients, real, seed=0)
-    ((one, other),) = patient_halves(patients, count=10, seed=0)
-    by_hand = (coverage(real[one], real[other]) + coverage(real[other], real[one])) / 2
-    assert found["real"] == pytest.approx(by_hand)
-    assert coverage_of_real(real, patients, 100 + drawn, seed=0)["of_real"] == 0.0
-    assert coverage_of_real(real, np.repeat(["a"], 12), drawn, seed=0)["of_real"] is None
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Coverage by hand; what contenders are asked for; rows of a result."""
+"""What contenders are asked for; rows of a result."""
 
 from __future__ import annotations
 
@@ -7,20 +7,12 @@ import json
 import numpy as np
 import pytest
 from benchmarks.contenders import ROWS, OwnTraining, PeerTraining, with_rate
-from benchmarks.quality import QualityJudge, coverage
+from benchmarks.quality import QualityJudge
 from benchmarks.training_quality import add_row, chosen, named
 from tests.phantoms import TINY_NETWORK
 
 from nucleosynth.data.split import Fold
 from nucleosynth.errors import InputError
-
-
-def test_coverage_by_hand():
-    real = np.array([[0.0], [1.0], [2.0], [10.0]])
-    assert coverage(real, np.array([[0.5]]), neighbours=1) == 0.5  # of 0 and 1; 2 is 1.5 away from it
-    assert coverage(real, np.array([[3.0]]), neighbours=1) == 0.5  # of 2, and of 10: its nearest is 8 away
-    assert coverage(real, real) == 1.0
-    assert coverage(real, np.array([[100.0]])) == 0.0
 
 
 def test_rows_have_names_and_runs_of_their_own():
@@ -109,4 +101,5 @@ def test_real_tiles_reach_what_real_tiles_reach(layout_tiles, tmp_path):
     found = judge.scores(made)
     assert found["fidelity"]["kid"] < found["fidelity"]["floor"]["between"]
     assert found["coverage"]["of_real"] > 0.5
+    assert found["fidelity"]["neighbours"]["coverage"] == found["coverage"]
     assert found["agreement"]["iou"] < found["agreement"]["ceiling"]

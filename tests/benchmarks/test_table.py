@@ -206,6 +206,40 @@ def test_classes_stand_beside_those_of_real_tiles():
     assert "Classes" not in render({})
 
 
+def test_a_student_stands_beside_its_teacher():
+    def row(who: str, passes: int, kid: float, seconds: list[float]) -> dict[str, Any]:
+        taken = {"seconds": seconds, "load_before": [0.5], "seconds_per_tile": sorted(seconds)[1] / 32}
+        return {**quality_row(f"{who}, {passes}", 1, kid), "who": who, "passes": passes, **taken}
+
+    settings = {**quality()["settings"], "batch": 32, "repeats": 3, "dtype": "float32"}
+    generator = {"steps": 5000, "train_seconds": 1800.0}
+    result = {
+        "data": {"name": "TNBC", "tile": 64, "mpp": 0.5},
+        "settings": settings,
+        "teacher": generator,
+        "student": {"steps": 300, "train_seconds": 300.0, "student": {"sigmas": [60.0, 5.0]}},
+        "rows": [
+            row("teacher", 10, 0.1, [32.0, 16.0, 64.0]),
+            row("teacher", 2, 0.2, [6.4, 6.4, 6.4]),
+            row("student", 2, 0.105, [6.4, 6.4, 6.4]),
+            row("student", 1, 0.3, [3.2, 3.2, 3.2]),
+        ],
+        "environment": ENVIRONMENT,
+    }
+    page = render({"student": result})
+    text = page.replace("\n", " ")
+    assert "5,000 steps, 30 minutes of training; student: 300 steps, 5 minutes of distillation" in text
+    assert "noise levels 60 and 5" in text
+    assert "Found: 1.05 of its KID in 0.20 of its time." in text
+    assert "| teacher, 10 | 0.100 | 0.050 to 0.200 | 0.90 | 0.80 | 1 | 0.5 to 2 | 1.00 | 1.00 |" in page
+    assert "| student, 1 | 0.300 | 0.150 to 0.600 | 0.90 | 0.80 | 0.1 | 0.1 to 0.1 | 3.00 | 0.10 |" in page
+    result["rows"][0]["fidelity"]["kid"] = -0.001  # KID is unbiased, so it may be
+    assert "| student, 1 | 0.300 | 0.150 to 0.600 | 0.90 | 0.80 | 0.1 | 0.1 to 0.1 | - | 0.10 |" in render(
+        {"student": result}
+    )
+    assert "B4" not in render({})
+
+
 def test_plots_are_those_that_there_is_data_for(tmp_path):
     assert plots(quality({**quality_row("ours", 1, 0.1), "budget": {"steps": 5}})) == {}
     one = quality(quality_row("ours", 30, 0.05), quality_row("diffusers", 30, 0.2, peer=True))

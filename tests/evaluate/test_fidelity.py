@@ -45,6 +45,9 @@ def test_tiles_from_far_away_are_above_the_floors_and_near_ones_are_not() -> Non
     assert far["kid_interval"][0] < far["kid"] < far["kid_interval"][1]
     assert far["fid"] > near["fid"]
     assert (far["extractor"], far["weights_hash"]) == ("mean-colour", "0" * 16)
+    for name in ("precision", "recall", "density", "coverage"):
+        assert near["neighbours"][name]["real"] == far["neighbours"][name]["real"]
+        assert near["neighbours"][name]["of_real"] >= 1 > far["neighbours"][name]["of_real"]
     json.dumps(far, allow_nan=False)
 
 
@@ -67,6 +70,7 @@ def test_without_patients_there_is_kid_but_no_interval_and_no_floor() -> None:
     assert found["kid"] == pytest.approx(kid(MeanColour()(images), MeanColour()(images)))
     assert found["kid_interval"] is None
     assert found["floor"] == {"within": None, "within_range": None, "between": None, "n": None}
+    assert found["neighbours"]["coverage"] == {"synthetic": 1.0, "real": None, "of_real": None}
 
 
 def test_few_tiles_and_few_patients_are_said() -> None:

@@ -5,6 +5,7 @@ import json
 import math
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,13 @@ from PIL import Image
 
 from nucleosynth.errors import InputError
 from nucleosynth.render.page import tile_figure
+from nucleosynth.runs import read_json
 from nucleosynth.study.report import build_report, pseudonymise, save_figures
 
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 METRICS = ("balanced_accuracy", "macro_f1", "kappa", "auroc", "accuracy")
 ARMS = [("real", "real", None), ("oversampled", "oversampled", None), ("real+50%", "dose", 0.5)]
+NEAR = {"precision": 0.611, "recall": 0.322, "density": 0.733, "coverage": 0.444}
 PATIENTS = [f"tnbc:Miller {i}" for i in range(1, 8)]
 
 
@@ -32,6 +36,10 @@ def compare(arm: str, difference: float, interval: list[float] | None) -> dict[s
         "interval": interval, "n_patients": 7 if interval is None else 40,
         "per_patient": each if interval is None else None, "verdict": f"verdict on {arm}",
     }  # fmt: skip
+
+
+def neighbours(value: float) -> dict[str, float]:
+    return {"synthetic": value, "real": 0.8, "of_real": value / 0.8}
 
 
 @pytest.fixture
@@ -79,6 +87,7 @@ def record() -> dict[str, Any]:
             "validation": None,
             "test": {"kid": 0.0412, "kid_interval": [0.033, 0.05], "fid": 31.7, "n": 40, "extractor": "lite0",
                      "floor": {"within": 0.0521, "between": 0.0182}, "weights_hash": "weights-hash",
+                     "neighbours": {"k": 5, "n": 40, **{name: neighbours(x) for name, x in NEAR.items()}},
                      "warnings": ["few tiles"]},
         },
         "generator": {"steps": 10, "seconds": 5.0, "parameters": 1000, "loss": 0.1, "tiles_seen": 640,
@@ -154,7 +163,8 @@ def test_report_says_what_the_record_holds(record, pictures, tmp_path) -> None:
         "Synthetic tiles help", "By 0.05 on 40 patients.", "protocol-hash", "by patient", "+0.020 to +0.080",
         "verdict on real+50%", "0.123", "0.654", "0.0412", "0.0330 to 0.0500", "0.0521", "0.0182", "31.7",
         "lite0", "weights-hash", "few tiles", "flatters", "content-hash", "split-hash", "classification",
-        "a cpu", "30 min", "PQ", "0.411", "0.021", "0.522", "0.033",
+        "a cpu", "30 min", "PQ", "0.411", "0.021", "0.522", "0.033", "coverage 0.444 0.800 0.55",
+        "recall 0.322", "precision 0.611", "density 0.733",
     ):  # fmt: skip
         assert words in text.replace("\u202f", " "), words
     assert (
@@ -281,6 +291,22 @@ def test_a_record_of_an_older_version_has_no_scores_by_nucleus(record, pictures,
     text = text_of(build_report(record, pictures, tmp_path).read_text())
     assert "Nucleus by nucleus" not in text
     assert "0.654" in text
+
+
+@pytest.mark.parametrize("name", ["tnbc", "amibr"])
+def test_committed_records_still_make_a_report(name, tmp_path) -> None:
+    record = read_json(RESULTS / name / "report.json")
+    text = text_of(build_report(record, {}, tmp_path).read_text())
+    assert f"{record['fidelity']['test']['kid']:.4f}" in text
+    assert ("coverage, of real" in text) == ("neighbours" in record["fidelity"]["test"])
+
+
+def test_a_record_of_an_older_version_has_no_coverage(record, pictures, tmp_path) -> None:
+    assert "coverage, of real" in text_of(build_report(record, pictures, tmp_path).read_text())
+    del record["fidelity"]["test"]["neighbours"]
+    text = text_of(build_report(record, pictures, tmp_path).read_text())
+    assert "overage" not in text
+    assert "0.0412" in text
 
 
 def test_missing_judgements_and_pictures_are_left_out(record, tmp_path) -> None:

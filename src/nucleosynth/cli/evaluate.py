@@ -31,7 +31,7 @@ def fidelity(
     extractor: Annotated[str, Parameter(help="Whose features are compared.")] = "lite0",
     seed: Seed = 0,
 ) -> None:
-    """Print KID with its interval and floors, and FID, of synthetic tiles against real ones.
+    """Print KID with its floors, FID, and coverage beside real of synthetic tiles against real ones.
 
     The real side are the patients who gave donors; all other patients give the floor between patients.
 

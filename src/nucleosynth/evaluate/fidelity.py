@@ -1,4 +1,4 @@
-"""How close synthetic tiles are to real ones: KID between its floors, and FID for tradition."""
+"""How close synthetic tiles are to real ones: KID between its floors, coverage beside real, and FID."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.distances import fid, kid, kid_interval
 from nucleosynth.evaluate.features import Extractor, get_extractor
+from nucleosynth.evaluate.neighbours import neighbours_beside_real
 from nucleosynth.evaluate.uncertainty import MINIMUM_PATIENTS
 from nucleosynth.seeds import rng
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from nucleosynth.data.tileset import TileSet
 
     Tiles = TileSet | tuple[NDArray[np.uint8], Sequence[str] | NDArray[np.str_] | None]
+
+Division = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""Rows of two halves of the patients."""
 
 __all__ = ["fid", "fidelity", "kid", "kid_interval", "patient_halves"]
 
@@ -52,7 +56,8 @@ def fidelity(
     limit : int
         At most so many tiles per set.
     halves : int
-        The *within* floor is the mean over so many random divisions of the patients.
+        The *within* floor and the scores of `neighbours` are means over so many random divisions of the
+        patients.
     resamples : int
         Bootstrap resamples over patients.
     seed : int
@@ -65,7 +70,10 @@ def fidelity(
         `n_patients`; `floor`, KID among real tiles, `n` on each side (fewer than above where a half of the
         patients or the held-out set holds fewer; KID's mean does not depend on it): `within` two halves of
         the training patients, `within_range` [least, largest over the divisions], `between` held-out and
-        training patients, each None where it cannot be had; `extractor`; `weights_hash`; `warnings`, lines.
+        training patients, each None where it cannot be had; `neighbours`, precision, recall, density and
+        coverage of halves of the training patients by synthetic tiles, by as many real ones, and as a share
+        of that, `of_real` (:func:`~nucleosynth.evaluate.neighbours.neighbours_beside_real`); `extractor`;
+        `weights_hash`; `warnings`, lines.
 
     Raises
     ------
@@ -83,7 +91,8 @@ def fidelity(
     }
     n = min(limit, len(some["real"]), len(some["synthetic"]))
     x, y = some["real"].some(n, seed=seed), some["synthetic"].some(n, seed=seed)
-    floor = _floor(some["real"], some.get("held_out"), n=n, halves=halves, seed=seed)
+    divisions = patient_halves(some["real"].groups, count=halves, seed=seed)
+    floor = _floor(some["real"], some.get("held_out"), divisions, n=n, seed=seed)
     interval = None
     if x.groups is not None:
         found = kid_interval(x.x, y.x, groups_x=x.groups, groups_y=y.groups, n=resamples, seed=seed)
@@ -94,6 +103,7 @@ def fidelity(
         "kid_interval": interval,
         "fid": fid(x.x, y.x),
         "floor": floor,
+        "neighbours": neighbours_beside_real(some["real"].x, some["synthetic"].x, divisions, seed=seed),
         "n": n,
         "n_patients": n_patients,
         "extractor": network.name,
@@ -102,8 +112,9 @@ def fidelity(
     }
 
 
-def _floor(real: _Set, held_out: _Set | None, *, n: int, halves: int, seed: int) -> dict[str, Any]:
-    divisions = patient_halves(real.groups, count=halves, seed=seed)
+def _floor(
+    real: _Set, held_out: _Set | None, divisions: Sequence[Division], *, n: int, seed: int
+) -> dict[str, Any]:
     sizes = [len(part) for division in divisions for part in division]
     n = min([n, *sizes] if held_out is None else [n, len(held_out), *sizes])
     within = [kid(*(_draw(real.x[part], n, seed=seed) for part in division)) for division in divisions]
@@ -116,9 +127,7 @@ def _floor(real: _Set, held_out: _Set | None, *, n: int, halves: int, seed: int)
     }
 
 
-def patient_halves(
-    groups: NDArray[np.str_] | None, *, count: int, seed: int = 0
-) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+def patient_halves(groups: NDArray[np.str_] | None, *, count: int, seed: int = 0) -> list[Division]:
     """Divide patients at random into two halves of nearly as many tiles, several times.
 
     Parameters
@@ -137,7 +146,7 @@ def patient_halves(
         return []
     patients, patient = np.unique(groups, return_inverse=True)
     sizes = np.bincount(patient)
-    found: dict[frozenset[int], tuple[NDArray[np.intp], NDArray[np.intp]]] = {}
+    found: dict[frozenset[int], Division] = {}
     for attempt in range(4 * count):
         order = rng(seed, "patient-halves", attempt).permutation(len(patients))
         filled = sizes[order].cumsum()[:-1]

@@ -176,9 +176,21 @@ def _fidelity_lines(fidelity: Mapping[str, Any] | None) -> list[str]:
         return []
     floor = test["floor"]
     within, between = (("unknown" if floor[k] is None else f"{floor[k]:.3f}") for k in ("within", "between"))
-    return [
+    kid = (
         f"KID to the training patients ({test['extractor']}, n = {test['n']}): {test['kid']:.3f}; "
         f"unseen real patients {between}, two halves of the training patients {within}."
+    )
+    return [kid, *_coverage_lines(test.get("neighbours"))]
+
+
+def _coverage_lines(neighbours: Mapping[str, Any] | None) -> list[str]:
+    """Nothing for tiles that were judged by an older version, or without two training patients."""
+    if not neighbours or neighbours["coverage"]["of_real"] is None:
+        return []
+    found = neighbours["coverage"]
+    return [
+        f"Coverage of training patients ({neighbours['n']} tiles): {found['synthetic']:.3f}, by as many real "
+        f"tiles of others {found['real']:.3f}: {found['of_real']:.2f} of real."
     ]
 
 

@@ -1,0 +1,34 @@
+"""What a verdict says of the generator."""
+
+from __future__ import annotations
+
+from tests.phantoms import tiny_study
+
+from nucleosynth.config import parse
+from nucleosynth.study.protocol import StudyConfig
+from nucleosynth.study.results import study_verdict
+
+TEST = {
+    "kid": 0.0412,
+    "extractor": "lite0@224",
+    "n": 80,
+    "floor": {"within": 0.03, "between": None},
+}
+COVERAGE = {"synthetic": 0.444, "real": 0.8, "of_real": 0.555}
+
+
+def lines(test: dict[str, object]) -> list[str]:
+    study = parse(StudyConfig, tiny_study())
+    return study_verdict(study, [], [], {"fidelity": {"test": test}})["lines"]
+
+
+def test_coverage_stands_beside_kid_where_it_was_measured() -> None:
+    (kid,) = lines(TEST)  # a record of an older version
+    assert "KID to the training patients (lite0@224, n = 80): 0.041; unseen real patients unknown" in kid
+    assert lines({**TEST, "neighbours": {"k": 5, "n": 70, "coverage": COVERAGE}}) == [
+        kid,
+        "Coverage of training patients (70 tiles): 0.444, by as many real tiles of others 0.800: "
+        "0.56 of real.",
+    ]
+    alone = {"synthetic": 0.444, "real": None, "of_real": None}
+    assert lines({**TEST, "neighbours": {"k": 5, "n": 70, "coverage": alone}}) == [kid]
