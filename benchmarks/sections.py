@@ -301,10 +301,53 @@ def section_dial(result: Result) -> str:
     )
 
 
+def section_ablations(result: Result) -> str:
+    """One thing changed at a time."""
+    settings, data = result["settings"], result["data"]
+    rows = [
+        [
+            row["name"],
+            row["question"],
+            number(row["parameters"] / 1e6, 1),
+            f"{row['steps']:,}",
+            number(row["fidelity"]["kid"]),
+            interval(row["fidelity"]["kid_interval"]),
+            number(row["agreement"]["corrected"], 2),
+            number(row["coverage"]["of_real"], 2),
+        ]
+        for row in result["rows"]
+    ]
+    floor = result["rows"][0]["fidelity"]["floor"]
+    head = [
+        "",
+        "changes",
+        "parameters (M)",
+        "steps",
+        "KID",
+        "95 %",
+        "corrected agreement",
+        "coverage of real",
+    ]
+    first = result["rows"][0]["environment"]
+    return "\n\n".join(
+        [
+            "## One thing changed at a time",
+            f"{data['name']}, {data['tile']} px: as many training steps as fit into {settings['minutes']:g} "
+            f"minutes, one training seed, {settings['samples']} tiles for masks of the {settings['part']} "
+            f"patients; M: million parameters; KID to the training patients ({settings['extractor']}, floors: "
+            f"*within* {number(floor['within'])}, *between* {number(floor['between'])}). *levels* and *modes* are "
+            "powers of the loss's weights (`benchmarks/variants.py`), 0.5 and 0.5 by default.",
+            markdown_table(head, rows),
+            machine(first, threads=first["threads"], loads=[row["load_before"] for row in result["rows"]]),
+        ]
+    )
+
+
 SECTIONS: dict[str, Callable[[Result], str]] = {
     "sampling_speed": section_sampling_speed,
     "training_quality": section_training_quality,
     "training_quality_test": section_training_quality,
+    "ablations": section_ablations,
     "realism": section_realism,
     "class_condition": section_class_condition,
     "student": section_student,

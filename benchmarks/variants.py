@@ -263,6 +263,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("levels 0, modes 0.5", "loss weight", alter=weighted(0.0, 0.5)),
     Variant("levels 0, modes 0.75", "loss weight", alter=weighted(0.0, 0.75)),
     Variant("levels 0, modes 1", "loss weight", alter=weighted(0.0, 1.0)),
+    Variant("levels 1, modes 0, unshuffle 4", "folding", _network(unshuffle=4), alter=weighted(1.0, 0.0)),
     Variant("no stain", "stain descriptor", {"jitter": 0.0}, stain=False),
     Variant("no jitter", "stain jitter", {"jitter": 0.0}),
     Variant("dropout 0.1", "dropout", alter=dropout),

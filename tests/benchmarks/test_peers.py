@@ -8,9 +8,7 @@ import torch
 from benchmarks.contenders import PeerTraining
 from benchmarks.peers import PEERS, SIZES, build_peer, matched_width
 from safetensors.torch import load_file
-from tests.phantoms import phantom_tileset
 
-from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 
 MISSING = "the peers are not installed; pip install 'nucleosynth[bench]' (continuous integration does not)"
@@ -26,15 +24,6 @@ def masks(count: int) -> np.ndarray:
     drawn = np.zeros((count, SIZE, SIZE), np.int32)
     drawn[:, 4:12, 4:12], drawn[:, 20:28, 8:20] = 1, 2
     return drawn
-
-
-@pytest.fixture(scope="module")
-def tiles(tmp_path_factory: pytest.TempPathFactory) -> TileSet:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        made = phantom_tileset(tmp_path_factory.mktemp("tiles") / "tiles", tiles=16, patients=4, size=SIZE)
-        _ = made.images, made.masks
-        return made
 
 
 @pytest.mark.parametrize("library", PEERS)

@@ -1,0 +1,58 @@
+"""Variants are trained and drawn from, and each changes what it says."""
+
+import numpy as np
+import pytest
+import torch
+from benchmarks.ablations import add_row, denoising
+from benchmarks.table import render
+from benchmarks.variants import VARIANTS, Variant, prepare, weighted
+
+from nucleosynth.runs import read_json
+
+SMALL = {"network": {"width": 16, "multipliers": (1, 2), "embedding": 16}, "batch": 2}
+
+
+@pytest.fixture(scope="module")
+def patients(tiles):
+    return sorted(set(tiles.patients.tolist()))[:3]
+
+
+def small(variant):
+    """Return it with a small network; what the variant itself says of the network stays."""
+    own = dict(variant.changes)
+    network = {**SMALL["network"], **own.pop("network", {})}
+    return Variant(
+        variant.name, "", {**SMALL, **own, "network": network}, alter=variant.alter, stain=variant.stain
+    )
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_each_variant_learns_and_draws(tiles, patients, variant):
+    prepared = prepare(small(variant), tiles, patients, seed=0)
+    prepared.learner.loss(0).backward()
+    generator = prepared.generator(prepared.learner.model.state_dict())
+    made = generator.sample(masks=np.zeros((2, *tiles.size), np.int32), steps=2, seed=0)
+    assert made.shape == (2, *tiles.size, 3)
+
+
+def test_the_weights_of_the_default_are_those_of_the_product(tiles, patients):
+    plain = prepare(small(VARIANTS[0]), tiles, patients, seed=0).build()
+    assert VARIANTS[0].name == "default"
+    error, sigma = torch.randn(2, 3, *tiles.size), torch.tensor([0.2, 5.0])
+    expected = plain.losses(error, sigma)
+    assert torch.allclose(weighted(0.5, 0.5)(plain).losses(error, sigma), expected, rtol=1e-4)
+    assert not torch.allclose(weighted(1.0, 0.0)(plain).losses(error, sigma), expected, rtol=1e-1)
+
+
+def test_an_untrained_denoiser_leaves_what_the_linear_one_leaves(tiles, patients):
+    denoiser = prepare(small(VARIANTS[0]), tiles, patients, seed=0).build()
+    left = denoising(denoiser, tiles, tiles.rows_of(patients), seed=0, told=True)
+    assert all(0.8 < share < 1.5 for share in left.values())
+
+
+def test_a_row_takes_the_place_of_its_name(tmp_path):
+    path = tmp_path / "result.json"
+    for name, steps in (("attention", 1), ("default", 2), ("attention", 3)):
+        add_row(path, {"data": {}}, {"name": name, "steps": steps})
+    assert read_json(path)["rows"] == [{"name": "default", "steps": 2}, {"name": "attention", "steps": 3}]
+    assert "One thing changed" not in render({})
