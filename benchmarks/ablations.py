@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from benchmarks.contenders import OwnModel
 from benchmarks.layouts import open_tnbc
 from benchmarks.quality import QualityJudge
+from benchmarks.rows import put_row
 from benchmarks.studies import HOME
 from benchmarks.training_quality import slug
 from benchmarks.variants import VARIANTS, Variant, prepare
@@ -37,7 +38,7 @@ from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.spectrum import Spectrum
 from nucleosynth.errors import InputError
 from nucleosynth.render.grid import grid, save_png
-from nucleosynth.runs import environment, open_run, read_json, write_json
+from nucleosynth.runs import environment, open_run, write_json
 from nucleosynth.seeds import rng
 from nucleosynth.training.config import Optimisation
 from nucleosynth.training.devices import autocast, choose_device
@@ -141,13 +142,10 @@ def measure(
     }
 
 
-def add_row(path: Path, header: Mapping[str, Any], row: Mapping[str, Any]) -> None:
-    """Put a row into the result, in place of one of its name."""
-    stored = read_json(path) if path.exists() else {**header, "rows": []}
-    rows = [r for r in stored["rows"] if r["name"] != row["name"]] + [dict(row)]
-    order = [variant.name for variant in VARIANTS]
-    rows.sort(key=lambda r: order.index(r["name"]) if r["name"] in order else len(order))
-    write_json(path, {**stored, "rows": rows})
+def place(row: Mapping[str, Any]) -> int:
+    """Return where a row stands in the table."""
+    names = [variant.name for variant in VARIANTS]
+    return names.index(row["name"]) if row["name"] in names else len(names)
 
 
 def main(
@@ -184,7 +182,7 @@ def main(
     for name in only or known:
         steps = round(60 * minutes / seconds[name])
         row = measure(known[name], tiles, fold, judge, steps=steps, run=run, seed=seed)
-        add_row(result, header, {**row, "seconds_per_step": seconds[name]})
+        put_row(result, header, {**row, "seconds_per_step": seconds[name]}, keys=["name"], order=place)
         fidelity, agreement = row["fidelity"], row["agreement"]
         print(
             f"{name}: {steps} steps, KID {fidelity['kid']:.4f}, corrected {agreement['corrected']:.3f}, "

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from benchmarks.ablations import add_row, denoising
+from benchmarks.ablations import denoising, place
 from benchmarks.table import render
 from benchmarks.variants import VARIANTS, Variant, prepare, weighted
-
-from nucleosynth.runs import read_json
 
 SMALL = {"network": {"width": 16, "multipliers": (1, 2), "embedding": 16}, "batch": 2}
 
@@ -50,9 +48,7 @@ def test_an_untrained_denoiser_leaves_what_the_linear_one_leaves(tiles, patients
     assert all(0.8 < share < 1.5 for share in left.values())
 
 
-def test_a_row_takes_the_place_of_its_name(tmp_path):
-    path = tmp_path / "result.json"
-    for name, steps in (("attention", 1), ("default", 2), ("attention", 3)):
-        add_row(path, {"data": {}}, {"name": name, "steps": steps})
-    assert read_json(path)["rows"] == [{"name": "default", "steps": 2}, {"name": "attention", "steps": 3}]
+def test_rows_stand_in_the_order_of_the_variants():
+    rows = [{"name": name} for name in ("former", VARIANTS[1].name, VARIANTS[0].name)]
+    assert [row["name"] for row in sorted(rows, key=place)] == ["default", VARIANTS[1].name, "former"]
     assert "One thing changed" not in render({})
