@@ -7,7 +7,6 @@ Pixel-unshuffle keeps the texture that an autoencoder would blur and makes the g
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -151,30 +150,12 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, c_noise: Tensor, condition: Condition | Features) -> Tensor:
         """Map (n, 3, h, w) scaled pixels and (n,) noise levels to (n, 3, h, w)."""
         told = condition if isinstance(condition, Features) else self.features(condition)
-        embedding = self._embedding(c_noise, told)
-        pixels = F.pixel_unshuffle(x, self.unshuffle)
-        h = deque(self._blocks(pixels, embedding, told), maxlen=1).pop()
-        # A straight path for the noise itself: without it pixel noise is unlearned late.
-        straight = pixels * self.gate(embedding)[:, :, None, None]
-        return F.pixel_shuffle(
-            self.exit(torch.cat([F.silu(self.exit_norm(h)), straight], dim=1)), self.unshuffle
-        )
-
-    def seen(self, x: Tensor, c_noise: Tensor, told: Features) -> list[Tensor]:
-        """Return what each block makes of (n, 3, h, w) scaled pixels, (n, channels, h', w') each."""
-        return list(self._blocks(F.pixel_unshuffle(x, self.unshuffle), self._embedding(c_noise, told), told))
-
-    def _embedding(self, c_noise: Tensor, told: Features) -> Tensor:
         angles = c_noise[:, None] * self.frequencies  # type: ignore[operator]
-        embedding: Tensor = self.noise(
-            torch.cat([angles.cos(), angles.sin()], dim=1)
-        )  # (n, FOURIER) -> (n, d)
+        embedding = self.noise(torch.cat([angles.cos(), angles.sin()], dim=1))  # (n, FOURIER) -> (n, d)
         for part in told.steer:
             embedding = embedding + part
-        return F.silu(embedding)
-
-    def _blocks(self, pixels: Tensor, embedding: Tensor, told: Features) -> Iterator[Tensor]:
-        """Yield the output of each block, the last one at the full grid."""
+        embedding = F.silu(embedding)
+        pixels = F.pixel_unshuffle(x, self.unshuffle)
         h = self.entry(pixels if told.entry is None else torch.cat([pixels, told.entry], dim=1))
         added = iter(told.added)
         stack: list[Tensor] = []
@@ -184,15 +165,17 @@ class UNet(nn.Module):
             else:
                 h = layer(h, embedding, next(added))
                 stack.append(h)
-                yield h
         h = self.middle(h, embedding, next(added))
-        yield h
         for layer in self.up:
             if isinstance(layer, _Grow):
                 h = layer(h)
             else:
                 h = layer(torch.cat([h, stack.pop()], dim=1), embedding, next(added))
-                yield h
+        # A straight path for the noise itself: without it pixel noise is unlearned late.
+        straight = pixels * self.gate(embedding)[:, :, None, None]
+        return F.pixel_shuffle(
+            self.exit(torch.cat([F.silu(self.exit_norm(h)), straight], dim=1)), self.unshuffle
+        )
 
 
 class _Pool(nn.Module):
