@@ -56,7 +56,9 @@ def test_seeds_and_tiles_differ():
     assert (first.image != other.image).any()
 
 
-@pytest.mark.parametrize(("size", "mpp"), [(32, 0.5), (32, 1.0), (64, 0.25), (64, 0.5), (128, 0.5)])
+@pytest.mark.parametrize(
+    ("size", "mpp"), [(32, 0.5), (32, 1.0), (32, 2.0), (64, 0.25), (64, 0.5), (128, 0.5)]
+)
 def test_every_tile_has_tissue_and_contiguous_instances(size, mpp):
     for tile in phantom_tiles(PhantomConfig(tiles=12, patients=6), size=size, mpp=mpp):
         assert tile.image.shape == (size, size, 3)

@@ -195,3 +195,7 @@ def test_from_the_command_line_to_tiles_in_two_steps(tiles, trained, tmp_path, c
     assert main([*request, "--steps", "10", "--out", str(tmp_path / "ten")]) == 2
     assert "is a student; give sampler consistency, at most 2 steps" in capsys.readouterr().err
     assert not (tmp_path / "ten").exists()
+
+
+def test_one_noise_level_needs_no_brackets():
+    assert DistillConfig.model_validate({"sigmas": 5}).sigmas == (5.0,)

@@ -147,7 +147,8 @@ def _fibres(generator: np.random.Generator, axis: Floats, *, angle: float) -> Fl
     x, y = x + warp * np.float32(np.cos(across)), y + warp * np.float32(np.sin(across))
     step = float(axis[1] - axis[0])
     bundles = Waves.draw(generator, (max(3.5, 4 * step), 10), count=8, angle=across, spread=0.30).at(x, y)
-    strands = Waves.draw(generator, (max(1.2, 2.5 * step), 3.5), count=12, angle=across, spread=0.22).at(x, y)
+    finest = max(1.2, 2.5 * step), max(3.5, 4 * step)
+    strands = Waves.draw(generator, finest, count=12, angle=across, spread=0.22).at(x, y)
     splits = np.exp(-((bundles / 0.22) ** 2))  # thin pale lines between bundles
     fibres: Floats = 0.5 * bundles + 0.6 * strands - 1.4 * splits
     return fibres

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from nucleosynth.config import Config
 from nucleosynth.diffusion.recipes import (
@@ -123,6 +123,11 @@ class DistillConfig(Budget):
     fidelity: float = Field(1.0, ge=0, description="weight of staying near the tile that was noised")
     penalty: float = Field(0.02, ge=0, description="weight of the discriminator's gradient penalty")
     width: int = Field(32, ge=8, description="channels of the discriminator's finest grid")
+
+    @field_validator("sigmas", mode="before")
+    @classmethod
+    def _one_step(cls, value: object) -> object:
+        return (value,) if isinstance(value, int | float) else value
 
     @model_validator(mode="after")
     def _sound(self) -> DistillConfig:
