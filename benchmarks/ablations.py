@@ -4,13 +4,12 @@
 
 reads TNBC below NUCLEOSYNTH_DATA, times a step of every variant in turn, trains each for as many steps
 as fit into the minutes, draws 256 tiles for the masks of the validation patient and adds a row to
-benchmarks/results/ablations.json as each is done. `--only NAME ...` names variants; two processes on one core
-each share the work. Changes of the network that lost live here alone, see `variants`.
+benchmarks/results/ablations.json as each is done. `--only NAME`, again for more, names variants. Changes of
+the network that the product lacks live in `variants`.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import time
@@ -38,7 +37,7 @@ from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.spectrum import Spectrum
 from nucleosynth.errors import InputError
 from nucleosynth.render.grid import grid, save_png
-from nucleosynth.runs import environment, open_run, write_json
+from nucleosynth.runs import environment, open_run, read_json, write_json
 from nucleosynth.seeds import rng
 from nucleosynth.training.config import Optimisation
 from nucleosynth.training.devices import autocast, choose_device
@@ -61,8 +60,7 @@ def seconds_per_step(
         for variant in variants:
             torch.manual_seed(0)
             learner = prepare(variant, tiles, fold.train, seed=seed).learner
-            rate = 1e-4
-            optimizer = torch.optim.AdamW(learner.model.parameters(), lr=rate, fused=True)
+            optimizer = torch.optim.AdamW(learner.model.parameters(), lr=1e-4, fused=True)
             for step in range(TIMED_STEPS + 1):
                 if step == 1:
                     started = time.perf_counter()
@@ -124,7 +122,7 @@ def measure(
     held = tiles.rows_of(fold.validation)
     made, seconds = judge.draw(
         OwnModel(generator),
-        variant.sampling,
+        {},
         weights=f"{variant.name} {steps}",
         out=run / "samples" / out.name,
     )
@@ -175,7 +173,7 @@ def main(
     timing = run / "seconds.json"
     if not timing.exists():
         write_json(timing, seconds_per_step(VARIANTS, tiles, fold, seed=seed))
-    seconds: dict[str, float] = json.loads(timing.read_text())
+    seconds: dict[str, float] = read_json(timing)
     judge = QualityJudge(tiles, fold, "validation", samples=samples, seed=seed)
     data = {"name": "TNBC", "tile": tiles.size[0], "mpp": tiles.mpp, "content_hash": tiles.content_hash}
     header = {"data": data, "settings": {**judge.settings(), "minutes": minutes}}

@@ -18,8 +18,8 @@ from nucleosynth.diffusion.conditioning import Condition
 from nucleosynth.diffusion.config import GeneratorConfig
 from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.held_out import denoising_loss
 from nucleosynth.diffusion.spectrum import Spectrum
+from nucleosynth.diffusion.train import DenoisingLearner
 from nucleosynth.diffusion.unet import Features, ResidualBlock, UNet
 from nucleosynth.seeds import torch_seed
 from nucleosynth.training.devices import choose_device
@@ -32,7 +32,7 @@ Alter = Callable[[Denoiser], Denoiser]
 class Variant:
     """One thing changed.
 
-    ``changes`` of the settings, ``alter`` of the denoiser, ``batches`` of what is drawn from the tiles.
+    ``changes`` of the settings, ``alter`` of the denoiser, ``stain`` False: never told of it.
     """
 
     name: str
@@ -40,7 +40,6 @@ class Variant:
     changes: Mapping[str, Any] = field(default_factory=dict)
     alter: Alter | None = None
     stain: bool = True
-    sampling: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Prepared:
     """A variant ready to be trained."""
 
     config: GeneratorConfig
-    learner: Learner
+    learner: DenoisingLearner
     card: ModelCard
     build: Callable[[], Denoiser]
 
@@ -57,18 +56,6 @@ class Prepared:
         denoiser = self.build()
         denoiser.load_state_dict(weights)
         return Generator(denoiser, self.card).to("cpu")
-
-
-class Learner:
-    """A denoiser and its loss, for the shared loop."""
-
-    def __init__(self, denoiser: Denoiser, batches: TrainingBatches) -> None:
-        self.model: nn.Module = denoiser
-        self._denoiser, self._batches = denoiser, batches
-
-    def loss(self, step: int) -> Tensor:
-        """Return the mean loss of a step's batch."""
-        return denoising_loss(self._denoiser, self._batches.draw(step), CPU, training=True)
 
 
 def prepare(variant: Variant, tiles: TileSet, patients: Sequence[str], *, seed: int) -> Prepared:
@@ -94,7 +81,7 @@ def prepare(variant: Variant, tiles: TileSet, patients: Sequence[str], *, seed: 
         tiles, rows, slide_descriptors(tiles, rows), True, config.batch, config.drop, config.jitter,
         config.p_mean, config.p_std, seed,
     )  # fmt: skip
-    return Prepared(config, Learner(build(), batches), card, build)
+    return Prepared(config, DenoisingLearner(build(), batches, CPU), card, build)
 
 
 @dataclass(frozen=True)
@@ -218,14 +205,11 @@ class Weighted(Denoiser):
     levels: float
     modes: float
 
-    def losses(self, error: Tensor, sigma: Tensor) -> Tensor:
+    def weight(self, s: Tensor) -> Tensor:
         """See `Denoiser`."""
-        s, v = sigma[:, None, None, None], self.spectrum.variance
+        v = self.spectrum.variance
         left = v * s**2 / (v + s**2)
-        weight = ((s**2 + 1) / s**2).pow(self.levels) * left.pow(-self.modes)
-        with torch.autocast(error.device.type, enabled=False):
-            weighted: Tensor = self.spectrum.modes(error).square() * weight
-        return weighted.mean(dim=(1, 2, 3))
+        return ((s**2 + 1) / s**2).pow(self.levels) * left.pow(-self.modes)
 
 
 def weighted(levels: float, modes: float) -> Alter:

@@ -58,16 +58,20 @@ class Denoiser(nn.Module):
         return self.losses(self(clean + s * noise, sigma, condition) - clean, sigma)
 
     def losses(self, error: Tensor, sigma: Tensor) -> Tensor:
-        """Weigh the error of clean estimates (n, 3, h, w) at noise levels (n,); (n,) per picture.
+        """Weigh the error of clean estimates (n, 3, h, w) at noise levels (n,); (n,) per picture."""
+        weight = self.weight(sigma[:, None, None, None])
+        with torch.autocast(error.device.type, enabled=False):
+            weighted: Tensor = self.spectrum.modes(error).square() * weight
+        return weighted.mean(dim=(1, 2, 3))
+
+    def weight(self, s: Tensor) -> Tensor:
+        """Return the weight of each mode's squared error at noise levels (n, 1, 1, 1).
 
         The geometric mean of Karras et al. 2022, eq. 8, for unit variance, where slow colour drowns fine
         texture, and for the variance of each mode, where every mode counts alike and colour drifts.
         """
-        s, v = sigma[:, None, None, None], self.spectrum.variance
-        weight = ((s**2 + 1) * (s**2 + v) / v).sqrt() / s**2
-        with torch.autocast(error.device.type, enabled=False):
-            weighted: Tensor = self.spectrum.modes(error).square() * weight
-        return weighted.mean(dim=(1, 2, 3))
+        v = self.spectrum.variance
+        return ((s**2 + 1) * (s**2 + v) / v).sqrt() / s**2
 
     def standardise(self, pixels: Tensor) -> Tensor:
         """Map (n, 3, h, w) uint8 or float 0-255 pixels to standardised floats."""
