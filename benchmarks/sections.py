@@ -336,8 +336,8 @@ def section_ablations(result: Result) -> str:
             f"minutes, one training seed, {settings['samples']} tiles for masks of the {settings['part']} "
             f"patients; KID ({settings['extractor']}) to the training patients, "
             f"floors: *within* {number(floor['within'])}, *between* {number(floor['between'])}. "
-            "*levels* and *modes* are powers of the loss's weights (`benchmarks/variants.py`), 0.5 and 0.5 by "
-            "default.",
+            "*levels* and *modes* are powers of the loss's weights (`benchmarks/variants.py`), 0.5 and 0.5 "
+            "by default.",
             markdown_table(head, rows),
             machine(first, threads=first["threads"], loads=[row["load_before"] for row in result["rows"]]),
         ]
