@@ -6,20 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.diffusion.batches import TrainingBatches, slide_descriptors
+from nucleosynth.diffusion.batches import TrainingBatches
 from nucleosynth.diffusion.card import ModelCard, build_denoiser, default_unshuffle
 from nucleosynth.diffusion.conditioning import Condition
 from nucleosynth.diffusion.config import GeneratorConfig
 from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.spectrum import Spectrum
-from nucleosynth.diffusion.train import DenoisingLearner
+from nucleosynth.diffusion.train import DenoisingLearner, statistics, training_batches
 from nucleosynth.diffusion.unet import Features, ResidualBlock, UNet
 from nucleosynth.seeds import torch_seed
 from nucleosynth.training.devices import choose_device
@@ -68,19 +67,16 @@ def prepare(variant: Variant, tiles: TileSet, patients: Sequence[str], *, seed: 
         tiles.classes, tiles.size[0], tiles.mpp, masks=True, patients=sorted(patients),
         content_hash=tiles.content_hash, network=config.network, steps=0,
     )  # fmt: skip
-    pixels = torch.from_numpy(np.asarray(tiles.images[rows])).permute(0, 3, 1, 2).float() / 255
-    mean, std = pixels.mean(dim=(0, 2, 3)), pixels.std(dim=(0, 2, 3))
-    spectrum = Spectrum.fit((pixels - mean[:, None, None]) / std[:, None, None])
+    measured = statistics(tiles, rows)
 
     def build() -> Denoiser:
         torch.manual_seed(torch_seed(seed, "weights"))
-        denoiser = build_denoiser(card, mean=mean, std=std, spectrum=spectrum)
+        denoiser = build_denoiser(card, **measured)
         return denoiser if variant.alter is None else variant.alter(denoiser)
 
-    batches = (TrainingBatches if variant.stain else Untold)(
-        tiles, rows, slide_descriptors(tiles, rows), True, config.batch, config.drop, config.jitter,
-        config.p_mean, config.p_std, seed,
-    )  # fmt: skip
+    batches = training_batches(tiles, rows, config, use_masks=True, seed=seed)
+    if not variant.stain:
+        batches = Untold(**vars(batches))
     return Prepared(config, DenoisingLearner(build(), batches, CPU), card, build)
 
 
@@ -148,6 +144,29 @@ def attention(denoiser: Denoiser) -> Denoiser:
     assert isinstance(network, UNet)
     block = network.middle
     network.middle = AttentiveBlock(block, block.conv2.out_channels)  # type: ignore[assignment]
+    return denoiser
+
+
+class ChannelNorm(nn.Module):
+    """Layer norm over the channels of each pixel (Ba et al. 2016) in place of a group norm."""
+
+    def __init__(self, group: nn.GroupNorm) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(group.num_channels, elementwise_affine=group.affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, c, h, w) to the same."""
+        normed: Tensor = self.norm(x.permute(0, 2, 3, 1))
+        return normed.permute(0, 3, 1, 2)
+
+
+def channel_norm(denoiser: Denoiser) -> Denoiser:
+    """Norm each pixel by itself."""
+    network = denoiser.network
+    assert isinstance(network, UNet)
+    for block in _blocks(denoiser):
+        block.norm1, block.norm2 = ChannelNorm(block.norm1), ChannelNorm(block.norm2)  # type: ignore[assignment]
+    network.exit_norm = ChannelNorm(network.exit_norm)  # type: ignore[assignment]
     return denoiser
 
 
@@ -237,6 +256,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("2 blocks per level", "depth", _network(blocks=2)),
     Variant("4 levels", "depth", _network(multipliers=(1, 2, 4, 4))),
     Variant("attention", "attention on the 8 px grid", alter=attention),
+    Variant("channel norm", "norm of each pixel, not of groups of channels", alter=channel_norm),
     Variant("planes at the entry only", "planes at every grid", alter=entry_only),
     Variant("self-conditioning", "sees its last estimate", alter=SelfConditioned),
     Variant("p_mean -1.2", "noise levels", {"p_mean": -1.2}),
@@ -249,6 +269,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("levels 0, modes 1", "loss weight", alter=weighted(0.0, 1.0)),
     Variant("levels 1, modes 0, unshuffle 4", "folding", _network(unshuffle=4), alter=weighted(1.0, 0.0)),
     Variant("no stain", "stain descriptor", {"jitter": 0.0}, stain=False),
+    Variant("no crops", "crops across neighbours", {"crops": False}),
     Variant("no jitter", "stain jitter", {"jitter": 0.0}),
     Variant("dropout 0.1", "dropout", alter=dropout),
     Variant("no EMA", "weight average", {"ema_fraction": 0.0}),

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nucleosynth.data.mosaic import Crops, Mosaic
 from nucleosynth.data.stain import jitter_stain, move_descriptor, stain_descriptor
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.conditioning import Condition, dihedral, drop_planes, mask_planes, stain_vector
@@ -54,7 +55,8 @@ class TrainingBatches:
     """Draws the batch of a step: tiles, conditions, noise levels and noise.
 
     Noise levels are log-normal, or drawn uniformly from ``levels``. With ``one_class`` the batches take the
-    classes in turn, so each class has the same number of batches and epochs of its own.
+    classes in turn, so each class has the same number of batches and epochs of its own. With a ``mosaic`` of
+    the same rows, tiles are random crops across neighbours.
     """
 
     tiles: TileSet
@@ -69,6 +71,7 @@ class TrainingBatches:
     seed: int
     levels: npt.NDArray[np.float64] | None = None
     one_class: bool = False
+    mosaic: Mosaic | None = None
 
     def draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, Condition]:
         """Return clean pixels (n, 3, h, w) float 0-255, sigma (n,), noise and condition, on the CPU."""
@@ -76,12 +79,13 @@ class TrainingBatches:
         picked = self._picked(step)
         order = np.argsort(self.rows[picked], kind="stable")
         picked = picked[order]
-        rows = self.rows[picked]
-        images, descriptors, jittered = self._stained(draw, rows, self.descriptors[picked])
+        crops = self._read(step, picked)
+        images, descriptors, jittered = self._stained(draw, crops.images, self.descriptors[picked])
         turns = torch.from_numpy(draw.integers(8, size=self.size))
         clean = dihedral(torch.from_numpy(images).permute(0, 3, 1, 2).float(), turns)
-        planes = self._planes(draw, rows, turns)
-        label = np.where(draw.random(self.size) < self.drop, -1, self.tiles.labels[rows])
+        planes = self._planes(draw, crops, turns)
+        labels = self.tiles.labels[self.rows[picked]]
+        label = np.where(draw.random(self.size) < self.drop, -1, labels)
         given = jittered | (draw.random(self.size) >= self.drop)
         stain = stain_vector(torch.from_numpy(descriptors), torch.from_numpy(given))
         sigma = self._sigma(draw).astype(np.float32)
@@ -99,35 +103,34 @@ class TrainingBatches:
         turn = step // len(classes)
         return members[_epoch_rows(self.seed, turn, self.size, len(members), stream=f"epoch-{label}")]
 
+    def _read(self, step: int, picked: npt.NDArray[np.int64]) -> Crops:
+        if self.mosaic is not None:
+            return self.mosaic.draw(picked, rng(self.seed, "crops", step))
+        return Crops.of(self.tiles, self.rows[picked])
+
     def _sigma(self, draw: np.random.Generator) -> npt.NDArray[np.float64]:
         if self.levels is not None:
             return self.levels[draw.integers(len(self.levels), size=self.size)]
         return np.exp(self.p_mean + self.p_std * draw.standard_normal(self.size))
 
     def _stained(
-        self, draw: np.random.Generator, rows: npt.NDArray[np.int64], descriptors: npt.NDArray[np.float32]
+        self, draw: np.random.Generator, images: npt.NDArray[np.uint8], descriptors: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         """Jitter the stain of some tiles and move their descriptors with it."""
-        images = np.asarray(self.tiles.images[rows])
-        factors = np.exp(FACTOR_SPREAD * draw.standard_normal((len(rows), 2))).astype(np.float32)
-        shifts = (SHIFT_SPREAD * draw.standard_normal((len(rows), 2))).astype(np.float32)
-        chosen = draw.random(len(rows)) < self.jitter
+        factors = np.exp(FACTOR_SPREAD * draw.standard_normal((len(images), 2))).astype(np.float32)
+        shifts = (SHIFT_SPREAD * draw.standard_normal((len(images), 2))).astype(np.float32)
+        chosen = draw.random(len(images)) < self.jitter
         if chosen.any():
             images, descriptors = images.copy(), descriptors.copy()
             images[chosen] = jitter_stain(images[chosen], factors[chosen], shifts[chosen])
             descriptors[chosen] = move_descriptor(descriptors[chosen], factors[chosen], shifts[chosen])
         return images, descriptors, chosen
 
-    def _planes(self, draw: np.random.Generator, rows: npt.NDArray[np.int64], turns: Tensor) -> Tensor:
-        height, width = self.tiles.size
-        dropped = torch.from_numpy(draw.random(len(rows)) < self.drop)
-        if not self.use_masks or self.tiles.masks is None:
-            return mask_planes(
-                torch.zeros(len(rows), height, width), torch.zeros(len(rows), dtype=torch.bool)
-            )
-        masks = torch.from_numpy(np.asarray(self.tiles.masks[rows]).astype(np.int32))
-        planes = mask_planes(dihedral(masks, turns), torch.from_numpy(self.tiles.has_mask[rows]))
-        return drop_planes(planes, dropped)
+    def _planes(self, draw: np.random.Generator, crops: Crops, turns: Tensor) -> Tensor:
+        dropped = torch.from_numpy(draw.random(len(turns)) < self.drop)
+        given = torch.from_numpy(crops.has_mask & self.use_masks)
+        masks = dihedral(torch.from_numpy(crops.masks), turns)
+        return drop_planes(mask_planes(masks, given), dropped)
 
 
 def _epoch_rows(

@@ -66,6 +66,7 @@ class GeneratorConfig(Budget):
         0.1, ge=0, lt=1, description="chance with which each condition is dropped, independently"
     )
     jitter: float = Field(0.5, ge=0, le=1, description="share of the tiles whose stain is jittered")
+    crops: bool = Field(True, description="random crops across tiles that touch in their frame")
 
     @model_validator(mode="before")
     @classmethod

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from nucleosynth.data.mosaic import Mosaic
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.batches import TrainingBatches, slide_descriptors
 from nucleosynth.diffusion.card import ModelCard
@@ -166,6 +167,7 @@ def distill(
             p_mean=0.0,
             p_std=0.0,
             seed=seed,
+            mosaic=Mosaic(tiles, rows),
         )
         torch.manual_seed(torch_seed(seed, "weights"))
         discriminator = PatchDiscriminator(classes=len(card.classes), width=config.width)

@@ -59,11 +59,11 @@ class Recipe:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-PLAIN = MappingProxyType({"ema_fraction": 0.0, "drop": 0.0, "jitter": 0.0, "hold_out": 0.0})
+PLAIN = MappingProxyType({"ema_fraction": 0.0, "drop": 0.0, "jitter": 0.0, "hold_out": 0.0, "crops": False})
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
-        "unified": Recipe("unified-2", "edm", 4, True, False, None, "dpmpp-2m-sde", 1.5),
+        "unified": Recipe("unified-2", "edm", 4, True, False, None, "dpmpp-2m-sde", 1.25),
         "mask-guided": Recipe("mask-guided-1", "epsilon", 1, False, False, 1, "ddpm", 1.0, PLAIN),
         "per-class": Recipe("per-class-1", "epsilon", 0, False, True, 1, "ddpm", 1.0, PLAIN),
     }

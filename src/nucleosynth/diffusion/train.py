@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nucleosynth.data.mosaic import Mosaic
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.batches import TrainingBatches, slide_descriptors, usable_rows
 from nucleosynth.diffusion.card import ModelCard, build_denoiser
@@ -126,14 +127,14 @@ def train_generator(
         checked = np.isin(tiles.patients[rows], held_out)
         rows, held_rows = rows[~checked], rows[checked]
         torch.manual_seed(torch_seed(seed, "weights"))
-        model = build_denoiser(card, **_statistics(tiles, rows))
+        model = build_denoiser(card, **statistics(tiles, rows))
         target = choose_device(device)
-        batches = _batches(tiles, rows, config, use_masks=use_masks, seed=seed)
+        batches = training_batches(tiles, rows, config, use_masks=use_masks, seed=seed)
         learner = DenoisingLearner(model, batches, target)
         check = None
         if held_out:
-            plain = config.model_copy(update={"drop": 0.0, "jitter": 0.0})
-            unseen = _batches(tiles, held_rows, plain, use_masks=use_masks, seed=seed)
+            plain = config.model_copy(update={"drop": 0.0, "jitter": 0.0, "crops": False})
+            unseen = training_batches(tiles, held_rows, plain, use_masks=use_masks, seed=seed)
             check = HeldOut(held_out_loss(partial(with_weights, card), unseen, target))
 
         def preview(step: int, ema: dict[str, Tensor]) -> None:
@@ -187,9 +188,10 @@ def _training_rows(tiles: TileSet, patients: Sequence[str], config: GeneratorCon
     return rows
 
 
-def _batches(
+def training_batches(
     tiles: TileSet, rows: npt.NDArray[np.int64], config: GeneratorConfig, *, use_masks: bool, seed: int
 ) -> TrainingBatches:
+    """Return the batches of some rows as the settings have them."""
     recipe = RECIPES[config.recipe]
     objective = config.objective or recipe.objective
     return TrainingBatches(
@@ -205,6 +207,7 @@ def _batches(
         seed,
         levels=linear_sigmas() if objective == "epsilon" else None,
         one_class=recipe.per_class,
+        mosaic=Mosaic(tiles, rows) if config.crops else None,
     )
 
 
@@ -215,7 +218,7 @@ def with_weights(card: ModelCard, weights: dict[str, Tensor]) -> Denoiser:
     return model
 
 
-def _statistics(tiles: TileSet, rows: npt.NDArray[np.int64]) -> Statistics:
+def statistics(tiles: TileSet, rows: npt.NDArray[np.int64]) -> Statistics:
     """Mean and standard deviation per channel, and the spectrum, of up to 2,000 tiles, evenly picked."""
     picked = rows[np.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_TILES)).astype(int)]
     pixels = torch.from_numpy(np.asarray(tiles.images[np.unique(picked)])).permute(0, 3, 1, 2).float() / 255
