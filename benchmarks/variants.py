@@ -31,7 +31,8 @@ Alter = Callable[[Denoiser], Denoiser]
 class Variant:
     """One thing changed.
 
-    ``changes`` of the settings, ``alter`` of the denoiser, ``stain`` False: never told of it.
+    ``changes`` of the settings, ``alter`` of the denoiser, ``stain`` False: never told of it; ``costs``: a
+    step takes another time than that of the default.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Variant:
     changes: Mapping[str, Any] = field(default_factory=dict)
     alter: Alter | None = None
     stain: bool = True
+    costs: bool = True
 
 
 @dataclass(frozen=True)
@@ -259,21 +261,21 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("channel norm", "norm of each pixel, not of groups of channels", alter=channel_norm),
     Variant("planes at the entry only", "planes at every grid", alter=entry_only),
     Variant("self-conditioning", "sees its last estimate", alter=SelfConditioned),
-    Variant("p_mean -1.2", "noise levels", {"p_mean": -1.2}),
-    Variant("p_mean 0", "noise levels", {"p_mean": 0.0}),
-    Variant("p_std 1.6", "noise levels", {"p_std": 1.6}),
-    Variant("flat spectrum", "plain EDM", alter=flat),
-    Variant("levels 1, modes 0", "loss weight", alter=weighted(1.0, 0.0)),
-    Variant("levels 0, modes 0.5", "loss weight", alter=weighted(0.0, 0.5)),
-    Variant("levels 0, modes 0.75", "loss weight", alter=weighted(0.0, 0.75)),
-    Variant("levels 0, modes 1", "loss weight", alter=weighted(0.0, 1.0)),
+    Variant("p_mean -1.2", "noise levels", {"p_mean": -1.2}, costs=False),
+    Variant("p_mean 0", "noise levels", {"p_mean": 0.0}, costs=False),
+    Variant("p_std 1.6", "noise levels", {"p_std": 1.6}, costs=False),
+    Variant("flat spectrum", "plain EDM", alter=flat, costs=False),
+    Variant("levels 1, modes 0", "loss weight", alter=weighted(1.0, 0.0), costs=False),
+    Variant("levels 0, modes 0.5", "loss weight", alter=weighted(0.0, 0.5), costs=False),
+    Variant("levels 0, modes 0.75", "loss weight", alter=weighted(0.0, 0.75), costs=False),
+    Variant("levels 0, modes 1", "loss weight", alter=weighted(0.0, 1.0), costs=False),
     Variant("levels 1, modes 0, unshuffle 4", "folding", _network(unshuffle=4), alter=weighted(1.0, 0.0)),
-    Variant("no stain", "stain descriptor", {"jitter": 0.0}, stain=False),
-    Variant("no crops", "crops across neighbours", {"crops": False}),
-    Variant("no jitter", "stain jitter", {"jitter": 0.0}),
+    Variant("no stain", "stain descriptor", {"jitter": 0.0}, stain=False, costs=False),
+    Variant("no crops", "crops across neighbours", {"crops": False}, costs=False),
+    Variant("no jitter", "stain jitter", {"jitter": 0.0}, costs=False),
     Variant("dropout 0.1", "dropout", alter=dropout),
-    Variant("no EMA", "weight average", {"ema_fraction": 0.0}),
-    Variant("EMA 0.2", "weight average", {"ema_fraction": 0.2}),
-    Variant("lr 0.001", "learning rate", {"lr": 1e-3}),
+    Variant("no EMA", "weight average", {"ema_fraction": 0.0}, costs=False),
+    Variant("EMA 0.2", "weight average", {"ema_fraction": 0.2}, costs=False),
+    Variant("lr 0.001", "learning rate", {"lr": 1e-3}, costs=False),
     Variant("batch 16", "batch", {"batch": 16}),
 )

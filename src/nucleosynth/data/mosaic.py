@@ -61,6 +61,8 @@ class Mosaic:
 
     def draw(self, picked: Positions, draw: np.random.Generator) -> Crops:
         """Return for each picked position a random crop of a block it is part of, or the tile itself."""
+        if not self:
+            return Crops.of(self.tiles, self.rows[picked])
         side = self.tiles.size[0]
         count = np.diff(self.first)[picked]
         chosen = self.first[picked] + (draw.random(len(picked)) * count).astype(np.int64)
@@ -86,21 +88,21 @@ class Mosaic:
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
-        if self.tiles.masks is None:
-            return np.zeros(1, np.int32), np.zeros(len(self.rows), np.int64)
-        masks = [self.tiles.masks[row] * self.tiles.has_mask[row] for row in self.rows]
-        sizes = np.array([int(mask.max()) + 1 for mask in masks], np.int64)
+        count, side = len(self.rows), self.tiles.size[0]
+        if self.tiles.masks is None or not self:
+            return np.zeros(1, np.int32), np.zeros(count, np.int64)
+        sizes = np.ones(count, np.int64)
+        edges = {name: np.zeros((count, side), np.int64) for name in ("left", "right", "top", "bottom")}
+        for position in np.flatnonzero(self.tiles.has_mask[self.rows]).tolist():
+            mask = self.tiles.masks[self.rows[position]]
+            sizes[position] = int(mask.max()) + 1
+            for name, line in zip(edges, (mask[:, 0], mask[:, -1], mask[0], mask[-1]), strict=True):
+                edges[name][position] = line
         start = np.cumsum(sizes) - sizes
-        edges = {
-            "left": np.stack([mask[:, 0] for mask in masks]).astype(np.int64),
-            "right": np.stack([mask[:, -1] for mask in masks]).astype(np.int64),
-            "top": np.stack([mask[0] for mask in masks]).astype(np.int64),
-            "bottom": np.stack([mask[-1] for mask in masks]).astype(np.int64),
-        }
         pairs = []
-        for side, near, far in (("right", "right", "left"), ("below", "bottom", "top")):
-            here = np.flatnonzero(neighbour[side] >= 0)
-            there = neighbour[side][here]
+        for beside, near, far in (("right", "right", "left"), ("below", "bottom", "top")):
+            here = np.flatnonzero(neighbour[beside] >= 0)
+            there = neighbour[beside][here]
             a, b = edges[near][here], edges[far][there]
             touching = (a > 0) & (b > 0)
             pairs.append(np.stack([(a + start[here, None])[touching], (b + start[there, None])[touching]]))
