@@ -269,7 +269,10 @@ class Row:
 
 DDIM: Mapping[str, Any] = {"sampler": "ddim", "steps": 50, "sigma_scale": 1.0}
 PLAIN: Mapping[str, Any] = {"recipe": "mask-guided"}
-TOLD: Mapping[str, Any] = {"objective": "epsilon", "ema_fraction": 0.0}
+UNCROPPED: Mapping[str, Any] = {"crops": False}
+LAST: Mapping[str, Any] = {**UNCROPPED, "ema_fraction": 0.0}
+"""Of the weights the last, as plain DDPMs take them."""
+TOLD: Mapping[str, Any] = {**LAST, "objective": "epsilon"}
 MATCHED: Mapping[str, Any] = {"size": "matched", "mask": "[-1, 1]", "lr": 1e-3, "batch": 8}
 OURS = OwnTraining("unified")
 
@@ -298,8 +301,9 @@ ROWS: tuple[Row, ...] = (
     Row(
         "+ conditioning", OwnTraining("conditioning", TOLD), DDIM, "mask at every grid, stain and its jitter"
     ),
-    Row("+ objective", OwnTraining("objective", {"ema_fraction": 0.0}), DDIM, "EDM over the spectrum"),
-    Row("+ EMA", OURS, DDIM, "averaged weights"),
+    Row("+ objective", OwnTraining("objective", LAST), DDIM, "EDM over the spectrum"),
+    Row("+ EMA", OwnTraining("ema", UNCROPPED), DDIM, "averaged weights"),
+    Row("+ crops", OURS, DDIM, "crops across neighbouring tiles"),
     Row("+ sampler", OURS, {"sigma_scale": 1.0}, "our sampler, 10 steps"),
     Row("ours", OURS, {}, "told of more noise: all defaults"),
     Row("ours, 5 steps", OURS, {"steps": 5}, "fewer evaluations"),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from benchmarks import ablations
 from benchmarks.ablations import denoising, place
 from benchmarks.table import render
 from benchmarks.variants import VARIANTS, Variant, prepare, weighted
@@ -52,3 +53,23 @@ def test_rows_stand_in_the_order_of_the_variants():
     rows = [{"name": name} for name in ("former", VARIANTS[1].name, VARIANTS[0].name)]
     assert [row["name"] for row in sorted(rows, key=place)] == ["default", VARIANTS[1].name, "former"]
     assert "One thing changed" not in render({})
+
+
+def test_variants_of_the_default_network_take_its_seconds_and_each_is_timed_once(tmp_path, monkeypatch):
+    asked = []
+
+    def timing(variants, tiles, fold, *, seed):
+        asked.append([variant.name for variant in variants])
+        return {variant.name: 0.1 * len(variant.name) for variant in variants}
+
+    monkeypatch.setattr(ablations, "seconds_per_step", timing)
+    known = {variant.name: variant for variant in VARIANTS}
+
+    def timed(*names):
+        return ablations.timed([known[n] for n in names], None, None, path=tmp_path / "seconds.json", seed=0)
+
+    assert timed("no EMA", "width 64") == pytest.approx({"no EMA": 0.7, "width 64": 0.8})
+    assert timed("width 64", "batch 16") == pytest.approx({"width 64": 0.8, "batch 16": 0.8})
+    assert asked == [["default", "width 64"], ["batch 16"]]
+    for variant in VARIANTS[1:]:
+        assert variant.costs or not {"network", "batch"} & variant.changes.keys()

@@ -119,12 +119,12 @@ def test_a_model_without_the_fields_of_later_versions_loads(generator, tmp_path)
     generator.save_pretrained(tmp_path / "model")
     config = tmp_path / "model" / "config.json"
     fields = json.loads(config.read_text())
-    assert fields["architecture"] == "unified-2"
+    assert fields["architecture"] == "unified-3"
     later = ("recipe", "objective", "mask_scale", "seen")
     config.write_text(json.dumps({key: value for key, value in fields.items() if key not in later}))
     assert Generator.from_pretrained(tmp_path / "model").card == generator.card
     config.write_text(json.dumps({**fields, "recipe": "per-class"}))
-    with pytest.raises(InputError, match="recipe 'per-class' does not make 'unified-2'"):
+    with pytest.raises(InputError, match="recipe 'per-class' does not make 'unified-3'"):
         Generator.from_pretrained(tmp_path / "model")
 
 
