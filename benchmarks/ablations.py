@@ -129,11 +129,16 @@ def measure(
     """Train, or go on; draw, score and return the record of a variant."""
     out = run / f"{slug(variant.name)}-{steps}-steps"
     prepared = prepare(variant, tiles, fold.train, seed=seed)
-    settings = {"variant": variant.name, "steps": steps, "seed": seed, "tileset": tiles.content_hash}
+    settings = {
+        "variant": variant.name,
+        "steps": steps,
+        "seed": seed + variant.seed,
+        "tileset": tiles.content_hash,
+    }
     config = prepared.config
     optimisation = Optimisation(steps=steps, lr=config.lr, ema_fraction=config.ema_fraction)
     with open_run(out, kind="ablation", config=settings) as opened:
-        fitted = fit(prepared.learner, opened, optimisation, seed=seed, device=CPU)
+        fitted = fit(prepared.learner, opened, optimisation, seed=seed + variant.seed, device=CPU)
     generator = prepared.generator(fitted.ema)
     held = tiles.rows_of(fold.validation)
     made, seconds = judge.draw(

@@ -333,11 +333,12 @@ def section_ablations(result: Result) -> str:
         [
             "## One thing changed at a time",
             f"{data['name']}, {data['tile']} px: as many training steps as fit into {settings['minutes']:g} "
-            f"minutes, one training seed, {settings['samples']} tiles for masks of the {settings['part']} "
+            f"minutes of one core, {settings['samples']} tiles for masks of the {settings['part']} "
             f"patients; KID ({settings['extractor']}) to the training patients, "
             f"floors: *within* {number(floor['within'])}, *between* {number(floor['between'])}. "
-            "*levels* and *modes* are powers of the loss's weights (`benchmarks/variants.py`), 0.5 and 0.5 "
-            "by default.",
+            "One training seed each; the rows *seed* are the default again, and say how much of a difference "
+            "is chance. *levels* and *modes* are powers of the loss's weights (`benchmarks/variants.py`), "
+            "0.5 and 0.5 by default.",
             markdown_table(head, rows),
             machine(first, threads=first["threads"], loads=[row["load_before"] for row in result["rows"]]),
         ]

@@ -33,7 +33,7 @@ class Variant:
     """One thing changed.
 
     ``changes`` of the settings, ``alter`` of the denoiser, ``stain`` False: never told of it; ``costs``: a
-    step takes another time than that of the default.
+    step takes another time than that of the default; ``seed`` is added to that of training.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Variant:
     alter: Alter | None = None
     stain: bool = True
     costs: bool = True
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Prepared:
 
 def prepare(variant: Variant, tiles: TileSet, patients: Sequence[str], *, seed: int) -> Prepared:
     """Build a variant for the tiles of some patients."""
+    seed += variant.seed
     changes = dict(variant.changes)
     network = {"unshuffle": default_unshuffle(tiles.size[0]), **changes.pop("network", {})}
     config = GeneratorConfig.model_validate({"steps": 1, **changes, "network": network})
@@ -261,6 +263,8 @@ def _network(**changes: Any) -> dict[str, Any]:
 
 VARIANTS: tuple[Variant, ...] = (
     Variant("default", ""),
+    Variant("seed 1", "weights and batches of another seed", costs=False, seed=1),
+    Variant("seed 2", "weights and batches of another seed", costs=False, seed=2),
     Variant("unshuffle 1", "folding", _network(unshuffle=1)),
     Variant("unshuffle 4", "folding", _network(unshuffle=4)),
     Variant("width 32", "width", _network(width=32)),
@@ -275,8 +279,6 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("p_mean -1.2", "noise levels", {"p_mean": -1.2}, costs=False),
     Variant("p_mean 0", "noise levels", {"p_mean": 0.0}, costs=False),
     Variant("p_std 1.6", "noise levels", {"p_std": 1.6}, costs=False),
-    Variant("p_uniform 0.1", "noise levels", {"p_uniform": 0.1}, costs=False),
-    Variant("p_uniform 0.25", "noise levels", {"p_uniform": 0.25}, costs=False),
     Variant("flat spectrum", "plain EDM", alter=flat, costs=False),
     Variant("levels 1, modes 0", "loss weight", alter=weighted(1.0, 0.0), costs=False),
     Variant("levels 0, modes 0.5", "loss weight", alter=weighted(0.0, 0.5), costs=False),

@@ -15,7 +15,6 @@ from nucleosynth.data.stain import jitter_stain, move_descriptor, stain_descript
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.conditioning import Condition, dihedral, drop_planes, mask_planes, stain_vector
 from nucleosynth.diffusion.recipes import RECIPES
-from nucleosynth.diffusion.samplers import SIGMA_MAX, SIGMA_MIN
 from nucleosynth.seeds import rng
 
 TILES_PER_DESCRIPTOR = 64
@@ -55,8 +54,7 @@ def usable_rows(tiles: TileSet, rows: npt.NDArray[np.int64], recipe: str) -> npt
 class TrainingBatches:
     """Draws the batch of a step: tiles, conditions, noise levels and noise.
 
-    Noise levels are log-normal, a share ``p_uniform`` of them log-uniform over all that samplers come by, or
-    drawn uniformly from ``levels``. With ``one_class`` the batches take the
+    Noise levels are log-normal, or drawn uniformly from ``levels``. With ``one_class`` the batches take the
     classes in turn, so each class has the same number of batches and epochs of its own. With a ``mosaic`` of
     the same rows, tiles are random crops across neighbours.
     """
@@ -74,7 +72,6 @@ class TrainingBatches:
     levels: npt.NDArray[np.float64] | None = None
     one_class: bool = False
     mosaic: Mosaic | None = None
-    p_uniform: float = 0.0
 
     def draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, Condition]:
         """Return clean pixels (n, 3, h, w) float 0-255, sigma (n,), noise and condition, on the CPU."""
@@ -114,11 +111,7 @@ class TrainingBatches:
     def _sigma(self, draw: np.random.Generator) -> npt.NDArray[np.float64]:
         if self.levels is not None:
             return self.levels[draw.integers(len(self.levels), size=self.size)]
-        sigma = np.exp(self.p_mean + self.p_std * draw.standard_normal(self.size))
-        if not self.p_uniform:
-            return sigma
-        anywhere = np.exp(draw.uniform(np.log(SIGMA_MIN), np.log(SIGMA_MAX), size=self.size))
-        return np.where(draw.random(self.size) < self.p_uniform, anywhere, sigma)
+        return np.exp(self.p_mean + self.p_std * draw.standard_normal(self.size))
 
     def _stained(
         self, draw: np.random.Generator, images: npt.NDArray[np.uint8], descriptors: npt.NDArray[np.float32]

@@ -62,12 +62,6 @@ class GeneratorConfig(Budget):
     network: NetworkConfig = NetworkConfig()
     p_mean: float = Field(-0.5, description="mean of log sigma in training, for data of unit variance")
     p_std: float = Field(1.2, gt=0)
-    p_uniform: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="share of noise levels drawn log-uniformly from all that samplers come by",
-    )
     drop: float = Field(
         0.1, ge=0, lt=1, description="chance with which each condition is dropped, independently"
     )

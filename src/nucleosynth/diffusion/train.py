@@ -208,7 +208,6 @@ def training_batches(
         levels=linear_sigmas() if objective == "epsilon" else None,
         one_class=recipe.per_class,
         mosaic=Mosaic(tiles, rows) if config.crops else None,
-        p_uniform=config.p_uniform,
     )
 
 
