@@ -123,7 +123,7 @@ def test_every_sampler_reproduces_mean_and_variance_of_a_gaussian(name):
 
 
 def test_what_is_not_set_is_the_recipes_own():
-    assert sampling_defaults("unified") == {"sampler": "dpmpp-2m-sde", "steps": 10, "sigma_scale": 1.25}
+    assert sampling_defaults("unified") == {"sampler": "dpmpp-2m-sde", "steps": 10, "sigma_scale": 1.15}
     assert sampling_defaults("per-class") == {"sampler": "ddpm", "steps": 1000, "sigma_scale": 1.0}
     assert sampling_defaults("mask-guided", "ddim")["steps"] == 50
     settled = SynthesisConfig(steps=7).settled("mask-guided")

@@ -63,7 +63,7 @@ PLAIN = MappingProxyType({"ema_fraction": 0.0, "drop": 0.0, "jitter": 0.0, "hold
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
-        "unified": Recipe("unified-3", "edm", 4, True, False, None, "dpmpp-2m-sde", 1.25),
+        "unified": Recipe("unified-3", "edm", 4, True, False, None, "dpmpp-2m-sde", 1.15),
         "mask-guided": Recipe("mask-guided-2", "epsilon", 1, False, False, 1, "ddpm", 1.0, PLAIN),
         "per-class": Recipe("per-class-2", "epsilon", 0, False, True, 1, "ddpm", 1.0, PLAIN),
     }

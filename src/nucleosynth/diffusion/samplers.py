@@ -14,7 +14,7 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 Noise = Callable[[int], Tensor]
 """``noise(step)``: (n, 3, h, w) standard normal, its own for each step; step 0 is where sampling starts."""
 
-SIGMA_MIN, SIGMA_MAX, RHO = 0.03, 60.0, 5.0
+SIGMA_MIN, SIGMA_MAX, RHO = 0.03, 40.0, 5.0
 OVERSTATED_BELOW = 2.0
 
 
