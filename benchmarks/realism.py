@@ -3,11 +3,11 @@
     python -m benchmarks.realism RUN
 
 reads TNBC below NUCLEOSYNTH_DATA and the generator of the training run RUN, and writes
-benchmarks/results/realism.json. RUN is one of `nucleosynth train` or of `benchmarks.training_quality` on the
-tiles of studies/tnbc.yaml, in which the generator saw the training patients alone. With ``--minutes`` two
-segmenters of one recipe are trained as long, one on the real pairs of the training patients, one on as many
-synthetic pairs for the same masks, and compared on the real tiles of the held-out patients. ``--part test``
-once, after all choices.
+benchmarks/results/realism.json and pictures of synthetic tiles to docs/results/benchmarks. RUN is one of
+`nucleosynth train` or of `benchmarks.training_quality` on the tiles of studies/tnbc.yaml, in which the
+generator saw the training patients alone. With ``--minutes`` two segmenters of one recipe are trained as
+long, one on the real pairs of the training patients, one on as many synthetic pairs for the same masks, and
+compared on the real tiles of the held-out patients. ``--part test`` once, after all choices.
 """
 
 from __future__ import annotations
@@ -34,11 +34,14 @@ from nucleosynth.nuclei import get_segmenter, mask_agreement
 from nucleosynth.nuclei.learned.config import AnnotatedConfig, SegmenterTraining
 from nucleosynth.nuclei.learned.train import train_segmenter
 from nucleosynth.nuclei.masks import find_nuclei
+from nucleosynth.render.figure import save_figure
 from nucleosynth.render.grid import grid, save_png
 from nucleosynth.runs import environment, partial, write_json
+from nucleosynth.study.figures import tile_pictures
 from nucleosynth.training.metrics import trained_seconds
 
 RESULT = HOME / "benchmarks" / "results" / "realism.json"
+PICTURES = HOME / "docs" / "results" / "benchmarks"
 SHOWN = 48
 
 
@@ -96,6 +99,7 @@ def main(
     seed: int = 0,
     run: Path = HOME / "runs" / "benchmark-quality",
     result: Path = RESULT,
+    pictures: Path = PICTURES,
 ) -> None:
     """Draw, score and write the result.
 
@@ -115,7 +119,9 @@ def main(
     name = f"realism-{generator.generator_id}"
     model = OwnModel(generator)
     made, seconds = judge.draw(model, {}, weights=generator.generator_id, out=run / f"{name}-{part}")
-    save_png(run / f"{name}-{part}.png", grid(made[:SHOWN], columns=8, scale=2))
+    save_png(pictures / "realism_grid.png", grid(made[:SHOWN], columns=8, scale=2))
+    shown = tile_pictures({"synthetic": {"all": made}, "synthetic_masks": {"all": judge.asked.masks}})
+    save_figure(shown["masks_and_tiles"], pictures / "realism_masks.png")
     found = {
         "data": {"name": "TNBC", "tile": tiles.size[0], "mpp": tiles.mpp, "content_hash": tiles.content_hash},
         "settings": judge.settings(),

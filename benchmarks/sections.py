@@ -154,6 +154,8 @@ def section_realism(result: Result) -> str:
             f"{data['name']}, {data['tile']} px at {data['mpp']} µm/px: {result['generator']['steps']:,} "
             f"steps, {significant(result['train_seconds'] / 60)} minutes; "
             f"{result['settings']['samples']} tiles for masks of the {result['settings']['part']} patients.",
+            "![Nuclei asked for, and the tiles made](results/benchmarks/realism_masks.png)",
+            "![Synthetic tiles, in the order drawn](results/benchmarks/realism_grid.png)",
             markdown_table(["", "", "synthetic", "real", "aim"], rows),
             machine(result["environment"], threads=result["environment"]["threads"], loads=loads),
         ]
