@@ -113,10 +113,10 @@ class DistillConfig(Budget):
     default_minutes = 10.0
 
     sigmas: tuple[float, ...] = Field(
-        (60.0, 5.0), min_length=1, description="noise levels of the student's steps, from high to low"
+        (40.0, 2.0), min_length=1, description="noise levels of the student's steps, from high to low"
     )
     batch: int = Field(8, ge=1)
-    lr: float = Field(7e-4, gt=0)
+    lr: float = Field(3e-4, gt=0)
     ema_fraction: float = Field(0.05, ge=0, le=1)
     drop: float = Field(0.1, ge=0, lt=1, description="chance with which each condition is dropped")
     jitter: float = Field(0.5, ge=0, le=1, description="share of the tiles whose stain is jittered")
