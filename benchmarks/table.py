@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import cyclopts
 
 from benchmarks.sections import SECTIONS
+from nucleosynth.diffusion.recipes import USUAL_STEPS
 from nucleosynth.render.figure import BLUE, INK, ORANGE, empty_figure, save_figure, style, subtitle
 from nucleosynth.runs import read_json, write_text
 
@@ -31,13 +32,15 @@ and every raw value; edit neither by hand. Machines are shared and noisy: compar
 them. Each result is made by the module of its name, such as `python -m benchmarks.segmentation`."""
 WIDTH = 118
 QUALITY = "training_quality"
+OURS = "ours"
 
 
 @dataclass(frozen=True)
 class Point:
-    """A row of the quality benchmark in a plot."""
+    """A row of the quality benchmark in a plot; points of one ``line`` are joined."""
 
-    name: str
+    line: str
+    label: str
     peer: bool
     x: float
     kid: float
@@ -70,24 +73,32 @@ def wrapped(paragraph: str) -> str:
 
 
 def plots(result: Mapping[str, Any]) -> dict[str, tuple[str, list[Point]]]:
-    """Return the plots that the quality benchmark has data for: file name to what it shows and its points."""
-    timed = [row for row in result["rows"] if "minutes" in row["budget"]]
+    """Return the plots that the quality benchmark has data for: file name to what it shows and its points.
+
+    Rows that lead from the peers to ours, `+ ...`, are for the table.
+    """
+    timed = [row for row in result["rows"] if "minutes" in row["budget"] and not row["name"].startswith("+")]
     found = {}
     budgets = {row["budget"]["minutes"] for row in timed}
     if len(budgets) > 1:
-        points = [_point(row, row["budget"]["minutes"]) for row in timed]
-        several = [p for p in points if sum(q.name == p.name for q in points) > 1]
-        found["kid_by_training_time.png"] = ("KID by minutes of training", several)
+        several = [row for row in timed if sum(other["name"] == row["name"] for other in timed) > 1]
+        points = [_point(row, row["budget"]["minutes"], line=row["name"]) for row in several]
+        found["kid_by_training_time.png"] = ("KID by minutes of training", points)
     if budgets:
         longest = [row for row in timed if row["budget"]["minutes"] == max(budgets)]
-        points = [_point(row, 1 / row["tiles_per_second"]) for row in longest]
+        points = [
+            _point(row, 1 / row["tiles_per_second"], line=row["name"] if row["peer"] else OURS)
+            for row in longest
+        ]
         found["kid_by_sampling_time.png"] = ("KID by seconds of sampling per tile", points)
     return {file: shown for file, shown in found.items() if shown[1]}
 
 
-def _point(row: Mapping[str, Any], x: float) -> Point:
+def _point(row: Mapping[str, Any], x: float, *, line: str) -> Point:
     between = row["fidelity"]["kid_interval"]
-    return Point(row["name"], row["peer"], x, row["fidelity"]["kid"], between and tuple(between))
+    steps = row["sampling"].get("steps", USUAL_STEPS)
+    label = line if row["peer"] else f"{line}, {steps} steps" if row["name"] == line else f"{steps} steps"
+    return Point(line, label, row["peer"], x, row["fidelity"]["kid"], between and tuple(between))
 
 
 def by_time(points: Sequence[Point], *, title: str, label: str, floor: float | None) -> Figure:
@@ -101,19 +112,21 @@ def by_time(points: Sequence[Point], *, title: str, label: str, floor: float | N
     with style():
         figure = empty_figure(7.6, 4.6)
         axes = figure.subplots()
-        for name in dict.fromkeys(point.name for point in points):
-            own = sorted((p for p in points if p.name == name), key=lambda p: p.x)
+        for line in dict.fromkeys(point.line for point in points):
+            own = sorted((p for p in points if p.line == line), key=lambda p: p.x)
             colour = ORANGE if own[0].peer else BLUE
             axes.plot([p.x for p in own], [p.kid for p in own], color=colour, marker="o", linewidth=1.4)
             for point in own:
                 if point.interval:
                     axes.plot([point.x] * 2, point.interval, color=colour, alpha=0.35, linewidth=1)
-            end = (own[-1].x, own[-1].kid)
-            axes.annotate(name, end, xytext=(5, 4), textcoords="offset points", fontsize=8)
+                at = (point.x, point.kid)
+                axes.annotate(point.label, at, xytext=(5, 4), textcoords="offset points", fontsize=8)
         if floor is not None:
             axes.axhline(floor, color=INK, linewidth=1, linestyle=":")
         axes.set_xscale("log")
-        axes.margins(x=0.2)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.set_ylim(bottom=0)
+        axes.margins(x=0.3)
         axes.set_xlabel(label)
         axes.set_ylabel("KID to the training patients")
         axes.set_title(title)

@@ -24,6 +24,7 @@ def quality_row(name: str, minutes: float, kid: float, *, peer: bool = False) ->
     return {
         "name": name,
         "shows": "what it shows",
+        "sampling": {"steps": 10},
         "peer": peer,
         "budget": {"minutes": minutes},
         "parameters": 3_400_000,
@@ -245,7 +246,7 @@ def test_plots_are_those_that_there_is_data_for(tmp_path):
     one = quality(quality_row("ours", 30, 0.05), quality_row("diffusers", 30, 0.2, peer=True))
     assert list(plots(one)) == ["kid_by_sampling_time.png"]
     two = quality(*one["rows"], quality_row("ours", 5, 0.08))
-    assert [p.name for p in plots(two)["kid_by_training_time.png"][1]] == ["ours", "ours"]
+    assert [p.line for p in plots(two)["kid_by_training_time.png"][1]] == ["ours", "ours"]
     assert all(path.stat().st_size > 5_000 for path in save_plots(two, tmp_path))
     assert all(f"]({PLOTS / name})" in render({"training_quality": two}) for name in plots(two))
 
