@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -73,7 +74,9 @@ def from_network(maps: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.
 
 
 def _run(net: SegmenterNet, pixels: NDArray[np.uint8], device: torch.device) -> NDArray[np.uint8]:
-    with torch.inference_mode(), autocast(device):
+    """Compute maps; on a CPU in float32: bfloat16 differs by grey levels from one processor to the next."""
+    precision = nullcontext() if device.type == "cpu" else autocast(device)
+    with torch.inference_mode(), precision:
         maps: Tensor = net.maps(to_input(pixels).to(device))
     return (maps.float() * 255).round_().to(torch.uint8).cpu().numpy()
 
