@@ -124,7 +124,11 @@ def by_time(points: Sequence[Point], *, title: str, label: str, floor: float | N
         if floor is not None:
             axes.axhline(floor, color=INK, linewidth=1, linestyle=":")
         axes.set_xscale("log")
+        times = sorted({point.x for point in points})
+        if times[-1] < 10 * times[0]:  # within a decade each is named
+            axes.set_xticks(times)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(lambda _value, _: "")
         axes.set_ylim(bottom=0)
         axes.margins(x=0.3)
         axes.set_xlabel(label)
