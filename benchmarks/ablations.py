@@ -1,11 +1,13 @@
 """What matters in a short training: one thing changed at a time, all for the same seconds of training.
 
     python -m benchmarks.ablations --minutes 5
+    python -m benchmarks.ablations --minutes 5 --data amibr
 
-reads TNBC below NUCLEOSYNTH_DATA, times a step of each variant in turn, trains each for as many steps
-as fit into the minutes of one core (set OMP_NUM_THREADS=1), draws 256 tiles for the masks of the validation
-patient and adds a row to benchmarks/results/ablations.json as each is done. `--only NAME`, again for more,
-names variants. Changes of the network that the product lacks live in `variants`.
+reads TNBC or AMi-Br below NUCLEOSYNTH_DATA, times a step of each variant in turn, trains each for as many
+steps as fit into the minutes of one core (set OMP_NUM_THREADS=1), draws 256 tiles and adds a row to
+benchmarks/results/ablations.json or ablations_amibr.json as each is done. `--only NAME`, again for more,
+names variants. Changes of the network that the product lacks live in `variants`, what the tiles are asked for
+and who judges them in `grounds`.
 """
 
 from __future__ import annotations
@@ -14,20 +16,19 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cyclopts
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.contenders import OwnModel
-from benchmarks.layouts import open_tnbc
-from benchmarks.quality import QualityJudge
+from benchmarks.grounds import GROUNDS, Ground
 from benchmarks.rows import put_row
 from benchmarks.studies import HOME
 from benchmarks.training_quality import slug
 from benchmarks.variants import VARIANTS, Variant, prepare
+from nucleosynth.data.mosaic import Crops
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.batches import slide_descriptors
@@ -42,11 +43,12 @@ from nucleosynth.training.config import Optimisation
 from nucleosynth.training.devices import autocast, choose_device
 from nucleosynth.training.loop import fit
 
-RUN = HOME / "runs" / "benchmark-ablations"
-RESULT = HOME / "benchmarks" / "results" / "ablations.json"
+RUNS = {"tnbc": HOME / "runs" / "benchmark-ablations", "amibr": HOME / "runs" / "benchmark-classes"}
+RESULTS = HOME / "benchmarks" / "results"
 CPU = choose_device("cpu")
 TIMED_STEPS, ROUNDS = 4, 8
 SHOWN = 32
+DENOISED = 256
 LEVELS = (0.1, 0.3, 1.0, 3.0, 10.0)
 
 
@@ -97,12 +99,13 @@ def denoising(
     told
         Whether the stain is given.
     """
-    assert tiles.masks is not None
-    pixels = torch.from_numpy(np.asarray(tiles.images[rows])).permute(0, 3, 1, 2)
-    masks = torch.from_numpy(np.asarray(tiles.masks[rows]).astype(np.int32))
-    given = torch.ones(len(rows), dtype=torch.bool)
-    stain = stain_vector(torch.from_numpy(slide_descriptors(tiles, rows)), given & told)
-    condition = Condition(torch.full((len(rows),), -1), mask_planes(masks, given), stain)
+    if len(rows) > DENOISED:
+        rows = np.sort(rng(seed, "denoised").choice(rows, DENOISED, replace=False))
+    crops = Crops.of(tiles, rows)
+    pixels = torch.from_numpy(crops.images).permute(0, 3, 1, 2)
+    planes = mask_planes(torch.from_numpy(crops.masks), torch.from_numpy(crops.has_mask))
+    stain = stain_vector(torch.from_numpy(slide_descriptors(tiles, rows)), torch.full((len(rows),), told))
+    condition = Condition(torch.from_numpy(tiles.labels[rows]), planes, stain)
     spectrum = Spectrum.fit(denoiser.standardise(pixels))
     noise = torch.from_numpy(rng(seed, "denoising").standard_normal(pixels.shape, dtype=np.float32))
     found: dict[str, float] = {}
@@ -116,47 +119,30 @@ def denoising(
     return found
 
 
-def measure(
-    variant: Variant,
-    tiles: TileSet,
-    fold: Fold,
-    judge: QualityJudge,
-    *,
-    steps: int,
-    run: Path,
-    seed: int,
-) -> dict[str, Any]:
+def measure(variant: Variant, ground: Ground, *, steps: int, run: Path, seed: int) -> dict[str, Any]:
     """Train, or go on; draw, score and return the record of a variant."""
+    tiles, fold = ground.tiles, ground.fold
     out = run / f"{slug(variant.name)}-{steps}-steps"
-    prepared = prepare(variant, tiles, fold.train, seed=seed)
-    settings = {
-        "variant": variant.name,
-        "steps": steps,
-        "seed": seed + variant.seed,
-        "tileset": tiles.content_hash,
-    }
+    own = seed + variant.seed
+    prepared = prepare(variant, tiles, fold.train, seed=own)
+    settings = {"variant": variant.name, "steps": steps, "seed": own, "tileset": tiles.content_hash}
     config = prepared.config
     optimisation = Optimisation(steps=steps, lr=config.lr, ema_fraction=config.ema_fraction)
     with open_run(out, kind="ablation", config=settings) as opened:
-        fitted = fit(prepared.learner, opened, optimisation, seed=seed + variant.seed, device=CPU)
+        fitted = fit(prepared.learner, opened, optimisation, seed=own, device=CPU)
     generator = prepared.generator(fitted.ema)
+    samples = run / "samples" / out.name
+    made, scores = ground.judge(generator, weights=f"{variant.name} {steps}", out=samples)
+    save_png(samples.with_suffix(".png"), grid(made[:SHOWN], columns=8, scale=2))
     held = tiles.rows_of(fold.validation)
-    made, seconds = judge.draw(
-        OwnModel(generator),
-        {},
-        weights=f"{variant.name} {steps}",
-        out=run / "samples" / out.name,
-    )
-    save_png(run / "samples" / f"{out.name}.png", grid(made[:SHOWN], columns=8, scale=2))
     return {
         "name": variant.name,
         "question": variant.question,
         "denoising": denoising(generator.denoiser, tiles, held, seed=seed, told=variant.stain),
         "parameters": sum(p.numel() for p in prepared.learner.model.parameters()),
         "steps": steps,
-        "sample_seconds": seconds,
         "load_before": os.getloadavg()[0],
-        **judge.scores(made),
+        **scores,
         "environment": {**environment(), "threads": torch.get_num_threads()},
     }
 
@@ -170,11 +156,12 @@ def place(row: Mapping[str, Any]) -> int:
 def main(
     *,
     minutes: float = 5,
+    data: Literal["tnbc", "amibr"] = "tnbc",
     only: tuple[str, ...] = (),
     samples: int = 256,
     seed: int = 0,
-    run: Path = RUN,
-    result: Path = RESULT,
+    run: Path | None = None,
+    result: Path | None = None,
 ) -> None:
     """Measure variants one after the other and write each as it is done.
 
@@ -184,29 +171,42 @@ def main(
         Training of each, by the time of its step.
     only
         Names of variants; none means all.
+    run, result
+        None: those of the data.
     """
     known = {variant.name: variant for variant in VARIANTS}
     unknown = [name for name in only if name not in known]
     if unknown:
         raise InputError(f"--only {unknown[0]}: no such variant; there are {', '.join(map(repr, known))}")
-    tiles, split = open_tnbc(run)
-    fold = split.folds[0]
+    run = run or RUNS[data]
+    result = result or RESULTS / ("ablations.json" if data == "tnbc" else f"ablations_{data}.json")
+    ground = GROUNDS[data](run, samples=samples, seed=seed)
+    tiles = ground.tiles
     chosen = [known[name] for name in only or known]
-    seconds = timed(chosen, tiles, fold, path=run / "seconds.json", seed=seed)
-    judge = QualityJudge(tiles, fold, "validation", samples=samples, seed=seed)
-    data = {"name": "TNBC", "tile": tiles.size[0], "mpp": tiles.mpp, "content_hash": tiles.content_hash}
-    header = {"data": data, "settings": {**judge.settings(), "minutes": minutes}}
+    seconds = timed(chosen, tiles, ground.fold, path=run / "seconds.json", seed=seed)
+    about = {"name": ground.name, "tile": tiles.size[0], "mpp": tiles.mpp, "content_hash": tiles.content_hash}
+    header = {"data": about, "settings": {**ground.settings(), "minutes": minutes}}
     for variant in chosen:
-        name = variant.name
-        steps = round(60 * minutes / seconds[name])
-        row = measure(variant, tiles, fold, judge, steps=steps, run=run, seed=seed)
-        put_row(result, header, {**row, "seconds_per_step": seconds[name]}, keys=["name"], order=place)
-        fidelity, agreement = row["fidelity"], row["agreement"]
-        print(
-            f"{name}: {steps} steps, KID {fidelity['kid']:.4f}, corrected {agreement['corrected']:.3f}, "
-            f"coverage {row['coverage']['of_real']:.2f} of real",
-            flush=True,
+        steps = round(60 * minutes / seconds[variant.name])
+        row = measure(variant, ground, steps=steps, run=run, seed=seed)
+        put_row(
+            result, header, {**row, "seconds_per_step": seconds[variant.name]}, keys=["name"], order=place
         )
+        show(row)
+
+
+def show(row: Mapping[str, Any]) -> None:
+    """Print what matters most."""
+    name, answer = (
+        ("corrected", row["agreement"]["corrected"])
+        if "agreement" in row
+        else ("balanced accuracy", row["labels"]["balanced_accuracy"]["value"])
+    )
+    print(
+        f"{row['name']}: {row['steps']} steps, KID {row['fidelity']['kid']:.4f}, {name} {answer:.3f}, "
+        f"coverage {row['coverage']['of_real']:.2f} of real",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from nucleosynth.study.protocol import load_study
 STUDY = HOME / "studies" / "tnbc.yaml"
 RESULT = HOME / "benchmarks" / "results" / "layouts.json"
 PICTURE = HOME / "docs" / "results" / "tnbc" / "layouts.png"
+TILE_UM = 32.0
 STEPS = 10
 SIGMA_SCALES = (1.0, 1.5)
 """Of the sampler: as it is, and as tissue is sampled."""
@@ -48,9 +49,10 @@ SHOWN = 48
 Draw = Callable[[list[int], int], NDArray[np.uint16]]  # labels, seed -> masks
 
 
-def open_tnbc(run: Path) -> tuple[TileSet, Split]:
-    """Import the tiles of studies/tnbc.yaml once, and read its split."""
-    return open_study(load_study(STUDY), run)
+def open_tnbc(run: Path, *, size: int = 64) -> tuple[TileSet, Split]:
+    """Import the tiles of studies/tnbc.yaml once, 32 µm of any ``size`` in pixels, and read its split."""
+    tiles = {"tiles.size": str(size), "tiles.mpp": str(TILE_UM / size)}
+    return open_study(load_study(STUDY, tiles), run)
 
 
 def speed(contenders: Mapping[str, Draw], labels: list[int]) -> dict[str, Any]:

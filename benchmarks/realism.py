@@ -1,11 +1,13 @@
 """B3: how faithful and how real our best model is, beside what real tiles reach.
 
     python -m benchmarks.realism RUN
+    python -m benchmarks.realism RUN --size 128
 
 reads TNBC below NUCLEOSYNTH_DATA and the generator of the training run RUN, and writes
-benchmarks/results/realism.json and pictures of synthetic tiles to docs/results/benchmarks. RUN is one of
-`nucleosynth train` or of `benchmarks.training_quality` on the tiles of studies/tnbc.yaml, in which the
-generator saw the training patients alone. With ``--minutes`` two segmenters of one recipe are trained as
+benchmarks/results/realism.json and pictures of synthetic tiles to docs/results/benchmarks; with ``--size
+128`` all of these end in ``_128``. RUN is one of `nucleosynth train` or of `benchmarks.training_quality` on
+the tiles of studies/tnbc.yaml (128 px: on those that the first call writes), in which the generator saw the
+training patients alone. With ``--minutes`` two segmenters of one recipe are trained as
 long, one on the real pairs of the training patients, one on as many synthetic pairs for the same masks, and
 compared on the real tiles of the held-out patients. ``--part test`` once, after all choices.
 """
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 
 from benchmarks.contenders import OwnModel
 from benchmarks.layouts import open_tnbc
+from benchmarks.markdown import PICTURES
 from benchmarks.quality import Part, QualityJudge
 from benchmarks.studies import HOME
 from nucleosynth.data.split import require_unseen
@@ -40,8 +43,7 @@ from nucleosynth.runs import environment, partial, write_json
 from nucleosynth.study.figures import tile_pictures
 from nucleosynth.training.metrics import trained_seconds
 
-RESULT = HOME / "benchmarks" / "results" / "realism.json"
-PICTURES = HOME / "docs" / "results" / "benchmarks"
+RESULTS = HOME / "benchmarks" / "results"
 SHOWN = 48
 
 
@@ -93,13 +95,16 @@ def segmenters(
 def main(
     trained: Path,
     *,
+    size: int = 64,
+    steps: int | None = None,
+    sigma_scale: float | None = None,
     samples: int = 256,
     minutes: float | None = None,
     part: Part = "validation",
     seed: int = 0,
-    run: Path = HOME / "runs" / "benchmark-quality",
-    result: Path = RESULT,
-    pictures: Path = PICTURES,
+    run: Path | None = None,
+    result: Path | None = None,
+    pictures: Path = HOME / "docs" / PICTURES,
 ) -> None:
     """Draw, score and write the result.
 
@@ -107,24 +112,34 @@ def main(
     ----------
     trained
         Run directory of the generator.
+    size
+        Pixels of a tile's side, which is 32 µm.
+    steps, sigma_scale
+        Of the sampler; None: its own.
     minutes
         Training of each segmenter; None trains none.
+    run, result
+        None: by the size.
     """
-    tiles, split = open_tnbc(run)
+    suffix = "" if size == 64 else f"_{size}"
+    run = run or HOME / "runs" / f"benchmark-quality{suffix}"
+    tiles, split = open_tnbc(run, size=size)
     fold = split.folds[0]
     generator = Generator.from_pretrained(trained, device="cpu")
     require_unseen(str(trained), generator.card.patients, fold.train)
     load = os.getloadavg()[0]
     judge = QualityJudge(tiles, fold, part, samples=samples, seed=seed)
+    asked = {"steps": steps, "sigma_scale": sigma_scale}
+    sampling = {key: value for key, value in asked.items() if value is not None}
     name = f"realism-{generator.generator_id}"
-    model = OwnModel(generator)
-    made, seconds = judge.draw(model, {}, weights=generator.generator_id, out=run / f"{name}-{part}")
-    save_png(pictures / "realism_grid.png", grid(made[:SHOWN], columns=8, scale=2))
+    drawn = run / "-".join([name, part, *(f"{key}-{value}" for key, value in sampling.items())])
+    made, seconds = judge.draw(OwnModel(generator), sampling, weights=generator.generator_id, out=drawn)
+    save_png(pictures / f"realism{suffix}_grid.png", grid(made[:SHOWN], columns=8, scale=128 // size))
     shown = tile_pictures({"synthetic": {"all": made}, "synthetic_masks": {"all": judge.asked.masks}})
-    save_figure(shown["masks_and_tiles"], pictures / "realism_masks.png")
+    save_figure(shown["masks_and_tiles"], pictures / f"realism{suffix}_masks.png")
     found = {
         "data": {"name": "TNBC", "tile": tiles.size[0], "mpp": tiles.mpp, "content_hash": tiles.content_hash},
-        "settings": judge.settings(),
+        "settings": {**judge.settings(), "sampling": sampling},
         "generator": {"id": generator.generator_id, **generator.card.as_json()},
         "train_seconds": trained_seconds(trained),
         "tiles_per_second": len(made) / seconds,
@@ -135,7 +150,7 @@ def main(
     if minutes is not None:
         found["settings"]["segmenter_minutes"] = minutes
         found["segmenter"] = segmenters(generator, tiles, judge, minutes=minutes, run=run / name, seed=seed)
-    write_json(result, found)
+    write_json(result or RESULTS / f"realism{suffix}.json", found)
     agreement, kid, covered = (found[name] for name in ("agreement", "fidelity", "coverage"))
     print(f"corrected agreement {agreement['corrected']:.3f}, coverage {covered['of_real']:.2f}")
     print(f"KID {kid['kid']:.4f} (between {kid['floor']['between']:.4f})")

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.class_section import section_class_condition
-from benchmarks.markdown import Result, interval, machine, markdown_table, number, significant
+from benchmarks.markdown import PICTURES, Result, interval, machine, markdown_table, number, significant
 
 
 def section_sampling_speed(result: Result) -> str:
@@ -36,9 +36,9 @@ def section_sampling_speed(result: Result) -> str:
         [
             "## B1: sampling speed",
             f"{result['data']['name']} masks, {result['data']['tile']} px, {settings['dtype']}, "
-            f"{settings['memory_layout']}, {settings['batch']} tiles at a time ({settings['few']} where the "
-            f"peer needs 250 evaluations and more); weights are {settings['weights']}, which changes nothing "
-            "about speed. Contenders in turn, median over "
+            f"{settings['memory_layout']}, {settings['batch']} tiles at a time ({settings['few']} where 250 "
+            f"evaluations and more are needed{_dearer(contenders)}); weights are {settings['weights']}, "
+            "which changes nothing about speed. Contenders in turn, median over "
             f"{settings['repeats']} rounds, those of 1000 steps once. *matched* peers are as large as ours.",
             markdown_table(head, [row(*item) for item in contenders.items()]),
             machine(result["environment"], threads=settings["threads"], loads=loads),
@@ -50,6 +50,15 @@ def section_sampling_speed(result: Result) -> str:
             "multiply-add as two.",
         ]
     )
+
+
+def _dearer(contenders: Result) -> str:
+    """Say what it costs to draw few tiles at a time, by our network in both ways."""
+    many, few = contenders.get("ours"), contenders.get("our network, DDPM-1000")
+    if not many or not few:
+        return ""
+    passes = [found["tiles_per_second"] * found["evaluations"] for found in (many, few)]
+    return f", which makes a tile {significant(passes[0] / passes[1])} times as dear with our network"
 
 
 def section_training_quality(result: Result) -> str:
@@ -119,6 +128,8 @@ def section_realism(result: Result) -> str:
     """B3."""
     kid, agreement, covered = result["fidelity"], result["agreement"], result["coverage"]
     floor, data = kid["floor"], result["data"]
+    usual = data["tile"] == 64
+    suffix = "" if usual else f"_{data['tile']}"
     rows = [
         [
             "corrected agreement",
@@ -147,15 +158,22 @@ def section_realism(result: Result) -> str:
         real, synthetic = (trained[name]["pq"] for name in ("real", "synthetic"))
         shares = number(synthetic / real if real else None, 2), number(synthetic), number(real)
         rows.append(["PQ by synthetic pairs alone", *shares, "at least 0.9"])
+    asked = result["settings"].get("sampling", {})
+    sampled = "sampled by default"
+    if asked:
+        sampled = "sampled with " + ", ".join(f"`{key}` {value:g}" for key, value in asked.items())
     loads = [result["load_before"]]
     return "\n\n".join(
         [
-            "## B3: faithfulness and realism of our best model",
+            "## B3: faithfulness and realism of our best model"
+            if usual
+            else f"### The same at {data['tile']} px",
             f"{data['name']}, {data['tile']} px at {data['mpp']} µm/px: {result['generator']['steps']:,} "
             f"steps, {significant(result['train_seconds'] / 60)} minutes; "
-            f"{result['settings']['samples']} tiles for masks of the {result['settings']['part']} patients.",
-            "![Nuclei asked for, and the tiles made](results/benchmarks/realism_masks.png)",
-            "![Synthetic tiles, in the order drawn](results/benchmarks/realism_grid.png)",
+            f"{result['settings']['samples']} tiles for masks of the {result['settings']['part']} patients, "
+            f"{sampled}.",
+            f"![Nuclei asked for, and the tiles made]({PICTURES}/realism{suffix}_masks.png)",
+            f"![Synthetic tiles, in the order drawn]({PICTURES}/realism{suffix}_grid.png)",
             markdown_table(["", "", "synthetic", "real", "aim"], rows),
             machine(result["environment"], threads=result["environment"]["threads"], loads=loads),
         ]
@@ -304,8 +322,9 @@ def section_dial(result: Result) -> str:
 
 
 def section_ablations(result: Result) -> str:
-    """One thing changed at a time."""
+    """One thing changed at a time, with masks asked for or classes."""
     settings, data = result["settings"], result["data"]
+    by_class = "labels" in result["rows"][0]
     rows = [
         [
             row["name"],
@@ -314,7 +333,9 @@ def section_ablations(result: Result) -> str:
             f"{row['steps']:,}",
             number(row["fidelity"]["kid"]),
             interval(row["fidelity"]["kid_interval"]),
-            number(row["agreement"]["corrected"], 2),
+            number(row["labels"]["balanced_accuracy"]["value"])
+            if by_class
+            else number(row["agreement"]["corrected"], 2),
             number(row["coverage"]["of_real"], 2),
         ]
         for row in result["rows"]
@@ -327,20 +348,35 @@ def section_ablations(result: Result) -> str:
         "steps",
         "KID",
         "95 %",
-        "corrected agreement",
+        "balanced accuracy" if by_class else "corrected agreement",
         "coverage of real",
     ]
     first = result["rows"][0]["environment"]
+    kid = (
+        f"KID ({settings['extractor']}) to the training patients, floors: *within* "
+        f"{number(floor['within'])}, *between* {number(floor['between'])}."
+    )
+    length = f"as many training steps as fit into {settings['minutes']:g} minutes of one core"
+    if by_class:
+        title = f"### On {data['name']}, by class"
+        text = (
+            f"{data['tile']} px: {length}, {settings['samples']} tiles, as many of each class, no guidance. "
+            f"{kid} Balanced accuracy: classes asked for as the study's classifiers of real tiles see them, "
+            f"mean of {len(settings['classifier_weights'])} (real validation tiles: "
+            f"{number(settings['real']['balanced_accuracy'])})."
+        )
+    else:
+        title = "## One thing changed at a time"
+        text = (
+            f"{data['name']}, {data['tile']} px: {length}, {settings['samples']} tiles for masks of the "
+            f"{settings['part']} patients; {kid} One training seed each; the rows *seed* are the default "
+            "again, and say how much of a difference is chance. *levels* and *modes* are powers of the "
+            "loss's weights (`benchmarks/variants.py`), 0.5 and 0.5 by default."
+        )
     return "\n\n".join(
         [
-            "## One thing changed at a time",
-            f"{data['name']}, {data['tile']} px: as many training steps as fit into {settings['minutes']:g} "
-            f"minutes of one core, {settings['samples']} tiles for masks of the {settings['part']} "
-            f"patients; KID ({settings['extractor']}) to the training patients, "
-            f"floors: *within* {number(floor['within'])}, *between* {number(floor['between'])}. "
-            "One training seed each; the rows *seed* are the default again, and say how much of a difference "
-            "is chance. *levels* and *modes* are powers of the loss's weights (`benchmarks/variants.py`), "
-            "0.5 and 0.5 by default.",
+            title,
+            text,
             markdown_table(head, rows),
             machine(first, threads=first["threads"], loads=[row["load_before"] for row in result["rows"]]),
         ]
@@ -352,7 +388,9 @@ SECTIONS: dict[str, Callable[[Result], str]] = {
     "training_quality": section_training_quality,
     "training_quality_test": section_training_quality,
     "ablations": section_ablations,
+    "ablations_amibr": section_ablations,
     "realism": section_realism,
+    "realism_128": section_realism,
     "class_condition": section_class_condition,
     "student": section_student,
     "segmentation": section_segmentation,

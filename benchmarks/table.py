@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import cyclopts
 
+from benchmarks.markdown import PICTURES
 from benchmarks.sections import SECTIONS
-from nucleosynth.diffusion.recipes import USUAL_STEPS
 from nucleosynth.render.figure import BLUE, INK, ORANGE, empty_figure, save_figure, style, subtitle
 from nucleosynth.runs import read_json, write_text
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 HOME = Path(__file__).parents[1]
 RESULTS, PAGE = HOME / "benchmarks" / "results", HOME / "docs" / "benchmarks.md"
-PLOTS = Path("results") / "benchmarks"
-"""Below the page's folder."""
 INTRODUCTION = """# Benchmarks
 
 Made by `python -m benchmarks.table` from `benchmarks/results/*.json`, which hold settings, versions, seeds
@@ -60,7 +58,9 @@ def render(results: Mapping[str, Any]) -> str:
         if name in results:
             blocks.append(section(results[name]))
             if name == QUALITY:
-                blocks += [f"![{text}]({PLOTS / file})" for file, (text, _) in plots(results[name]).items()]
+                blocks += [
+                    f"![{text}]({PICTURES / file})" for file, (text, _) in plots(results[name]).items()
+                ]
     paragraphs = "\n\n".join(blocks).split("\n\n")
     return "\n\n".join(wrapped(paragraph) for paragraph in paragraphs) + "\n"
 
@@ -82,22 +82,19 @@ def plots(result: Mapping[str, Any]) -> dict[str, tuple[str, list[Point]]]:
     budgets = {row["budget"]["minutes"] for row in timed}
     if len(budgets) > 1:
         several = [row for row in timed if sum(other["name"] == row["name"] for other in timed) > 1]
-        points = [_point(row, row["budget"]["minutes"], line=row["name"]) for row in several]
+        points = [_point(row, row["budget"]["minutes"], joined=False) for row in several]
         found["kid_by_training_time.png"] = ("KID by minutes of training", points)
     if budgets:
         longest = [row for row in timed if row["budget"]["minutes"] == max(budgets)]
-        points = [
-            _point(row, 1 / row["tiles_per_second"], line=row["name"] if row["peer"] else OURS)
-            for row in longest
-        ]
+        points = [_point(row, 1 / row["tiles_per_second"], joined=not row["peer"]) for row in longest]
         found["kid_by_sampling_time.png"] = ("KID by seconds of sampling per tile", points)
     return {file: shown for file, shown in found.items() if shown[1]}
 
 
-def _point(row: Mapping[str, Any], x: float, *, line: str) -> Point:
+def _point(row: Mapping[str, Any], x: float, *, joined: bool) -> Point:
+    """Make a row a point; where rows of ours are ``joined``, each is labelled by what it differs in."""
     between = row["fidelity"]["kid_interval"]
-    steps = row["sampling"].get("steps", USUAL_STEPS)
-    label = line if row["peer"] else f"{line}, {steps} steps" if row["name"] == line else f"{steps} steps"
+    line, label = (OURS, row["name"].removeprefix(f"{OURS}, ")) if joined else (row["name"], row["name"])
     return Point(line, label, row["peer"], x, row["fidelity"]["kid"], between and tuple(between))
 
 
@@ -160,7 +157,7 @@ def main(*, results: Path = RESULTS, page: Path = PAGE) -> None:
     found = read_results(results)
     write_text(page, render(found))
     if QUALITY in found:
-        save_plots(found[QUALITY], page.parent / PLOTS)
+        save_plots(found[QUALITY], page.parent / PICTURES)
     print(page)
 
 

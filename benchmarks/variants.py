@@ -63,13 +63,12 @@ class Prepared:
 
 def prepare(variant: Variant, tiles: TileSet, patients: Sequence[str], *, seed: int) -> Prepared:
     """Build a variant for the tiles of some patients."""
-    seed += variant.seed
     changes = dict(variant.changes)
     network = {"unshuffle": default_unshuffle(tiles.size[0]), **changes.pop("network", {})}
     config = GeneratorConfig.model_validate({"steps": 1, **changes, "network": network})
     rows = tiles.rows_of(patients)
     card = ModelCard(
-        tiles.classes, tiles.size[0], tiles.mpp, masks=True, patients=sorted(patients),
+        tiles.classes, tiles.size[0], tiles.mpp, masks=tiles.masks is not None, patients=sorted(patients),
         content_hash=tiles.content_hash, network=config.network, steps=0,
     )  # fmt: skip
     measured = statistics(tiles, rows)
@@ -79,7 +78,7 @@ def prepare(variant: Variant, tiles: TileSet, patients: Sequence[str], *, seed: 
         denoiser = build_denoiser(card, **measured)
         return denoiser if variant.alter is None else variant.alter(denoiser)
 
-    batches = training_batches(tiles, rows, config, use_masks=True, seed=seed)
+    batches = training_batches(tiles, rows, config, use_masks=card.masks, seed=seed)
     if not variant.stain:
         batches = Untold(**vars(batches))
     return Prepared(config, DenoisingLearner(build(), batches, CPU), card, build)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from benchmarks.markdown import markdown_table, number, significant
 from benchmarks.sections import SECTIONS
-from benchmarks.table import PAGE, PLOTS, RESULTS, main, plots, read_results, render, save_plots, wrapped
+from benchmarks.table import PAGE, PICTURES, RESULTS, main, plots, read_results, render, save_plots, wrapped
 
 from nucleosynth.runs import write_json
 
@@ -24,7 +24,6 @@ def quality_row(name: str, minutes: float, kid: float, *, peer: bool = False) ->
     return {
         "name": name,
         "shows": "what it shows",
-        "sampling": {"steps": 10},
         "peer": peer,
         "budget": {"minutes": minutes},
         "parameters": 3_400_000,
@@ -106,6 +105,13 @@ def test_speed_tells_by_how_much_ours_is_faster():
     assert "| peer | 2.0 | 1,000 | 0.05 | one run | 320 |" in page
     assert "8 GFLOP/s: 0.63 of it" in page.replace("\n", " ")
     assert "load of the machine before: 0.2 to 0.5" in page.replace("\n", " ")
+    assert "as dear" not in page
+    result["contenders"]["our network, DDPM-1000"] = {
+        **result["contenders"]["peer"],
+        "tiles_per_second": 0.08,
+    }
+    page = render({"sampling_speed": result}).replace("\n", " ")
+    assert "more are needed, which makes a tile 2 times as dear with our network)" in page
 
 
 def test_quality_has_a_table_for_each_budget():
@@ -137,6 +143,28 @@ def test_realism_stands_beside_what_is_real():
     result["segmenter"]["real"]["pq"] = 0.0
     assert "| PQ by synthetic pairs alone | - | 0.450 | 0.000 |" in render({"realism": result})
     assert "PQ" not in render({"realism": {**result, "segmenter": None}})
+
+
+def test_realism_names_its_size_and_how_it_was_sampled():
+    result = {
+        **quality(),
+        **quality_row("ours", 180, 0.015),
+        "settings": {"samples": 256, "part": "validation"},
+        "generator": {"steps": 9000},
+        "train_seconds": 10_800.0,
+    }
+    page = render({"realism": result}).replace("\n", " ")
+    assert "of the validation patients, sampled by default." in page
+    assert f"]({PICTURES / 'realism_grid.png'})" in page
+    finer = {
+        **result,
+        "data": {**result["data"], "tile": 128},
+        "settings": {**result["settings"], "sampling": {"steps": 20, "sigma_scale": 1.1}},
+    }
+    page = render({"realism": result, "realism_128": finer}).replace("\n", " ")
+    assert "### The same at 128 px" in page
+    assert "sampled with `steps` 20, `sigma_scale` 1.1." in page
+    assert f"]({PICTURES / 'realism_128_grid.png'})" in page
 
 
 def seen(accuracy: float, auroc: float) -> dict[str, Any]:
@@ -248,13 +276,13 @@ def test_plots_are_those_that_there_is_data_for(tmp_path):
     two = quality(*one["rows"], quality_row("ours", 5, 0.08))
     assert [p.line for p in plots(two)["kid_by_training_time.png"][1]] == ["ours", "ours"]
     assert all(path.stat().st_size > 5_000 for path in save_plots(two, tmp_path))
-    assert all(f"]({PLOTS / name})" in render({"training_quality": two}) for name in plots(two))
+    assert all(f"]({PICTURES / name})" in render({"training_quality": two}) for name in plots(two))
 
 
 def test_page_and_plots_are_written_together(tmp_path):
     write_json(tmp_path / "results" / "training_quality.json", quality(quality_row("ours", 30, 0.05)))
     main(results=tmp_path / "results", page=tmp_path / "docs" / "benchmarks.md")
-    assert (tmp_path / "docs" / PLOTS / "kid_by_sampling_time.png").is_file()
+    assert (tmp_path / "docs" / PICTURES / "kid_by_sampling_time.png").is_file()
     assert "B2" in (tmp_path / "docs" / "benchmarks.md").read_text()
 
 
@@ -270,3 +298,24 @@ def test_pieces_of_a_page():
     assert number(None) == "-"
     assert max(map(len, wrapped("word " * 60).splitlines())) <= 118
     assert wrapped("| a |" * 60) == "| a |" * 60
+
+
+def test_ablations_by_class_name_what_the_classifier_reaches_on_real_tiles():
+    row = {
+        **{k: v for k, v in quality_row("default", 5, 0.05).items() if k != "agreement"},
+        "question": "",
+        "labels": {"balanced_accuracy": {"value": 0.71}},
+    }
+    settings = {
+        "samples": 256,
+        "extractor": "lite0",
+        "minutes": 5,
+        "classifier_weights": ["a", "b", "c"],
+        "real": {"balanced_accuracy": 0.76},
+    }
+    page = render(
+        {"ablations_amibr": {"data": {"name": "AMi-Br", "tile": 64}, "settings": settings, "rows": [row]}}
+    )
+    assert "### On AMi-Br, by class" in page
+    assert "mean of 3 (real validation tiles: 0.760)" in page.replace("\n", " ")
+    assert "| default |  | 3.4 | 1,234 | 0.050 | 0.025 to 0.100 | 0.710 | 0.80 |" in page

@@ -74,11 +74,12 @@ class Mosaic:
         rows = self.rows[block]
         has_mask = self.tiles.has_mask[rows]
         images = _crop(np.asarray(self.tiles.images)[rows], corner)
-        masks = np.zeros((len(picked), side, side), np.int32)
-        if self.tiles.masks is not None:
+        if self.tiles.masks is None:
+            masks = np.zeros(images.shape[:3], np.int32)
+        else:
             local = np.asarray(self.tiles.masks)[rows] * has_mask[..., None, None]
             masks = self._numbers[_crop(local + self._start[block][..., None, None], corner)]
-        return Crops(images, masks, np.where(alone, has_mask[:, 0], has_mask.all(axis=1)))
+        return Crops(images, masks, np.asarray(has_mask.all(axis=1)))
 
     def _numbered(self, neighbour: dict[str, Positions]) -> tuple[npt.NDArray[np.int32], Positions]:
         """Give nuclei numbers that hold for all tiles, parts on both sides of a seam the same.

@@ -1,0 +1,106 @@
+"""Data on which variants of `ablations` are compared, each with its judge.
+
+On TNBC tiles are asked for by masks of the validation patient and nuclei found again; on AMi-Br by class, and
+the study's classifier of real tiles labels them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.class_condition import STUDY as AMIBR
+from benchmarks.class_condition import draw
+from benchmarks.class_judges import train_judges
+from benchmarks.class_scores import METRICS, Likeness
+from benchmarks.contenders import OwnModel
+from benchmarks.layouts import open_tnbc
+from benchmarks.quality import QualityJudge
+from benchmarks.studies import open_study
+from nucleosynth.data.split import Fold
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.study.protocol import load_study
+
+Scored = tuple[NDArray[np.uint8], dict[str, Any]]
+"""Tiles (n, h, w, 3) and their scores."""
+
+
+class Ground(Protocol):
+    """Tiles, the fold whose training patients are learned from, and a judge."""
+
+    name: str
+    tiles: TileSet
+    fold: Fold
+
+    def settings(self) -> dict[str, Any]:
+        """Say what two rows must share to be compared."""
+
+    def judge(self, generator: Generator, *, weights: str, out: Path) -> Scored:
+        """Draw tiles, or go on in ``out``, and score them; ``weights`` names the generator."""
+
+
+class Tnbc:
+    """Masks are asked for: agreement, KID and coverage."""
+
+    name = "TNBC"
+
+    def __init__(self, run: Path, *, samples: int, seed: int) -> None:
+        self.tiles, split = open_tnbc(run)
+        self.fold = split.folds[0]
+        self._judge = QualityJudge(self.tiles, self.fold, "validation", samples=samples, seed=seed)
+
+    def settings(self) -> dict[str, Any]:
+        """See `Ground`."""
+        return self._judge.settings()
+
+    def judge(self, generator: Generator, *, weights: str, out: Path) -> Scored:
+        """See `Ground`."""
+        made, seconds = self._judge.draw(OwnModel(generator), {}, weights=weights, out=out)
+        return made, {"sample_seconds": seconds, **self._judge.scores(made)}
+
+
+class AmiBr:
+    """Classes are asked for, as many tiles of each: labels by classifiers of real tiles, KID and coverage."""
+
+    name = "AMi-Br"
+
+    def __init__(self, run: Path, *, samples: int, seed: int) -> None:
+        study = load_study(AMIBR)
+        self.tiles, split = open_study(study, run)
+        self.fold = split.folds[0]
+        self.samples, self.seed = samples, seed
+        self._judges = train_judges(
+            study, self.tiles, self.fold, seeds=3, run=run / "classifiers", device="cpu"
+        )
+        self._likeness = Likeness(self.tiles, self.fold, seed=seed)
+
+    def settings(self) -> dict[str, Any]:
+        """See `Ground`."""
+        real = self._judges.real("validation").scores()
+        extractor = self._likeness.extractor
+        return {
+            "samples": self.samples,
+            "seed": self.seed,
+            "extractor": f"{extractor.name} {extractor.weights_hash}",
+            "classifier_weights": self._judges.weights,
+            "real": {metric: real[metric]["value"] for metric in METRICS},
+        }
+
+    def judge(self, generator: Generator, *, weights: str, out: Path) -> Scored:
+        """See `Ground`."""
+        del weights  # tiles are kept by the hash of their generator
+        made = draw(generator, self.tiles, guidance=1.0, samples=self.samples, seed=self.seed, run=out.parent)
+        every = self._likeness.scores(made)["all"]
+        labels = self._judges.see(made).scores()
+        return np.asarray(made.images), {
+            "labels": {metric: labels[metric] for metric in METRICS},
+            "fidelity": every["fidelity"],
+            "coverage": every["coverage"],
+        }
+
+
+GROUNDS: dict[str, type[Tnbc] | type[AmiBr]] = {"tnbc": Tnbc, "amibr": AmiBr}
