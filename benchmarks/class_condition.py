@@ -57,7 +57,7 @@ def open_generator(trained: Path, tiles: TileSet, donors: TileSet, fold: Fold, *
     """
     generator = Generator.from_pretrained(trained, device=device)
     card = generator.card
-    require_unseen(str(trained), card.patients, fold.train)
+    require_unseen(str(trained), card.fitted_on(tiles.patients.tolist()), fold.train)
     here = {"classes": tiles.classes, "size": tiles.size[0], "mpp": tiles.mpp}
     for name, value in here.items():
         if getattr(card, name) != value:

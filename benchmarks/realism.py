@@ -126,7 +126,7 @@ def main(
     tiles, split = open_tnbc(run, size=size)
     fold = split.folds[0]
     generator = Generator.from_pretrained(trained, device="cpu")
-    require_unseen(str(trained), generator.card.patients, fold.train)
+    require_unseen(str(trained), generator.card.fitted_on(tiles.patients.tolist()), fold.train)
     load = os.getloadavg()[0]
     judge = QualityJudge(tiles, fold, part, samples=samples, seed=seed)
     asked = {"steps": steps, "sigma_scale": sigma_scale}

@@ -113,11 +113,12 @@ def by_time(points: Sequence[Point], *, title: str, label: str, floor: float | N
             own = sorted((p for p in points if p.line == line), key=lambda p: p.x)
             colour = ORANGE if own[0].peer else BLUE
             axes.plot([p.x for p in own], [p.kid for p in own], color=colour, marker="o", linewidth=1.4)
-            for point in own:
+            for turn, point in enumerate(own):
                 if point.interval:
                     axes.plot([point.x] * 2, point.interval, color=colour, alpha=0.35, linewidth=1)
                 at = (point.x, point.kid)
-                axes.annotate(point.label, at, xytext=(5, 4), textcoords="offset points", fontsize=8)
+                beside = (5, -11 if turn % 2 else 4)  # above and below in turn
+                axes.annotate(point.label, at, xytext=beside, textcoords="offset points", fontsize=8)
         if floor is not None:
             axes.axhline(floor, color=INK, linewidth=1, linestyle=":")
         axes.set_xscale("log")

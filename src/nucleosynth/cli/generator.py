@@ -36,6 +36,7 @@ def train(
     split: Path,
     out: Out,
     fold: int = 0,
+    start: str | None = None,
     study: StudyFile = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -56,11 +57,15 @@ def train(
         Split file; no other patient than those of the fold's training part is read.
     fold
         Which fold of the split file, counted from 0.
+    start
+        A trained generator to go on from, or none; the setting generator.start.
     """
     from nucleosynth.data.tileset import TileSet
     from nucleosynth.diffusion.config import GeneratorConfig
     from nucleosynth.diffusion.train import train_generator
 
+    if start is not None:
+        settings = [*(settings or []), f"generator.start={start}"]
     config = load_section(GeneratorConfig, "generator", study=study, settings=settings)
     patients = open_split(split, fold).folds[fold].train
     print(train_generator(TileSet.open(tiles), patients, config, out=out, seed=seed, device=device))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nucleosynth.config import parse
-from nucleosynth.diffusion.config import NetworkConfig, Student
+from nucleosynth.diffusion.config import NetworkConfig, Start, Student
 from nucleosynth.diffusion.denoiser import Denoiser, EpsilonDenoiser
 from nucleosynth.diffusion.per_class import PerClass
 from nucleosynth.diffusion.recipes import RECIPES, Objective, RecipeName
@@ -25,7 +25,8 @@ class ModelCard:
     """What must be known to use a generator: its world, the patients it saw and how it is built.
 
     ``seen`` are the classes (indices) that had training tiles, None where that was not recorded;
-    ``objective`` None is the recipe's own; ``student`` is None unless it was distilled.
+    ``objective`` None is the recipe's own; ``student`` is None unless it was distilled, ``start`` None where
+    training started from nothing. ``patients`` are those of its own training.
     """
 
     classes: list[str]
@@ -41,13 +42,24 @@ class ModelCard:
     mask_scale: float | None = None
     seen: list[int] | None = None
     student: Student | None = None
+    start: Start | None = None
+
+    @property
+    def saw(self) -> list[str]:
+        """All patients that its weights depend on, those of its start included."""
+        return sorted({*self.patients, *(self.start.patients if self.start else ())})
+
+    def fitted_on(self, among: Iterable[str]) -> list[str]:
+        """Return the patients of its training, and those ``among`` some others that its start saw."""
+        return sorted({*self.patients, *(set(among) & set(self.saw))})
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of ``config.json``."""
         architecture = RECIPES[self.recipe].architecture
         parts = {"network": self.network.model_dump(mode="json")}
-        if self.student is not None:
-            parts["student"] = self.student.model_dump(mode="json")
+        for name in ("student", "start"):
+            if getattr(self, name) is not None:
+                parts[name] = getattr(self, name).model_dump(mode="json")
         return {"architecture": architecture, **vars(self), **parts}
 
     @classmethod
@@ -65,8 +77,9 @@ class ModelCard:
         if missing:
             raise InputError(f"{source}: `{missing[0]}` is missing; restore the file or train again")
         values["network"] = parse(NetworkConfig, data["network"], source=str(source))
-        if values.get("student") is not None:
-            values["student"] = parse(Student, data["student"], source=f"{source}: student")
+        for name, kind in (("student", Student), ("start", Start)):
+            if values.get(name) is not None:
+                values[name] = parse(kind, data[name], source=f"{source}: {name}")
         card = cls(**values)
         if card.recipe not in RECIPES or RECIPES[card.recipe].architecture != found:
             raise InputError(f"{source}: recipe {card.recipe!r} does not make {found!r}; restore the file")

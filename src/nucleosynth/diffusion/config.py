@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -30,10 +32,15 @@ class NetworkConfig(Config):
     embedding: int = Field(256, ge=16)
 
 
+NO_START = "none"
+STARTED: Mapping[str, float] = MappingProxyType({"minutes": 10.0, "lr": 5e-4})
+"""Defaults of `GeneratorConfig` where training goes on from a trained generator."""
+
+
 class GeneratorConfig(Budget):
     """The `generator` section of a study.
 
-    Give ``minutes`` or ``steps``; with neither, 30 minutes.
+    Give ``minutes`` or ``steps``; with neither, 30 minutes, 10 from a start.
     """
 
     default_minutes = 30.0
@@ -43,7 +50,7 @@ class GeneratorConfig(Budget):
     mask_scale: float | None = Field(
         None, gt=0, description="of mask-guided: what its mask channel is multiplied by; None: 1"
     )
-    start: Literal["none"] = "none"
+    start: str = Field(NO_START, min_length=1, description="none, or a trained generator to go on from")
     path: str | None = Field(None, description="take this trained generator instead of training one")
     masks: Literal["auto", "none"] = Field("auto", description="auto: use the masks that the tiles carry")
     seeds: int = Field(1, ge=1)
@@ -70,11 +77,16 @@ class GeneratorConfig(Budget):
 
     @model_validator(mode="before")
     @classmethod
-    def _recipe_settings(cls, data: object) -> object:
-        recipe = data.get("recipe") if isinstance(data, dict) else None
-        if isinstance(data, dict) and isinstance(recipe, str) and recipe in RECIPES:
-            return {**RECIPES[recipe].settings, **data}
-        return data
+    def _own_defaults(cls, data: object) -> object:
+        if not isinstance(data, dict):
+            return data
+        recipe = data.get("recipe")
+        own = dict(RECIPES[recipe].settings) if isinstance(recipe, str) and recipe in RECIPES else {}
+        if data.get("start", NO_START) != NO_START:
+            own |= STARTED
+            if data.get("steps") is not None:
+                del own["minutes"]
+        return {**own, **data}
 
     @model_validator(mode="after")
     def _fits_recipe(self) -> GeneratorConfig:
@@ -105,6 +117,13 @@ class Student(Config):
 
     teacher: str = Field(description="hash of the weights it was distilled from")
     sigmas: tuple[float, ...] = Field(min_length=1, description="noise levels of its steps, from high to low")
+
+
+class Start(Config):
+    """What a generator's training started from, as its ``config.json`` records it."""
+
+    generator: str = Field(description="hash of the weights")
+    patients: tuple[str, ...] = Field(description="whom these saw, their own start included")
 
 
 class DistillConfig(Budget):

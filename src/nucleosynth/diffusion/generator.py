@@ -97,10 +97,16 @@ class Generator:
 
         from huggingface_hub import HfApi
 
-        hashed = [hashlib.sha256(f"{salt}/{p}".encode()).hexdigest() for p in self.card.patients]
+        def hashed(patients: Sequence[str]) -> list[str]:
+            return [hashlib.sha256(f"{salt}/{patient}".encode()).hexdigest() for patient in patients]
+
+        start = self.card.start
+        if start is not None:
+            start = start.model_copy(update={"patients": tuple(hashed(start.patients))})
+        card = replace(self.card, patients=hashed(self.card.patients), start=start)
         with tempfile.TemporaryDirectory() as directory:
             target = Path(directory) / "model"
-            Generator(self.denoiser, replace(self.card, patients=hashed)).save_pretrained(target)
+            Generator(self.denoiser, card).save_pretrained(target)
             HfApi().upload_folder(repo_id=repository, folder_path=target)
 
     def sample(

@@ -134,7 +134,11 @@ def synthesise(
         classes=donors.classes,
         ordinal=donors.ordinal,
         licence=donors.info["licence"],
-        provenance={"stage": "synthesise", **identity, "patients": generator.card.patients},
+        provenance={
+            "stage": "synthesise",
+            **identity,
+            "patients": generator.card.fitted_on(donors.patients.tolist()),
+        },
     )
     shutil.rmtree(parts, ignore_errors=True)
     return result

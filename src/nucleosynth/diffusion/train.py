@@ -18,13 +18,14 @@ from nucleosynth.data.mosaic import Mosaic
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.batches import TrainingBatches, slide_descriptors, usable_rows
 from nucleosynth.diffusion.card import ModelCard, build_denoiser
-from nucleosynth.diffusion.config import GeneratorConfig
+from nucleosynth.diffusion.config import NO_START, GeneratorConfig
 from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.generator import EARLY, Generator
 from nucleosynth.diffusion.held_out import denoising_loss, held_out_loss, held_out_patients
 from nucleosynth.diffusion.recipes import RECIPES
 from nucleosynth.diffusion.schedule import linear_sigmas
 from nucleosynth.diffusion.spectrum import Spectrum
+from nucleosynth.diffusion.start import load_start, started, warm_denoiser
 from nucleosynth.errors import InputError
 from nucleosynth.render.grid import grid, save_png, upscale
 from nucleosynth.render.outlines import draw_outlines
@@ -89,7 +90,7 @@ def train_generator(
     ------
     InputError
         No tile of these patients, none that the recipe can use, tiles that are not square or whose size does
-        not fold.
+        not fold; a start that does not fit, see `load_start`.
     WorkError
         A loss that stays not a number.
     """
@@ -103,6 +104,10 @@ def train_generator(
         "tileset": tiles.content_hash,
         "patients": sorted(set(patients)),
     }
+    start = None
+    if config.start != NO_START:
+        start = load_start(config, tiles, set(patients))
+        settings["start"] = start.generator_id
     model_path = out / "generator"
     with open_run(out, kind="generator", config=settings) as run:
         if run.done:
@@ -127,7 +132,11 @@ def train_generator(
         checked = np.isin(tiles.patients[rows], held_out)
         rows, held_rows = rows[~checked], rows[checked]
         torch.manual_seed(torch_seed(seed, "weights"))
-        model = build_denoiser(card, **statistics(tiles, rows))
+        if start is None:
+            model = build_denoiser(card, **statistics(tiles, rows))
+        else:
+            card = started(card, start)
+            model = warm_denoiser(card, start, _pictures(tiles, rows))
         target = choose_device(device)
         batches = training_batches(tiles, rows, config, use_masks=use_masks, seed=seed)
         learner = DenoisingLearner(model, batches, target)
@@ -220,12 +229,17 @@ def with_weights(card: ModelCard, weights: dict[str, Tensor]) -> Denoiser:
 
 def statistics(tiles: TileSet, rows: npt.NDArray[np.int64]) -> Statistics:
     """Mean and standard deviation per channel, and the spectrum, of up to 2,000 tiles, evenly picked."""
-    picked = rows[np.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_TILES)).astype(int)]
-    pixels = torch.from_numpy(np.asarray(tiles.images[np.unique(picked)])).permute(0, 3, 1, 2).float() / 255
+    pixels = _pictures(tiles, rows) / 255
     mean = pixels.mean(dim=(0, 2, 3))
     std = pixels.std(dim=(0, 2, 3)).clamp(min=1e-3)
     standardised = (pixels - mean[:, None, None]) / std[:, None, None]
     return {"mean": mean, "std": std, "spectrum": Spectrum.fit(standardised)}
+
+
+def _pictures(tiles: TileSet, rows: npt.NDArray[np.int64]) -> Tensor:
+    """Return up to 2,000 tiles, evenly picked, (k, 3, n, n) float 0-255."""
+    picked = rows[np.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_TILES)).astype(int)]
+    return torch.from_numpy(np.asarray(tiles.images[np.unique(picked)])).permute(0, 3, 1, 2).float()
 
 
 def save_preview(

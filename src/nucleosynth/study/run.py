@@ -149,7 +149,7 @@ def _generator(
     else:
         path = Path(study.generator.path)
     generator = Generator.from_pretrained(path, device=device)
-    require_unseen(str(path), generator.card.patients, fold.train)
+    require_unseen(str(path), generator.card.fitted_on(tiles.patients.tolist()), fold.train)
     if generator.card.recipe != study.generator.recipe:
         raise InputError(
             f"{path}: is of the recipe {generator.card.recipe}, the study says {study.generator.recipe}; "

@@ -1,0 +1,114 @@
+"""Training that starts from a trained generator: few tiles of one's own go further."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.diffusion.card import ModelCard, build_denoiser, default_unshuffle
+from nucleosynth.diffusion.config import GeneratorConfig, NetworkConfig, Start
+from nucleosynth.diffusion.denoiser import Denoiser
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.recipes import RECIPES
+from nucleosynth.diffusion.spectrum import Spectrum
+from nucleosynth.errors import InputError
+
+FAR = 1.5
+LABELS = "network.label.weight"
+_log = logging.getLogger(__name__)
+
+
+def load_start(config: GeneratorConfig, tiles: TileSet, patients: set[str]) -> Generator:
+    """Load the generator that ``config.start`` names, one that training on these tiles can start from.
+
+    Parameters
+    ----------
+    patients
+        Whom training reads. A start that saw another patient of these tiles is refused.
+
+    Raises
+    ------
+    InputError
+        No generator, a student, one of another recipe or network, or one that saw a held-out patient.
+    """
+    start = Generator.from_pretrained(config.start, device="cpu")
+    card, name = start.card, f"generator.start {config.start}"
+    if card.student is not None:
+        raise InputError(f"{name}: is a student; start from the generator it was distilled from")
+    objective = config.objective or RECIPES[config.recipe].objective
+    theirs = card.objective or RECIPES[card.recipe].objective
+    if (card.recipe, theirs) != (config.recipe, objective):
+        raise InputError(
+            f"{name}: is of the recipe {card.recipe} with objective {theirs}, the training of "
+            f"{config.recipe} with {objective}; start from none, or from one of the same"
+        )
+    for key, usual in NetworkConfig():
+        asked, own = getattr(config.network, key), getattr(_network(card), key)
+        if asked not in (usual, own):
+            raise InputError(
+                f"generator.network.{key}: {asked}, but {config.start} has {own}; leave it out, or start "
+                "from none"
+            )
+    strangers = sorted((set(tiles.patients.tolist()) - patients) & set(card.saw))
+    if strangers:
+        raise InputError(
+            f"{name}: saw patient {strangers[0]}, who is held out in {tiles.path}; start from none, or from "
+            "one that saw no held-out patient"
+        )
+    if tiles.mpp and card.mpp and not 1 / FAR <= tiles.mpp / card.mpp <= FAR:
+        _log.warning(
+            "%s: learned tissue at %g µm/px, these tiles are at %g; nuclei have another size in px, "
+            "so it brings little",
+            name,
+            card.mpp,
+            tiles.mpp,
+        )
+    return start
+
+
+def started(card: ModelCard, start: Generator) -> ModelCard:
+    """Return the card of a model that starts from another: its network, and whom it saw."""
+    record = Start(generator=start.generator_id, patients=sorted(set(start.card.saw)))
+    return replace(card, network=_network(start.card), start=record)
+
+
+def warm_denoiser(card: ModelCard, start: Generator, pictures: Tensor) -> Denoiser:
+    """Build the denoiser of a card with the weights of a start.
+
+    A class that the start knows by the same name keeps what it learned; another begins as "no class given".
+    Colours are standardised as the start does; so are the variances of cosine modes at its own tile size, at
+    another one they are measured anew.
+
+    Parameters
+    ----------
+    pictures
+        (k, 3, n, n) training tiles, float 0-255.
+    """
+    source = start.denoiser
+    spectrum = getattr(source, "spectrum", None)
+    if spectrum is not None and card.size != start.card.size:
+        spectrum = Spectrum.fit(source.standardise(pictures))
+    denoiser = build_denoiser(card)
+    weights = dict(source.state_dict())
+    if spectrum is not None:
+        weights |= {f"spectrum.{key}": value for key, value in spectrum.state_dict().items()}
+    if LABELS in weights:
+        weights[LABELS] = _label_rows(weights[LABELS], start.card.classes, card.classes)
+    denoiser.load_state_dict(weights)
+    return denoiser
+
+
+def _label_rows(rows: Tensor, known: list[str], wanted: list[str]) -> Tensor:
+    """Pick the embedding rows of classes; row 0 is "no class given"."""
+    places = [0, *(known.index(name) + 1 if name in known else 0 for name in wanted)]
+    return rows[torch.tensor(places)].clone()
+
+
+def _network(card: ModelCard) -> NetworkConfig:
+    """Return the network of a card with its folding factor written out: it may make tiles of another size."""
+    factor = card.network.unshuffle or RECIPES[card.recipe].unshuffle or default_unshuffle(card.size)
+    return card.network.model_copy(update={"unshuffle": factor})
