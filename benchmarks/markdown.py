@@ -41,6 +41,21 @@ def machine(environment: Result, *, threads: int, loads: Sequence[float]) -> str
     )
 
 
+def machines(rows: Sequence[Result]) -> str:
+    """Say on what rows were measured, and which of them where there are several machines."""
+    groups: dict[tuple[str, int], list[Result]] = {}
+    for row in rows:
+        environment = row["environment"]
+        groups.setdefault((environment["cpu"], environment["threads"]), []).append(row)
+    told = []
+    for members in groups.values():
+        environment = members[-1]["environment"]
+        loads = [row["load_before"] for row in members]
+        which = f" Rows: {', '.join(row['name'] for row in members)}." if len(groups) > 1 else ""
+        told.append(machine(environment, threads=environment["threads"], loads=loads) + which)
+    return "\n\n".join(told)
+
+
 def interval(found: Sequence[float] | None) -> str:
     """Write an interval."""
     return "-" if found is None else f"{found[0]:.3f} to {found[1]:.3f}"

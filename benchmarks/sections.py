@@ -6,7 +6,16 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.class_section import section_class_condition
-from benchmarks.markdown import PICTURES, Result, interval, machine, markdown_table, number, significant
+from benchmarks.markdown import (
+    PICTURES,
+    Result,
+    interval,
+    machine,
+    machines,
+    markdown_table,
+    number,
+    significant,
+)
 
 
 def section_sampling_speed(result: Result) -> str:
@@ -80,10 +89,7 @@ def section_training_quality(result: Result) -> str:
         f"{settings['extractor']} to the training patients.",
     ]
     for budget, rows in budgets.items():
-        blocks += [f"### {budget}", _quality_table(rows), _quality_floors(rows)]
-        loads = [row["load_before"] for row in rows]
-        environment = rows[-1]["environment"]
-        blocks.append(machine(environment, threads=environment["threads"], loads=loads))
+        blocks += [f"### {budget}", _quality_table(rows), _quality_floors(rows), machines(rows)]
     return "\n\n".join(blocks)
 
 
@@ -351,7 +357,6 @@ def section_ablations(result: Result) -> str:
         "balanced accuracy" if by_class else "corrected agreement",
         "coverage of real",
     ]
-    first = result["rows"][0]["environment"]
     kid = (
         f"KID ({settings['extractor']}) to the training patients, floors: *within* "
         f"{number(floor['within'])}, *between* {number(floor['between'])}."
@@ -378,7 +383,7 @@ def section_ablations(result: Result) -> str:
             title,
             text,
             markdown_table(head, rows),
-            machine(first, threads=first["threads"], loads=[row["load_before"] for row in result["rows"]]),
+            machines(result["rows"]),
         ]
     )
 

@@ -127,6 +127,16 @@ def test_quality_has_a_table_for_each_budget():
     assert "*between* held-out and training patients 0.020" in page.replace("\n", " ")
 
 
+def test_rows_of_two_machines_are_told_apart():
+    row = quality_row("ours", 30, 0.05)
+    other = {**quality_row("peer", 30, 0.2), "environment": {**ENVIRONMENT, "cpu": "another processor"}}
+    page = render({"training_quality": quality(row, {**row, "name": "ours, 5 steps"})}).replace("\n", " ")
+    assert "Rows:" not in page
+    page = render({"training_quality": quality(row, other)}).replace("\n", " ")
+    assert "2 cores of a processor with 2 threads" in page
+    assert "load of the machine before: 0.1. Rows: peer." in page
+
+
 def test_realism_stands_beside_what_is_real():
     row = quality_row("ours", 180, 0.015)
     result = {

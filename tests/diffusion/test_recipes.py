@@ -313,4 +313,4 @@ def test_a_study_writes_the_sampling_of_its_recipe_into_the_protocol():
     set_by_hand = {"tiles": 12, "sampler": "dpmpp-2m", "steps": 5}
     study = StudyConfig.model_validate(tiny_study(generator=generator, synthesis=set_by_hand))
     assert (study.synthesis.sampler, study.synthesis.steps) == ("dpmpp-2m", 5)
-    assert StudyConfig.model_validate(tiny_study()).synthesis.sampler == "dpmpp-2m-sde"
+    assert StudyConfig.model_validate(tiny_study()).synthesis.sampler == "spectral"

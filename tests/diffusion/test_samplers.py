@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import get_args
 
@@ -10,7 +11,8 @@ import torch
 
 from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
 from nucleosynth.diffusion.recipes import OF_STUDENTS, RECIPES, SAMPLER_NAMES, STEPS, sampling_defaults
-from nucleosynth.diffusion.samplers import SAMPLERS, ddim, dpmpp_2m, heun, karras_sigmas
+from nucleosynth.diffusion.samplers import SAMPLERS, ddim, dpmpp_2m, heun, karras_sigmas, spectral
+from nucleosynth.diffusion.spectrum import Spectrum
 from nucleosynth.errors import InputError
 
 MEAN, STD = 0.7, 0.3
@@ -106,8 +108,50 @@ def test_the_deterministic_samplers_agree_in_the_limit():
     sigmas = karras_sigmas(400).double()
     reference = heun(two_points, sigmas, noise)
     assert float((reference.abs() > 0.99).double().mean()) > 0.95  # they end on the two points
-    for sampler in (dpmpp_2m, ddim):
+    for sampler in (dpmpp_2m, ddim, partial(spectral, spectrum=Spectrum.flat(8).double())):
         assert float((sampler(two_points, sigmas, noise) - reference).abs().mean()) < 0.01
+
+
+def falling_spectrum(size=8):
+    """Slow modes with thousands of times the variance of fast ones, and colours that are turned."""
+    variance = torch.exp(torch.linspace(5, -4, size, dtype=torch.float64)).expand(3, size, size)
+    colours = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)))[0]
+    return Spectrum(colours, variance).double()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 10])
+def test_spectral_draws_gaussian_tissue_exactly_in_any_number_of_steps(steps):
+    """Up to the last noise level, below which the denoiser itself ends: a mode keeps v / (v + s^2) of it."""
+    spectrum, sigmas = falling_spectrum(), karras_sigmas(steps).double()
+    noise, _ = numbered_noise(3)
+
+    def linear(x, sigma):
+        s = sigma[:, None, None, None]
+        return spectrum.pixels(spectrum.variance / (spectrum.variance + s**2) * spectrum.modes(x))
+
+    def error(sampler):
+        left = spectrum.modes(sampler(linear, sigmas, noise))
+        drawn = spectrum.modes(noise(0)) * (spectrum.variance / (spectrum.variance + sigmas[-2] ** 2).sqrt())
+        return float(((left - drawn).abs() / spectrum.variance.sqrt()).max())
+
+    assert error(partial(spectral, spectrum=spectrum)) < 1e-4
+    assert error(dpmpp_2m) > 0.01
+
+
+def test_spectral_without_variance_is_ddim():
+    noise, _ = numbered_noise(3)
+    sigmas = karras_sigmas(6).double()
+    expected = ddim(two_points, sigmas, noise)
+    nothing = Spectrum(torch.eye(3), torch.full((3, 8, 8), 1e-12)).double()
+    assert torch.allclose(spectral(two_points, sigmas, noise, spectrum=nothing), expected, atol=1e-6)
+    assert torch.equal(spectral(two_points, sigmas, noise), expected)
+
+
+def test_spectral_does_not_depend_on_the_batch():
+    noise, _ = numbered_noise(5)
+    draw = partial(spectral, two_points, karras_sigmas(6).double(), spectrum=falling_spectrum())
+    part = draw(lambda step: noise(step, slice(2, 4)))
+    assert torch.allclose(part, draw(noise)[2:4], atol=1e-12)
 
 
 @pytest.mark.parametrize("name", [name for name in SAMPLERS if name != OF_STUDENTS])
@@ -123,12 +167,12 @@ def test_every_sampler_reproduces_mean_and_variance_of_a_gaussian(name):
 
 
 def test_what_is_not_set_is_the_recipes_own():
-    assert sampling_defaults("unified") == {"sampler": "dpmpp-2m-sde", "steps": 10, "sigma_scale": 1.15}
+    assert sampling_defaults("unified") == {"sampler": "spectral", "steps": 10, "sigma_scale": 1.0}
     assert sampling_defaults("per-class") == {"sampler": "ddpm", "steps": 1000, "sigma_scale": 1.0}
     assert sampling_defaults("mask-guided", "ddim")["steps"] == 50
     settled = SynthesisConfig(steps=7).settled("mask-guided")
     assert (settled.sampler, settled.steps, settled.sigma_scale) == ("ddpm", 7, 1.0)
     with pytest.raises(InputError, match="unknown recipe 'paper'; known are unified, mask-guided, per-class"):
         sampling_defaults("paper")
-    with pytest.raises(InputError, match="unknown sampler 'euler'; known are dpmpp-2m"):
+    with pytest.raises(InputError, match="unknown sampler 'euler'; known are spectral, dpmpp-2m"):
         sampling_defaults("unified", "euler")

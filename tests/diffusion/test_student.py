@@ -58,7 +58,7 @@ def asked(student: Student | None, **wanted) -> Sampling:
 
 def test_a_student_is_sampled_its_own_way_and_a_teacher_as_before():
     teacher = asked(None)
-    assert (teacher.sampler, teacher.steps, teacher.sigma_scale) == ("dpmpp-2m-sde", 10, 1.15)
+    assert (teacher.sampler, teacher.steps, teacher.sigma_scale) == ("spectral", 10, 1)
     own, denoiser = asked(STUDENT), generator().denoiser
     assert (own.sampler, own.steps, own.sigma_scale) == ("consistency", 2, 1)
     assert own.sigmas(denoiser).tolist() == [60, 2, 0]

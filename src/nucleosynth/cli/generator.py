@@ -187,7 +187,7 @@ def sample(
     steps
         Steps of the sampler; else 10, ddim 50, ddpm 1000, of a student all that it has.
     sampler
-        Else the recipe's own: dpmpp-2m-sde, of the paper's recipes ddpm, of a student consistency.
+        Else the recipe's own: spectral, of the paper's recipes ddpm, of a student consistency.
     sigma_scale
         How many times more noise than there is the network is told of; more for short trainings, 1 is off.
     early

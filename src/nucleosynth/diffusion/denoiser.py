@@ -46,11 +46,10 @@ class Denoiser(nn.Module):
         """
         s = sigma[:, None, None, None]
         estimate: Tensor = self.network(x / (s**2 + 1).sqrt(), sigma.log() / 4, condition)
-        with torch.autocast(x.device.type, enabled=False):
-            spectrum = self.spectrum
-            c_skip = spectrum.variance / (spectrum.variance + s**2)
-            c_out = s * c_skip.sqrt()
-            return spectrum.pixels(c_skip * spectrum.modes(x) + c_out * spectrum.modes(estimate.float()))
+        spectrum = self.spectrum
+        c_skip = spectrum.variance / (spectrum.variance + s**2)
+        c_out = s * c_skip.sqrt()
+        return spectrum.pixels(c_skip * spectrum.modes(x) + c_out * spectrum.modes(estimate))
 
     def loss(self, clean: Tensor, sigma: Tensor, noise: Tensor, condition: Condition | Features) -> Tensor:
         """Weighted squared error of the clean estimate, see `losses`; (n,) per picture."""
@@ -59,9 +58,7 @@ class Denoiser(nn.Module):
 
     def losses(self, error: Tensor, sigma: Tensor) -> Tensor:
         """Weigh the error of clean estimates (n, 3, h, w) at noise levels (n,); (n,) per picture."""
-        weight = self.weight(sigma[:, None, None, None])
-        with torch.autocast(error.device.type, enabled=False):
-            weighted: Tensor = self.spectrum.modes(error).square() * weight
+        weighted = self.spectrum.modes(error).square() * self.weight(sigma[:, None, None, None])
         return weighted.mean(dim=(1, 2, 3))
 
     def weight(self, s: Tensor) -> Tensor:

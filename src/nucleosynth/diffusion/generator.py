@@ -21,7 +21,6 @@ from nucleosynth.diffusion.conditioning import STAIN_SIZE, Condition, mask_plane
 from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.guidance import AUTO, active_terms
 from nucleosynth.diffusion.recipes import RECIPES
-from nucleosynth.diffusion.samplers import SAMPLERS
 from nucleosynth.diffusion.sampling import Sampling, refuse_other_training, settle
 from nucleosynth.errors import InputError
 from nucleosynth.runs import disk_errors, partial, read_json, write_json
@@ -150,11 +149,11 @@ class Generator:
         early
             For ``auto``: an earlier model of the same training; None: ``early`` beside this generator.
         sampler
-            ``dpmpp-2m-sde``, ``dpmpp-2m``, ``heun``, ``ddim`` or ``ddpm``, of a student ``consistency``.
-            None: the recipe's or the student's own.
+            ``spectral``, ``dpmpp-2m``, ``dpmpp-2m-sde``, ``heun``, ``ddim`` or ``ddpm``, of a student
+            ``consistency``. None: the recipe's or the student's own.
         sigma_scale
-            How many times more noise the denoiser is told of than there is, where texture is decided; short
-            trainings need more, 1 is off (`samplers.overstated`). None: the recipe's own.
+            How many times more noise the denoiser is told of than there is, where texture is decided; 1 is
+            off (`samplers.overstated`). None: the recipe's own.
         seed, indices
             Tile ``i`` depends on the seed and on ``indices[i]`` alone, never on the batch it is made in.
 
@@ -270,8 +269,7 @@ class Generator:
             return drawn.contiguous(memory_format=torch.channels_last)
 
         with autocast(device):
-            denoise = sampling.denoise(self.denoiser, condition)
-            pictures = SAMPLERS[sampling.sampler](denoise, sampling.sigmas(self.denoiser).to(device), noise)
+            pictures = sampling.draw(self.denoiser, condition, noise)
         pixels: Tensor = self.denoiser.to_pixels(pictures.float())
         return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 

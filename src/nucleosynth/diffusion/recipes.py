@@ -16,7 +16,7 @@ from nucleosynth.errors import InputError
 
 RecipeName = Literal["unified", "mask-guided", "per-class"]
 Objective = Literal["edm", "epsilon"]
-SamplerName = Literal["dpmpp-2m", "dpmpp-2m-sde", "heun", "ddim", "ddpm", "consistency"]
+SamplerName = Literal["spectral", "dpmpp-2m", "dpmpp-2m-sde", "heun", "ddim", "ddpm", "consistency"]
 
 SAMPLER_NAMES: tuple[str, ...] = get_args(SamplerName)
 
@@ -63,7 +63,7 @@ PLAIN = MappingProxyType({"ema_fraction": 0.0, "drop": 0.0, "jitter": 0.0, "hold
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
-        "unified": Recipe("unified-3", "edm", 4, True, False, None, "dpmpp-2m-sde", 1.15),
+        "unified": Recipe("unified-3", "edm", 4, True, False, None, "spectral", 1.0),
         "mask-guided": Recipe("mask-guided-2", "epsilon", 1, False, False, 1, "ddpm", 1.0, PLAIN),
         "per-class": Recipe("per-class-2", "epsilon", 0, False, True, 1, "ddpm", 1.0, PLAIN),
     }

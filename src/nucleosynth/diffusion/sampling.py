@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,11 +15,12 @@ from nucleosynth.diffusion.config import own_sampling
 from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.guidance import AUTO, active_terms, guided, within
 from nucleosynth.diffusion.recipes import OF_STUDENTS, RECIPES
-from nucleosynth.diffusion.samplers import Denoise, karras_sigmas, overstated
+from nucleosynth.diffusion.samplers import SAMPLERS, Denoise, Noise, karras_sigmas, overstated, spectral
 from nucleosynth.diffusion.schedule import LENGTH, spaced_sigmas
 from nucleosynth.errors import InputError
 
 ON_SCHEDULE = ("ddim", "ddpm")
+SPECTRAL = "spectral"
 SAME = ("recipe", "size", "classes", "masks", "mpp")
 
 
@@ -44,6 +46,14 @@ class Sampling:
         if self.sampler in ON_SCHEDULE and denoiser.limit is not None:
             return torch.from_numpy(spaced_sigmas(self.steps)).float()
         return karras_sigmas(self.steps)
+
+    def draw(self, denoiser: Denoiser, condition: Condition, noise: Noise) -> Tensor:
+        """Draw a batch, (n, 3, h, w) standardised pictures."""
+        sampler = SAMPLERS[self.sampler]
+        if self.sampler == SPECTRAL:
+            sampler = partial(spectral, spectrum=getattr(denoiser, "spectrum", None))
+        sigmas = self.sigmas(denoiser).to(condition.label.device)
+        return sampler(self.denoise(denoiser, condition), sigmas, noise)
 
     def denoise(self, denoiser: Denoiser, condition: Condition) -> Denoise:
         """Return the denoiser of one batch: told, guided and kept within the range of pixels."""

@@ -51,9 +51,13 @@ class Spectrum(nn.Module):
         return cls(colours, _smoothed((raw + raw.mT) / 2).clamp(min=LEAST_VARIANCE))
 
     def modes(self, pictures: Tensor) -> Tensor:
-        """Map (k, 3, n, n) pixels to modes; orthonormal, so white noise stays white noise."""
-        mixed = torch.einsum("ij,njhw->nihw", self.colours, pictures.contiguous())
-        return self.cosines @ mixed @ self.cosines.mT
+        """Map (k, 3, n, n) pixels to modes; orthonormal, so white noise stays white noise.
+
+        In full precision, also where convolutions run in half.
+        """
+        with torch.autocast(pictures.device.type, enabled=False):
+            pictures = pictures.to(self.cosines.dtype).contiguous()
+            return self.cosines @ torch.einsum("ij,njhw->nihw", self.colours, pictures) @ self.cosines.mT
 
     def whitened(self, pictures: Tensor, *, grain: float) -> Tensor:
         """Return (k, 3, n, n) pictures in which fine modes stand out as much as slow ones.
@@ -64,8 +68,8 @@ class Spectrum(nn.Module):
 
     def pixels(self, modes: Tensor) -> Tensor:
         """Map modes back to (k, 3, n, n) pixels."""
-        mixed = self.cosines.mT @ modes @ self.cosines
-        return torch.einsum("ji,njhw->nihw", self.colours, mixed)
+        with torch.autocast(modes.device.type, enabled=False):
+            return torch.einsum("ji,njhw->nihw", self.colours, self.cosines.mT @ modes @ self.cosines)
 
 
 def cosine_matrix(size: int) -> Tensor:
