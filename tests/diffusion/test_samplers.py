@@ -114,9 +114,19 @@ def test_the_deterministic_samplers_agree_in_the_limit():
 
 def falling_spectrum(size=8):
     """Slow modes with thousands of times the variance of fast ones, and colours that are turned."""
-    variance = torch.exp(torch.linspace(5, -4, size, dtype=torch.float64)).expand(3, size, size)
+    variance = torch.exp(torch.linspace(6, -5, size, dtype=torch.float64)).expand(3, size, size)
     colours = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)))[0]
     return Spectrum(colours, variance).double()
+
+
+def linear_denoiser(spectrum):
+    """The exact denoiser of Gaussian tissue of a spectrum."""
+
+    def denoise(x, sigma):
+        s = sigma[:, None, None, None]
+        return spectrum.pixels(spectrum.variance / (spectrum.variance + s**2) * spectrum.modes(x))
+
+    return denoise
 
 
 @pytest.mark.parametrize("steps", [1, 2, 10])
@@ -124,18 +134,24 @@ def test_spectral_draws_gaussian_tissue_exactly_in_any_number_of_steps(steps):
     """Up to the last noise level, below which the denoiser itself ends: a mode keeps v / (v + s^2) of it."""
     spectrum, sigmas = falling_spectrum(), karras_sigmas(steps).double()
     noise, _ = numbered_noise(3)
+    made = spectral(linear_denoiser(spectrum), sigmas, noise, spectrum=spectrum)
+    drawn = spectrum.modes(noise(0)) * (spectrum.variance / (spectrum.variance + sigmas[-2] ** 2).sqrt())
+    assert float(((spectrum.modes(made) - drawn).abs() / spectrum.variance.sqrt()).max()) < 1e-4
 
-    def linear(x, sigma):
-        s = sigma[:, None, None, None]
-        return spectrum.pixels(spectrum.variance / (spectrum.variance + s**2) * spectrum.modes(x))
 
-    def error(sampler):
-        left = spectrum.modes(sampler(linear, sigmas, noise))
-        drawn = spectrum.modes(noise(0)) * (spectrum.variance / (spectrum.variance + sigmas[-2] ** 2).sqrt())
-        return float(((left - drawn).abs() / spectrum.variance.sqrt()).max())
+def test_ten_steps_of_others_leave_another_spectrum():
+    spectrum, sigmas = falling_spectrum(), karras_sigmas(10).double()
+    noise, _ = numbered_noise(400)
 
-    assert error(partial(spectral, spectrum=spectrum)) < 1e-4
-    assert error(dpmpp_2m) > 0.01
+    def powers(sampler):
+        modes = spectrum.modes(sampler(linear_denoiser(spectrum), sigmas, noise))
+        left = spectrum.variance**2 / (spectrum.variance + sigmas[-2] ** 2)  # by the last estimate
+        return (modes.square().mean(0) / left).mean(dim=(0, 1))  # (8,) from slow to fast
+
+    exact, other = powers(partial(spectral, spectrum=spectrum)), powers(SAMPLERS["dpmpp-2m-sde"])
+    assert 0.9 < float(exact.min()) < float(exact.max()) < 1.1
+    assert float(other.max()) > 1.25
+    assert float(other.min()) < 0.75
 
 
 def test_spectral_without_variance_is_ddim():
