@@ -34,6 +34,7 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.batches import slide_descriptors
 from nucleosynth.diffusion.conditioning import Condition, mask_planes, stain_vector
 from nucleosynth.diffusion.denoiser import Denoiser
+from nucleosynth.diffusion.recipes import sampling_defaults
 from nucleosynth.diffusion.spectrum import Spectrum
 from nucleosynth.errors import InputError
 from nucleosynth.render.grid import grid, save_png
@@ -185,7 +186,8 @@ def main(
     chosen = [known[name] for name in only or known]
     seconds = timed(chosen, tiles, ground.fold, path=run / "seconds.json", seed=seed)
     about = {"name": ground.name, "tile": tiles.size[0], "mpp": tiles.mpp, "content_hash": tiles.content_hash}
-    header = {"data": about, "settings": {**ground.settings(), "minutes": minutes}}
+    settings = {**ground.settings(), "minutes": minutes, "sampling": sampling_defaults("unified")}
+    header = {"data": about, "settings": settings}
     for variant in chosen:
         steps = round(60 * minutes / seconds[variant.name])
         row = measure(variant, ground, steps=steps, run=run, seed=seed)

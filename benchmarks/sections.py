@@ -361,7 +361,11 @@ def section_ablations(result: Result) -> str:
         f"KID ({settings['extractor']}) to the training patients, floors: *within* "
         f"{number(floor['within'])}, *between* {number(floor['between'])}."
     )
-    length = f"as many training steps as fit into {settings['minutes']:g} minutes of one core"
+    sampling = settings["sampling"]
+    length = (
+        f"as many training steps as fit into {settings['minutes']:g} minutes of one core, "
+        f"`{sampling['sampler']}` of {sampling['steps']} steps, `sigma_scale` {sampling['sigma_scale']:g}"
+    )
     if by_class:
         title = f"### On {data['name']}, by class"
         text = (

@@ -320,6 +320,7 @@ def test_ablations_by_class_name_what_the_classifier_reaches_on_real_tiles():
         "samples": 256,
         "extractor": "lite0",
         "minutes": 5,
+        "sampling": {"sampler": "spectral", "steps": 10, "sigma_scale": 1.0},
         "classifier_weights": ["a", "b", "c"],
         "real": {"balanced_accuracy": 0.76},
     }
