@@ -11,13 +11,15 @@ from tests.phantoms import TINY_NETWORK, phantom_tileset
 from nucleosynth.cli import main
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.batches import TrainingBatches, slide_descriptors
+from nucleosynth.diffusion.conditioning import Condition, mask_planes, stain_vector
 from nucleosynth.diffusion.config import DistillConfig, GeneratorConfig
 from nucleosynth.diffusion.discriminator import PatchDiscriminator
-from nucleosynth.diffusion.distill import Contest, DistillLearner, distill
+from nucleosynth.diffusion.distill import FIRST_SCALE, Contest, DistillLearner, _teaching, distill
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.train import train_generator
 from nucleosynth.errors import InputError
 from nucleosynth.runs import read_jsonl
+from nucleosynth.seeds import normal
 
 CPU = torch.device("cpu")
 CONFIG = DistillConfig(steps=4, batch=4, width=8)
@@ -55,11 +57,17 @@ def learner(tiles, student, config, *, drop=0.0):
     )
     torch.manual_seed(0)
     judge = PatchDiscriminator(classes=3, width=config.width)
-    return DistillLearner(Contest(student, judge), batches, config, CPU)
+    return DistillLearner(Contest(student, judge), batches, config, CPU, no_tile)
+
+
+def no_tile(noise, asked):
+    """Stand for a teacher that draws nothing but the mean colour."""
+    assert len(asked.label) == len(noise) > 0
+    return torch.zeros_like(noise)
 
 
 class Perfect(torch.nn.Module):
-    """Knows the tile that was noised, up to an error of its own."""
+    """Knows the tile that was noised, and what its teacher draws from noise, up to an error of its own."""
 
     def __init__(self, batches_of, error: float) -> None:
         super().__init__()
@@ -71,7 +79,10 @@ class Perfect(torch.nn.Module):
         return self.clean
 
     def forward(self, x, sigma, condition):
-        return self.clean + self.error * sigma[:, None, None, None]
+        s = sigma[:, None, None, None]
+        alone = s == 40
+        target = torch.where(alone, 0.0, self.clean)
+        return target + self.error * torch.where(alone, FIRST_SCALE, s)
 
 
 def test_a_perfect_student_stays_and_another_pays_the_square_of_its_error(tiles):
@@ -82,6 +93,20 @@ def test_a_perfect_student_stays_and_another_pays_the_square_of_its_error(tiles)
     assert float(loss.detach()) == 0
     assert float(perfect.model.student.error.grad) == 0
     assert float(learner(tiles, Perfect(None, 0.3), config).loss(0).detach()) == pytest.approx(0.09, rel=1e-4)
+
+
+def test_the_lesson_of_a_noise_is_the_tile_that_the_teacher_draws_from_it(teacher, tiles):
+    shape = (3, *tiles.size)
+    masks = tiles.masks[:2].astype("int32")
+    condition = Condition(
+        torch.tensor([0, 2]),
+        mask_planes(torch.from_numpy(masks), torch.ones(2, dtype=torch.bool)),
+        stain_vector(torch.zeros(2, 6), torch.ones(2, dtype=torch.bool)),
+    )
+    noise = torch.from_numpy(normal(3, "noise", [5, 6], shape))
+    taught = teacher.denoiser.to_pixels(_teaching(teacher, CPU)(noise, condition)).permute(0, 2, 3, 1)
+    drawn = teacher.sample([0, 2], masks, stain=[0.0] * 6, seed=3, indices=[5, 6])
+    assert abs(taught.numpy().astype(int) - drawn).max() <= 1
 
 
 def test_each_network_learns_from_its_own_loss_alone(tiles, teacher):

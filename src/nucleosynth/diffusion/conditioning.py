@@ -36,6 +36,10 @@ class Condition:
             return replace(self, stain=torch.zeros_like(self.stain))
         raise ValueError(f"unknown condition {name!r}")
 
+    def part(self, index: slice | Tensor) -> Condition:
+        """Return the condition of some tiles of the batch."""
+        return Condition(self.label[index], self.planes[index], self.stain[index])
+
     @staticmethod
     def join(parts: list[Condition]) -> Condition:
         """Concatenate conditions along the batch."""
