@@ -7,9 +7,8 @@ halfway from real tiles of the opposite grade to those of the grade itself. Clai
 - class and layout of a grade, the class guided: the tiles are called that grade; grade 3 also where layouts
   are those of grade 1, dialled to the size, anisonucleosis, contours and density of grade 3;
 - at the same class condition the layout matters: with grade 1's own layouts fewer tiles are called grade 3;
-- the layout alone, no class asked for, decides what is called grade 1 and what is not. Of grade 3 it makes
-  half at best: after so short a training chromatin and nucleoli follow the class, and as many of those tiles
-  are called grade 2.
+- the layout alone, no class asked for, decides what is called grade 1 and what is not. It makes about
+  half of them grade 3: after so short a training chromatin and nucleoli follow the class.
 """
 
 from __future__ import annotations
