@@ -132,7 +132,7 @@ class DistillConfig(Budget):
     default_minutes = 10.0
 
     sigmas: tuple[float, ...] = Field(
-        (40.0, 2.0), min_length=1, description="noise levels of the student's steps, from high to low"
+        (40.0, 0.5), min_length=1, description="noise levels of the student's steps, from high to low"
     )
     batch: int = Field(8, ge=1)
     lr: float = Field(3e-4, gt=0)
