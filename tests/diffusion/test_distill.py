@@ -27,15 +27,6 @@ TEACHER = GeneratorConfig.model_validate({"steps": 3, "batch": 4, "network": TIN
 
 
 @pytest.fixture(scope="module")
-def tiles(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        made = phantom_tileset(tmp_path_factory.mktemp("tiles") / "tiles")
-        _ = made.images, made.masks
-        return made
-
-
-@pytest.fixture(scope="module")
 def patients(tiles):
     return sorted(set(tiles.patients.tolist()))[:5]
 

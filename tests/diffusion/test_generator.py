@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.phantoms import TINY_NETWORK, phantom_tileset
+from tests.phantoms import TINY_NETWORK
 
 from nucleosynth.diffusion.conditioning import Condition, mask_planes
 from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
@@ -18,15 +18,6 @@ from nucleosynth.diffusion.train import train_generator
 from nucleosynth.errors import InputError
 
 CONFIG = GeneratorConfig.model_validate({"steps": 4, "batch": 4, "network": TINY_NETWORK})
-
-
-@pytest.fixture(scope="module")
-def tiles(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        made = phantom_tileset(tmp_path_factory.mktemp("tiles") / "tiles")
-        _ = made.images, made.masks
-        return made
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from tests.phantoms import TINY_NETWORK, phantom_tileset, tiny_study
+from tests.phantoms import TINY_NETWORK, tiny_study
 from torch import nn
 
 from nucleosynth.diffusion.batches import TrainingBatches, slide_descriptors
@@ -62,15 +62,6 @@ def untrained(recipe, **changes):
     for parameter in denoiser.parameters():
         nn.init.normal_(parameter, std=0.1)
     return Generator(denoiser, made)
-
-
-@pytest.fixture(scope="module")
-def tiles(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        made = phantom_tileset(tmp_path_factory.mktemp("tiles") / "tiles")
-        _ = made.images, made.masks
-        return made
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.phantoms import TINY_NETWORK, phantom_tileset
+from tests.phantoms import TINY_NETWORK
 
 from nucleosynth.diffusion.card import ModelCard
 from nucleosynth.diffusion.config import GeneratorConfig, Student
@@ -19,15 +19,6 @@ from nucleosynth.diffusion.train import train_generator
 from nucleosynth.errors import InputError
 
 BASE = {"steps": 3, "batch": 4, "network": TINY_NETWORK}
-
-
-@pytest.fixture(scope="module")
-def tiles(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        made = phantom_tileset(tmp_path_factory.mktemp("tiles") / "tiles")
-        _ = made.images, made.masks
-        return made
 
 
 @pytest.fixture(scope="module")
