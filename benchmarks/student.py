@@ -138,7 +138,8 @@ def main(
     tiles, split = open_tnbc(run)
     fold = split.folds[0]
     for who, generator in generators.items():
-        require_unseen(str(runs[who]), generator.card.patients, fold.train)
+        saw = generator.card.fitted_on(tiles.patients.tolist())
+        require_unseen(str(runs[who]), saw, fold.train)
     judge = QualityJudge(tiles, fold, part, samples=samples, seed=seed)
     batch = min(batch, samples)
     found: dict[str, Any] = {
