@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from benchmarks.grounds import GROUNDS, Ground
 from benchmarks.rows import put_row
-from benchmarks.studies import HOME
+from benchmarks.studies import HOME, RESULTS
 from benchmarks.training_quality import slug
 from benchmarks.variants import VARIANTS, Variant, prepare
 from nucleosynth.data.mosaic import Crops
@@ -45,7 +45,6 @@ from nucleosynth.training.devices import autocast, choose_device
 from nucleosynth.training.loop import fit
 
 RUNS = {"tnbc": HOME / "runs" / "benchmark-ablations", "amibr": HOME / "runs" / "benchmark-classes"}
-RESULTS = HOME / "benchmarks" / "results"
 CPU = choose_device("cpu")
 TIMED_STEPS, ROUNDS = 4, 8
 SHOWN = 32
@@ -133,7 +132,7 @@ def measure(variant: Variant, ground: Ground, *, steps: int, run: Path, seed: in
         fitted = fit(prepared.learner, opened, optimisation, seed=own, device=CPU)
     generator = prepared.generator(fitted.ema)
     samples = run / "samples" / out.name
-    made, scores = ground.judge(generator, weights=f"{variant.name} {steps}", out=samples)
+    made, scores = ground.judge(generator, samples)
     save_png(samples.with_suffix(".png"), grid(made[:SHOWN], columns=8, scale=2))
     held = tiles.rows_of(fold.validation)
     return {

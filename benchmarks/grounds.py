@@ -39,8 +39,8 @@ class Ground(Protocol):
     def settings(self) -> dict[str, Any]:
         """Say what two rows must share to be compared."""
 
-    def judge(self, generator: Generator, *, weights: str, out: Path) -> Scored:
-        """Draw tiles, or go on in ``out``, and score them; ``weights`` names the generator."""
+    def judge(self, generator: Generator, out: Path) -> Scored:
+        """Draw tiles, or go on in or beside ``out``, and score them."""
 
 
 class Tnbc:
@@ -57,9 +57,9 @@ class Tnbc:
         """See `Ground`."""
         return self._judge.settings()
 
-    def judge(self, generator: Generator, *, weights: str, out: Path) -> Scored:
+    def judge(self, generator: Generator, out: Path) -> Scored:
         """See `Ground`."""
-        made, seconds = self._judge.draw(OwnModel(generator), {}, weights=weights, out=out)
+        made, seconds = self._judge.draw(OwnModel(generator), {}, weights=generator.generator_id, out=out)
         return made, {"sample_seconds": seconds, **self._judge.scores(made)}
 
 
@@ -90,9 +90,8 @@ class AmiBr:
             "real": {metric: real[metric]["value"] for metric in METRICS},
         }
 
-    def judge(self, generator: Generator, *, weights: str, out: Path) -> Scored:
+    def judge(self, generator: Generator, out: Path) -> Scored:
         """See `Ground`."""
-        del weights  # tiles are kept by the hash of their generator
         made = draw(generator, self.tiles, guidance=1.0, samples=self.samples, seed=self.seed, run=out.parent)
         every = self._likeness.scores(made)["all"]
         labels = self._judges.see(made).scores()

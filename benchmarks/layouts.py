@@ -42,7 +42,7 @@ PICTURE = HOME / "docs" / "results" / "tnbc" / "layouts.png"
 TILE_UM = 32.0
 STEPS = 10
 SIGMA_SCALES = (1.0, 1.5)
-"""Of the sampler: as it is, and as tissue is sampled."""
+"""Of the sampler: as it is, and told of more noise than there is."""
 SPEED_LAYOUTS, SPEED_REPEATS = 32, 5
 SHOWN = 48
 

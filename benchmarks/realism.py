@@ -27,7 +27,7 @@ from benchmarks.contenders import OwnModel
 from benchmarks.layouts import open_tnbc
 from benchmarks.markdown import PICTURES
 from benchmarks.quality import Part, QualityJudge
-from benchmarks.studies import HOME
+from benchmarks.studies import HOME, RESULTS
 from nucleosynth.data.split import require_unseen
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import SynthesisConfig
@@ -43,7 +43,6 @@ from nucleosynth.runs import environment, partial, write_json
 from nucleosynth.study.figures import tile_pictures
 from nucleosynth.training.metrics import trained_seconds
 
-RESULTS = HOME / "benchmarks" / "results"
 SHOWN = 48
 
 

@@ -11,6 +11,7 @@ from nucleosynth.study.run import data_root, study_tiles
 
 HOME = Path(__file__).parents[1]
 """The checkout."""
+RESULTS = HOME / "benchmarks" / "results"
 
 
 def open_study(study: StudyConfig, run: Path) -> tuple[TileSet, Split]:

@@ -26,7 +26,7 @@ from benchmarks.contenders import ROWS, Budget, PeerTraining, Row, with_rate
 from benchmarks.layouts import open_tnbc
 from benchmarks.quality import Part, QualityJudge
 from benchmarks.rows import put_row
-from benchmarks.studies import HOME
+from benchmarks.studies import HOME, RESULTS
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
@@ -34,7 +34,6 @@ from nucleosynth.render.grid import grid, save_png
 from nucleosynth.runs import environment, read_json
 from nucleosynth.training.metrics import trained_seconds
 
-RESULTS = HOME / "benchmarks" / "results"
 RUN = HOME / "runs" / "benchmark-quality"
 PEERS = ("denoising-diffusion-pytorch", "diffusers")
 SHOWN = 32

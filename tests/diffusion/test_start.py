@@ -11,7 +11,7 @@ import pytest
 import torch
 from tests.phantoms import TINY_NETWORK
 
-from nucleosynth.diffusion.card import ModelCard
+from nucleosynth.diffusion.card import ModelCard, build_denoiser
 from nucleosynth.diffusion.config import GeneratorConfig, Student
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.start import LABELS, started, warm_denoiser
@@ -53,20 +53,13 @@ def test_training_goes_on_from_the_weights_of_the_start(tiles, patients, start, 
 def test_patients_of_a_start_count_as_seen_and_are_handed_on():
     network = GeneratorConfig.model_validate(BASE).network
     first = ModelCard(["a"], 16, 1.0, True, ["p:1"], "hash", network, 1)
-    torch.manual_seed(0)
     second = replace(first, patients=["p:2"])
-    denoiser = warm_denoiser(first, Generator(_blank(first), first), torch.zeros(4, 3, 16, 16))
+    denoiser = warm_denoiser(first, Generator(build_denoiser(first), first), torch.zeros(4, 3, 16, 16))
     second = started(second, Generator(denoiser, first))
     third = started(replace(first, patients=["p:3"]), Generator(denoiser, second))
     assert second.saw == ["p:1", "p:2"]
     assert third.saw == ["p:1", "p:2", "p:3"]
     assert third.fitted_on(["p:2", "p:9"]) == ["p:2", "p:3"]
-
-
-def _blank(card):
-    from nucleosynth.diffusion.card import build_denoiser
-
-    return build_denoiser(card)
 
 
 def test_known_classes_keep_what_they_learned_and_new_ones_begin_as_none(start):

@@ -189,7 +189,7 @@ def sample(
     sampler
         Else the recipe's own: spectral, of the paper's recipes ddpm, of a student consistency.
     sigma_scale
-        How many times more noise than there is the network is told of; more for short trainings, 1 is off.
+        How many times more noise than there is the network is told of; 1 is off.
     early
         Earlier model of the same training, for --guidance.auto; else the one beside the generator.
     layouts

@@ -45,6 +45,12 @@ class ModelCard:
     start: Start | None = None
 
     @property
+    def unshuffle(self) -> int:
+        """Folding factor of its network: given, the recipe's own or that of the tile size."""
+        own = RECIPES[self.recipe].unshuffle
+        return self.network.unshuffle or own or default_unshuffle(self.size)
+
+    @property
     def saw(self) -> list[str]:
         """All patients that its weights depend on, those of its start included."""
         return sorted({*self.patients, *(self.start.patients if self.start else ())})
@@ -139,7 +145,7 @@ def default_unshuffle(size: int) -> int:
 
 def _network(card: ModelCard) -> nn.Module:
     recipe, network = RECIPES[card.recipe], card.network
-    factor = network.unshuffle or recipe.unshuffle or default_unshuffle(card.size)
+    factor = card.unshuffle
     grain = factor * 2 ** (len(network.multipliers) - 1)
     if card.size % grain:
         raise InputError(

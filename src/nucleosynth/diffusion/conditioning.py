@@ -40,6 +40,10 @@ class Condition:
         """Return the condition of some tiles of the batch."""
         return Condition(self.label[index], self.planes[index], self.stain[index])
 
+    def to(self, device: torch.device) -> Condition:
+        """Return the condition on a device."""
+        return Condition(self.label.to(device), self.planes.to(device), self.stain.to(device))
+
     @staticmethod
     def join(parts: list[Condition]) -> Condition:
         """Concatenate conditions along the batch."""

@@ -43,9 +43,8 @@ FIRST_SCALE = 2.0
 PENALISED = 4
 WINDOW = 64
 GRAIN = 0.1
-
-
 Teach = Callable[[Tensor, Condition], Tensor]
+"""``teach(noise, condition)``: (n, 3, h, w) noise to the tiles, standardised, that the teacher draws of it."""
 
 
 class Contest(nn.Module):
@@ -61,11 +60,6 @@ class DistillLearner:
     """The sum of the losses of both networks, for the shared loop.
 
     Each loss reaches the parameters of its own network only: one backward pass, one optimiser do for both.
-
-    Parameters
-    ----------
-    teach
-        Makes of noise (n, 3, h, w) and a condition the standardised tiles that the teacher draws from it.
     """
 
     def __init__(
@@ -89,7 +83,7 @@ class DistillLearner:
         device, student = self._device, self._contest.student
         noise = noise.to(device)
         clean = student.standardise(pixels.to(device, memory_format=torch.channels_last))
-        asked = Condition(*(tensor.to(device) for tensor in vars(condition).values()))
+        asked = condition.to(device)
         levels = torch.tensor(self._config.sigmas)
         draw = rng(self._batches.seed, "level", step)
         sigma = levels[torch.from_numpy(draw.integers(len(levels), size=len(clean)))].to(device)

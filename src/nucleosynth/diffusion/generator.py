@@ -188,7 +188,7 @@ class Generator:
         device = next(self.denoiser.parameters()).device
         return np.concatenate(
             [
-                self._sample_batch(sampling, _on(condition, part, device), indices[part], seed)
+                self._sample_batch(sampling, condition.part(part).to(device), indices[part], seed)
                 for part in parts
             ]
         )
@@ -272,10 +272,6 @@ class Generator:
             pictures = sampling.draw(self.denoiser, condition, noise)
         pixels: Tensor = self.denoiser.to_pixels(pictures.float())
         return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-
-
-def _on(condition: Condition, part: slice, device: torch.device) -> Condition:
-    return Condition(*(tensor[part].to(device) for tensor in vars(condition).values()))
 
 
 def _locate(path: str | Path) -> Path:

@@ -45,7 +45,7 @@ def denoising_loss(
     """Mean loss of a batch as `TrainingBatches.draw` gives it."""
     pixels, sigma, noise, condition = drawn
     clean = denoiser.standardise(pixels.to(device, memory_format=torch.channels_last))
-    moved = Condition(*(part.to(device) for part in vars(condition).values()))
+    moved = condition.to(device)
     with autocast(device, training=training):
         return denoiser.loss(clean, sigma.to(device), noise.to(device), moved).mean()
 

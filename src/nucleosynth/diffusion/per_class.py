@@ -24,9 +24,7 @@ class PerClass(nn.Module):
             return self.networks[labels[0]](x, c_noise, condition)  # type: ignore[no-any-return]
         places = [(condition.label == label).nonzero()[:, 0] for label in labels]
         made = [
-            self.networks[label](
-                x[rows], c_noise[rows], Condition(*(part[rows] for part in vars(condition).values()))
-            )
+            self.networks[label](x[rows], c_noise[rows], condition.part(rows))
             for label, rows in zip(labels, places, strict=True)
         ]
         return torch.cat(made)[torch.cat(places).argsort()]

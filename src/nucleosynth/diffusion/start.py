@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.diffusion.card import ModelCard, build_denoiser, default_unshuffle
+from nucleosynth.diffusion.card import ModelCard, build_denoiser
 from nucleosynth.diffusion.config import GeneratorConfig, NetworkConfig, Start
 from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.generator import Generator
@@ -46,8 +46,9 @@ def load_start(config: GeneratorConfig, tiles: TileSet, patients: set[str]) -> G
             f"{name}: is of the recipe {card.recipe} with objective {theirs}, the training of "
             f"{config.recipe} with {objective}; start from none, or from one of the same"
         )
+    network = _network(card)
     for key, usual in NetworkConfig():
-        asked, own = getattr(config.network, key), getattr(_network(card), key)
+        asked, own = getattr(config.network, key), getattr(network, key)
         if asked not in (usual, own):
             raise InputError(
                 f"generator.network.{key}: {asked}, but {config.start} has {own}; leave it out, or start "
@@ -72,7 +73,7 @@ def load_start(config: GeneratorConfig, tiles: TileSet, patients: set[str]) -> G
 
 def started(card: ModelCard, start: Generator) -> ModelCard:
     """Return the card of a model that starts from another: its network, and whom it saw."""
-    record = Start(generator=start.generator_id, patients=sorted(set(start.card.saw)))
+    record = Start(generator=start.generator_id, patients=tuple(start.card.saw))
     return replace(card, network=_network(start.card), start=record)
 
 
@@ -89,12 +90,10 @@ def warm_denoiser(card: ModelCard, start: Generator, pictures: Tensor) -> Denois
         (k, 3, n, n) training tiles, float 0-255.
     """
     source = start.denoiser
-    spectrum = getattr(source, "spectrum", None)
-    if spectrum is not None and card.size != start.card.size:
-        spectrum = Spectrum.fit(source.standardise(pictures))
     denoiser = build_denoiser(card)
     weights = dict(source.state_dict())
-    if spectrum is not None:
+    if hasattr(source, "spectrum") and card.size != start.card.size:
+        spectrum = Spectrum.fit(source.standardise(pictures))
         weights |= {f"spectrum.{key}": value for key, value in spectrum.state_dict().items()}
     if LABELS in weights:
         weights[LABELS] = _label_rows(weights[LABELS], start.card.classes, card.classes)
@@ -110,5 +109,4 @@ def _label_rows(rows: Tensor, known: list[str], wanted: list[str]) -> Tensor:
 
 def _network(card: ModelCard) -> NetworkConfig:
     """Return the network of a card with its folding factor written out: it may make tiles of another size."""
-    factor = card.network.unshuffle or RECIPES[card.recipe].unshuffle or default_unshuffle(card.size)
-    return card.network.model_copy(update={"unshuffle": factor})
+    return card.network.model_copy(update={"unshuffle": card.unshuffle})
