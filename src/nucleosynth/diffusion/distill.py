@@ -44,7 +44,7 @@ PENALISED = 4
 WINDOW = 64
 GRAIN = 0.1
 Teach = Callable[[Tensor, Condition], Tensor]
-"""``teach(noise, condition)``: (n, 3, h, w) noise to the tiles, standardised, that the teacher draws of it."""
+"""``teach(noise, condition)``: (n, 3, h, w) noise to the standardised tiles that the teacher draws."""
 
 
 class Contest(nn.Module):
