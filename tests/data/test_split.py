@@ -116,3 +116,31 @@ def test_an_artefact_that_saw_a_stranger_is_refused():
     require_unseen("generator", ["a", "b"], ["a", "b", "c"])
     with pytest.raises(InputError, match="generator: saw patient t, who is outside the training part"):
         require_unseen("generator", ["a", "t"], ["a", "b"])
+
+
+def write_table(path, patients):
+    path.write_text("slide\n" + "".join(f"{patient}\n" for patient in patients))
+
+
+def official(**validation) -> SplitConfig:
+    return SplitConfig.model_validate(
+        {"official": {"table": "train.csv", "patient": "{slide}"}, "validation": validation}
+    )
+
+
+def test_a_table_may_name_who_validates(tiles, tmp_path):
+    write_table(tmp_path / "train.csv", [f"p{i:02d}" for i in range(8)])
+    write_table(tmp_path / "validation.csv", ["p01", "p05", "p09"])  # p09 is a test patient and stays one
+    fold = make_split(tiles, official(table="validation.csv", patient="{slide}"), tmp_path).folds[0]
+    assert fold.validation == ["d:p01", "d:p05"]
+    assert fold.train == [f"d:p{i:02d}" for i in (0, 2, 3, 4, 6, 7)]
+    assert "d:p09" in fold.test
+
+
+def test_a_table_that_names_no_training_patient_is_refused(tiles, tmp_path):
+    write_table(tmp_path / "train.csv", ["p00", "p01"])
+    write_table(tmp_path / "validation.csv", ["p09"])
+    with pytest.raises(InputError, match="names no training patient"):
+        make_split(tiles, official(table="validation.csv", patient="{slide}"), tmp_path)
+    with pytest.raises(ValueError, match="need each other"):
+        official(table="validation.csv")

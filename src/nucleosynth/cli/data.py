@@ -103,6 +103,27 @@ def split(
 
 
 @app.command
+def merge(
+    tiles: Path,
+    /,
+    *more: Path,
+    out: Out,
+    labels: Annotated[bool, Parameter(help="Keep classes, labels and ratings.")] = True,
+) -> None:
+    """Write several TileSets as one: the same tile size, µm/px and, with labels, classes.
+
+    For example::
+
+        nucleosynth data merge runs/site-a runs/site-b --out runs/both
+    """
+    from nucleosynth.data.merge import merge_tilesets
+    from nucleosynth.data.tileset import TileSet
+
+    parts = [TileSet.open(path) for path in (tiles, *more)]
+    print(_summary(merge_tilesets(parts, out, unlabelled=not labels)))
+
+
+@app.command
 def export(
     tiles: Path,
     /,

@@ -58,7 +58,7 @@ def train(
     fold
         Which fold of the split file, counted from 0.
     start
-        A trained generator to go on from, or none; the setting generator.start.
+        A trained generator to go on from, prior or none; the setting generator.start.
     """
     from nucleosynth.data.tileset import TileSet
     from nucleosynth.diffusion.config import GeneratorConfig
@@ -99,6 +99,36 @@ def train_segmenter(
 
     config = load_section(SegmenterTraining, "segmenter", study=study, settings=settings)
     print(fit(config, root=root or Path(), out=out, seed=seed, device=device))
+
+
+@app.command(name="prior")
+def train_prior(
+    study: Path,
+    /,
+    *,
+    out: Out,
+    root: Root = None,
+    device: Device = "auto",
+    settings: Settings = None,
+) -> None:
+    r"""Fit one generator to tissue of many sources, for others to start from; run again to go on.
+
+    For example::
+
+        nucleosynth train prior studies/tissue-prior.yaml \
+            --data.root DIR --out runs/prior
+
+    Parameters
+    ----------
+    study
+        File with sources, tiles and a section `generator`.
+    """
+    from nucleosynth.config import load_config
+    from nucleosynth.diffusion.prior import PriorConfig
+    from nucleosynth.diffusion.prior import train_prior as fit
+
+    config = load_config(PriorConfig, study, settings or ())
+    print(fit(config, root=root or Path(), out=out, device=device))
 
 
 def distill(

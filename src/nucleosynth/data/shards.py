@@ -74,8 +74,9 @@ def decode(data: bytes) -> npt.NDArray[Any]:
 class ShardWriter:
     """Writes tiles into ``tiles-00000.parquet``, ... and sums up what was written."""
 
-    def __init__(self, directory: Path, *, classes: Sequence[str]) -> None:
+    def __init__(self, directory: Path, *, classes: Sequence[str], extra: pa.Schema | None = None) -> None:
         self._directory = directory
+        self._extra = extra
         self._classes = list(classes)
         self._rows: list[dict[str, Any]] = []
         self._writer: pq.ParquetWriter | None = None
@@ -160,7 +161,7 @@ class ShardWriter:
         if not self._rows:
             return
         if self._schema is None:
-            self._schema = _schema(self._rows)
+            self._schema = _schema(_extra(self._rows) if self._extra is None else self._extra)
         if self._writer is not None and (self._count - len(self._rows)) % ROWS_PER_SHARD == 0:
             self._writer.close()
             self._writer = None
@@ -247,16 +248,18 @@ def _mask(value: Mapping[str, Any] | None) -> npt.NDArray[np.uint16] | None:
     return None if value is None else decode(value["bytes"]).astype(np.uint16, copy=False)
 
 
-def _schema(rows: Sequence[Mapping[str, Any]]) -> pa.Schema:
-    extra = [name for name in rows[0] if name not in ALL_COLUMNS]
-    inferred = (
-        pa.Table.from_pylist([{name: row.get(name) for name in extra} for row in rows]).schema
-        if extra
-        else []
-    )
+def _extra(rows: Sequence[Mapping[str, Any]]) -> pa.Schema:
+    """Infer the extra columns of the first rows."""
+    names = [name for name in rows[0] if name not in ALL_COLUMNS]
+    if not names:
+        return pa.schema([])
+    return pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows]).schema
+
+
+def _schema(extra: pa.Schema) -> pa.Schema:
     fields = [pa.field("image", _PICTURE), pa.field("mask", _PICTURE)]
     fields += [pa.field(name, kind) for name, kind in {**TILE_COLUMNS, **_DERIVED}.items()]
-    fields += [pa.field(f.name, pa.string() if pa.types.is_null(f.type) else f.type) for f in inferred]
+    fields += [pa.field(f.name, pa.string() if pa.types.is_null(f.type) else f.type) for f in extra]
     features = {f.name: _feature(f.type, f.name) for f in fields}
     return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 

@@ -66,9 +66,17 @@ class OfficialSplit(Config):
 
 
 class ValidationConfig(Config):
-    """How many folds the training part is cut into; the first is the validation part."""
+    """Who of the training part validates: the first of so many folds, or those that a table lists."""
 
     folds: int = Field(5, ge=2)
+    table: str | None = None
+    patient: str | None = Field(None, description="format over the table's columns")
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> ValidationConfig:
+        if (self.table is None) != (self.patient is None):
+            raise ValueError("`table` and `patient` need each other")
+        return self
 
 
 class SplitConfig(Config):
@@ -175,12 +183,18 @@ def _official(tiles: TileSet, config: SplitConfig, official: OfficialSplit, root
     parts = {official.part: named, official.rest: rest}
     if set(parts) != {"train", "test"}:
         raise InputError("split.official: `part` and `rest` must be train and test, in either order")
-    train, validation = _hold_out(tiles, sorted(parts["train"]), config)
+    chosen = config.validation
+    if chosen.table is not None and chosen.patient is not None:
+        listed = _listed_patients(root / chosen.table, chosen.patient, tiles) & parts["train"]
+        if not listed:
+            raise InputError(f"{root / chosen.table}: names no training patient; check `validation.patient`")
+        train, validation = sorted(parts["train"] - listed), sorted(listed)
+        how = f"validation: the training patients of {chosen.table}"
+    else:
+        train, validation = _hold_out(tiles, sorted(parts["train"]), config)
+        how = f"validation: 1 of {chosen.folds} folds of the training part, by patient"
     fold = Fold(train=train, validation=validation, test=sorted(parts["test"]))
-    rule = (
-        f"official {official.table}; validation: 1 of {config.validation.folds} folds of the training part, "
-        "by patient"
-    )
+    rule = f"official {official.table}; {how}"
     return Split(rule=rule, seed=config.seed, tileset_hash=tiles.content_hash, folds=[fold])
 
 

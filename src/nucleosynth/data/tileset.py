@@ -74,6 +74,7 @@ def write_tileset(
     ordinal: bool = False,
     licence: str = "",
     provenance: Mapping[str, object] | None = None,
+    extra: pa.Schema | None = None,
 ) -> TileSet:
     """Stream tiles into a new TileSet, which appears whole or not at all.
 
@@ -87,6 +88,8 @@ def write_tileset(
         Names that ``label`` indexes; empty for tiles without labels.
     ordinal
         Whether the classes are ordered, such as grades.
+    extra
+        The extra columns; None: those of the first tiles.
 
     Raises
     ------
@@ -97,7 +100,7 @@ def write_tileset(
         raise InputError(f"{out}: already exists; rows are immutable, choose a new directory")
     with partial(out) as building, disk_errors(out):
         building.mkdir()
-        writer = shards.ShardWriter(building, classes=classes)
+        writer = shards.ShardWriter(building, classes=classes, extra=extra)
         for tile in tiles:
             writer.add(tile)
         summary = writer.close()
@@ -204,6 +207,11 @@ class TileSet:
         values: list[Any] = self.table.column(name).to_pylist()
         return values
 
+    @property
+    def extra(self) -> pa.Schema:
+        """The columns that not every TileSet has."""
+        return pa.schema([field for field in self.table.schema if field.name not in shards.ALL_COLUMNS])
+
     def rows_of(self, patients: Iterable[str]) -> npt.NDArray[np.int64]:
         """Return the rows of some patients, in order."""
         return np.flatnonzero(np.isin(self.patients, sorted(set(patients)))).astype(np.int64)
@@ -212,7 +220,7 @@ class TileSet:
         """Iterate over tiles as objects (slow; learners use ``images`` and ``labels``)."""
         chosen = range(len(self)) if rows is None else rows
         known = [name for name in shards.TILE_COLUMNS if name not in ("ratings",)]
-        extra = [n for n in self.table.column_names if n not in shards.ALL_COLUMNS]
+        extra = self.extra.names
         for row in chosen:
             record = self.table.slice(int(row), 1).to_pylist()[0]
             mask = self.masks[row] if self.masks is not None and self.has_mask[row] else None

@@ -32,7 +32,9 @@ class NetworkConfig(Config):
     embedding: int = Field(256, ge=16)
 
 
-NO_START = "none"
+NO_START, PRIOR = "none", "prior"
+PRIORS = ("nucleosynth/tissue-prior", "nucleosynth/tissue-prior-noamibr")
+"""What `PRIOR` stands for: the first of them that saw no held-out patient."""
 STARTED: Mapping[str, float] = MappingProxyType({"minutes": 10.0, "lr": 5e-4})
 """Defaults of `GeneratorConfig` where training goes on from a trained generator."""
 
@@ -50,7 +52,11 @@ class GeneratorConfig(Budget):
     mask_scale: float | None = Field(
         None, gt=0, description="of mask-guided: what its mask channel is multiplied by; None: 1"
     )
-    start: str = Field(NO_START, min_length=1, description="none, or a trained generator to go on from")
+    start: str = Field(
+        NO_START,
+        min_length=1,
+        description="none, prior (the one that comes with the package), or a trained generator to go on from",
+    )
     path: str | None = Field(None, description="take this trained generator instead of training one")
     masks: Literal["auto", "none"] = Field("auto", description="auto: use the masks that the tiles carry")
     seeds: int = Field(1, ge=1)

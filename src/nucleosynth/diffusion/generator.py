@@ -29,6 +29,7 @@ from nucleosynth.training.devices import autocast, choose_device
 
 BATCH = 64
 EARLY = "early"
+OWNER, SHIPPED = "nucleosynth", Path(__file__).parent / "shipped"
 
 
 __all__ = ["Generator", "ModelCard", "build_denoiser"]
@@ -59,7 +60,9 @@ class Generator:
 
     @classmethod
     def from_pretrained(cls, path: str | Path, *, device: str = "auto") -> Generator:
-        """Load a generator from a directory, or by its hub name ``owner/model`` when the network allows.
+        """Load a generator from a directory, or by a name ``owner/model``.
+
+        ``nucleosynth/tissue-prior`` comes with the package; others are of the hub, when the network allows.
 
         Raises
         ------
@@ -82,11 +85,16 @@ class Generator:
         load_tensors(denoiser, tensors, source=weights)
         return cls(denoiser, card, path=directory).to(device)
 
-    def save_pretrained(self, path: str | Path) -> None:
-        """Write ``config.json`` and ``model.safetensors``, whole or not at all."""
+    def save_pretrained(self, path: str | Path, *, half: bool = False) -> None:
+        """Write ``config.json`` and ``model.safetensors``, whole or not at all.
+
+        With ``half`` learned parameters take half the room; read back, the model differs by their rounding.
+        """
+        learned = {name for name, _ in self.denoiser.named_parameters()} if half else set()
         with partial(Path(path)) as building, disk_errors(Path(path)):
             building.mkdir()
             tensors = {n: v.detach().cpu().contiguous() for n, v in self.denoiser.state_dict().items()}
+            tensors = {n: v.half() if n in learned else v for n, v in tensors.items()}
             save_file(tensors, building / "model.safetensors")
             write_json(building / "config.json", self.card.as_json())
 
@@ -274,12 +282,22 @@ class Generator:
         return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
+def shipped_path(name: str) -> Path | None:
+    """Return the directory of a generator that comes with the package, such as nucleosynth/tissue-prior."""
+    owner, _, model = name.partition("/")
+    directory = SHIPPED / model
+    return directory if owner == OWNER and (directory / "config.json").is_file() else None
+
+
 def _locate(path: str | Path) -> Path:
-    """Return the directory with ``config.json``: the path, its ``generator`` folder, or a hub download."""
+    """Return the directory with ``config.json``: the path, its ``generator``, a shipped or the hub's."""
     for directory in (Path(path), Path(path) / "generator"):
         if (directory / "config.json").is_file():
             return directory
     name = str(path)
+    shipped = shipped_path(name)
+    if shipped is not None:
+        return shipped
     if Path(path).exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise InputError(f"{path}: no generator here (no config.json); train one with `nucleosynth train`")
     from huggingface_hub import snapshot_download

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.card import ModelCard, build_denoiser
-from nucleosynth.diffusion.config import GeneratorConfig, NetworkConfig, Start
+from nucleosynth.diffusion.config import PRIOR, PRIORS, GeneratorConfig, NetworkConfig, Start
 from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.recipes import RECIPES
@@ -28,47 +28,66 @@ def load_start(config: GeneratorConfig, tiles: TileSet, patients: set[str]) -> G
     Parameters
     ----------
     patients
-        Whom training reads. A start that saw another patient of these tiles is refused.
+        Whom training reads. A start that saw another patient of these tiles is refused; in place of the
+        prior comes the next one that did not.
 
     Raises
     ------
     InputError
         No generator, a student, one of another recipe or network, or one that saw a held-out patient.
     """
-    start = Generator.from_pretrained(config.start, device="cpu")
-    card, name = start.card, f"generator.start {config.start}"
+    held_out = set(tiles.patients.tolist()) - patients
+    names = PRIORS if config.start == PRIOR else (config.start,)
+    for name in names:
+        start = Generator.from_pretrained(name, device="cpu")
+        strangers = sorted(held_out & set(start.card.saw))
+        if not strangers:
+            break
+        refusal = f"saw patient {strangers[0]}, who is held out in {tiles.path}"
+        if name != names[-1]:
+            _log.info("%s %s; trying %s", name, refusal, names[-1])
+    else:
+        raise InputError(
+            f"generator.start {name}: {refusal}; start from none, or from one that saw no held-out patient"
+        )
+    _refuse_misfit(config, start.card, name=name)
+    _warn_of_scale(tiles, start.card, name=name)
+    return start
+
+
+def _refuse_misfit(config: GeneratorConfig, card: ModelCard, *, name: str) -> None:
+    """Refuse a start that is a student, of another recipe or of another network."""
     if card.student is not None:
-        raise InputError(f"{name}: is a student; start from the generator it was distilled from")
+        raise InputError(
+            f"generator.start {name}: is a student; start from the generator it was distilled from"
+        )
     objective = config.objective or RECIPES[config.recipe].objective
     theirs = card.objective or RECIPES[card.recipe].objective
     if (card.recipe, theirs) != (config.recipe, objective):
         raise InputError(
-            f"{name}: is of the recipe {card.recipe} with objective {theirs}, the training of "
-            f"{config.recipe} with {objective}; start from none, or from one of the same"
+            f"generator.start {name}: is of the recipe {card.recipe} with objective {theirs}, the training "
+            f"of {config.recipe} with {objective}; start from none, or from one of the same"
         )
     network = _network(card)
     for key, usual in NetworkConfig():
         asked, own = getattr(config.network, key), getattr(network, key)
         if asked not in (usual, own):
             raise InputError(
-                f"generator.network.{key}: {asked}, but {config.start} has {own}; leave it out, or start "
-                "from none"
+                f"generator.network.{key}: {asked}, but {name} has {own}; leave it out, or start from none"
             )
-    strangers = sorted((set(tiles.patients.tolist()) - patients) & set(card.saw))
-    if strangers:
-        raise InputError(
-            f"{name}: saw patient {strangers[0]}, who is held out in {tiles.path}; start from none, or from "
-            "one that saw no held-out patient"
-        )
+
+
+def _warn_of_scale(tiles: TileSet, card: ModelCard, *, name: str) -> None:
     if tiles.mpp and card.mpp and not 1 / FAR <= tiles.mpp / card.mpp <= FAR:
         _log.warning(
-            "%s: learned tissue at %g µm/px, these tiles are at %g; nuclei have another size in px, "
-            "so it brings little",
+            "generator.start %s: learned tissue at %g µm/px, these tiles are at %g; nuclei have another size "
+            "in px, so it brings little outside %.2g to %.2g",
             name,
             card.mpp,
             tiles.mpp,
+            card.mpp / FAR,
+            card.mpp * FAR,
         )
-    return start
 
 
 def started(card: ModelCard, start: Generator) -> ModelCard:

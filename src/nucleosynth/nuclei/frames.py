@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
+from nucleosynth.data.readers import DataConfig, import_tiles
 from nucleosynth.data.readers.source import Source
-from nucleosynth.data.tiling import Frame, Pixels
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.data.tiling import Frame, Pixels, TilesConfig
 from nucleosynth.errors import InputError
-from nucleosynth.nuclei.segmenter import Segmenter
+from nucleosynth.nuclei.segmenter import NOBODY, Segmenter, get_segmenter
+
+
+def import_with_nuclei(
+    data: DataConfig, tiles: TilesConfig, segmenter: str, *, root: Path, out: Path
+) -> TileSet:
+    """Import a data set, nuclei found by a segmenter in frames that lack them; by `NOBODY` in none.
+
+    Phantom tissue has its nuclei. Errors and arguments are those of `import_tiles` and `segmented_source`.
+    """
+    prepare = None
+    if segmenter != NOBODY and data.reader != "phantom":
+        prepare = partial(segmented_source, segmenter=get_segmenter(segmenter))
+    return import_tiles(data, tiles, root=root, out=out, prepare=prepare)
 
 
 def segmented_source(source: Source, *, segmenter: Segmenter, required: bool = False) -> Source:

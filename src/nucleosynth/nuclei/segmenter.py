@@ -50,6 +50,8 @@ _FILES: dict[str, str] = {
 }
 MAKER, JUDGE = "embedded", "judge"
 """Who makes masks and who judges them, unless told otherwise; neither saw the other's training pictures."""
+NOBODY = "none"
+"""In place of a segmenter's name: none is used."""
 
 
 def register_segmenter(name: str, factory: str | Callable[[], Segmenter]) -> None:

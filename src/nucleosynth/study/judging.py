@@ -17,10 +17,10 @@ from nucleosynth.diffusion.generator import Generator
 from nucleosynth.evaluate.features import Extractor, Remembering, get_extractor
 from nucleosynth.evaluate.fidelity import fidelity
 from nucleosynth.nuclei.masks import Verdict, judge_tiles, mask_maker, refuse_maker
-from nucleosynth.nuclei.segmenter import Segmenter, get_segmenter
+from nucleosynth.nuclei.segmenter import NOBODY, Segmenter, get_segmenter
 from nucleosynth.runs import append_jsonl, now, read_json, write_array, write_json
 from nucleosynth.seeds import rng
-from nucleosynth.study.protocol import NOBODY, StudyConfig
+from nucleosynth.study.protocol import StudyConfig
 
 
 def judge_generator(

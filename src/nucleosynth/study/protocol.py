@@ -19,10 +19,9 @@ from nucleosynth.data.tiling import TilesConfig
 from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
 from nucleosynth.diffusion.recipes import RECIPES, SAMPLER_NAMES, sampling_defaults
 from nucleosynth.errors import InputError
-from nucleosynth.nuclei.segmenter import JUDGE, MAKER
+from nucleosynth.nuclei.segmenter import JUDGE, MAKER, NOBODY
 
 Control = Literal["real", "oversampled", "natural", "synthetic-only"]
-NOBODY = "none"
 Metric = Literal["balanced_accuracy", "macro_f1", "kappa", "auroc", "accuracy"]
 
 

@@ -7,18 +7,17 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nucleosynth import progress
-from nucleosynth.data.readers import import_tiles
 from nucleosynth.data.split import Fold, Split, check_split, make_split, require_unseen
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.engine import Engine, LocalEngine
 from nucleosynth.errors import InputError, NucleosynthError, WorkError
+from nucleosynth.nuclei.frames import import_with_nuclei
 from nucleosynth.runs import Run, now, open_run, read_jsonl, write_json
-from nucleosynth.study.protocol import NOBODY, StudyConfig, arm_jobs, job_folder, load_study
+from nucleosynth.study.protocol import StudyConfig, arm_jobs, job_folder, load_study
 from nucleosynth.study.record import write_record
 
 _log = logging.getLogger(__name__)
@@ -107,13 +106,7 @@ def study_tiles(study: StudyConfig, out: Path, root: Path) -> TileSet:
     final = out / "tiles"
     if final.exists():
         return TileSet.open(final)
-    prepare = None
-    if study.segmenter.make != NOBODY and study.data.reader != "phantom":
-        from nucleosynth.nuclei.frames import segmented_source
-        from nucleosynth.nuclei.segmenter import get_segmenter
-
-        prepare = partial(segmented_source, segmenter=get_segmenter(study.segmenter.make))
-    return import_tiles(study.data, study.tiles, root=root, out=final, prepare=prepare)
+    return import_with_nuclei(study.data, study.tiles, study.segmenter.make, root=root, out=final)
 
 
 def _split(study: StudyConfig, tiles: TileSet, out: Path, root: Path) -> Split:

@@ -14,13 +14,14 @@ from nucleosynth.data.phantom import PhantomConfig, phantom_tiles
 from nucleosynth.data.readers.folder import FolderConfig, read_folder
 from nucleosynth.data.readers.mitos_atypia import MitosAtypiaConfig, read_mitos_atypia
 from nucleosynth.data.readers.paired import PairedConfig, read_paired
+from nucleosynth.data.readers.pictures import PicturesReader, read_pictures
 from nucleosynth.data.readers.source import Source, check_unique
 from nucleosynth.data.readers.table import TableConfig, read_table
 from nucleosynth.data.tileset import TileSet, write_tileset
 from nucleosynth.data.tiling import TilesConfig, tile_frames
 from nucleosynth.errors import InputError
 
-FrameConfig = TableConfig | PairedConfig | FolderConfig | MitosAtypiaConfig
+FrameConfig = TableConfig | PairedConfig | FolderConfig | MitosAtypiaConfig | PicturesReader
 DataConfig = Annotated[FrameConfig | PhantomConfig, Field(discriminator="reader")]
 
 PHANTOM_MPP = 0.5
@@ -40,6 +41,7 @@ __all__ = [
     "MitosAtypiaConfig",
     "PairedConfig",
     "PhantomConfig",
+    "PicturesReader",
     "Source",
     "TableConfig",
     "import_tiles",
@@ -64,6 +66,8 @@ def read_source(data: FrameConfig, *, root: Path) -> Source:
             source = read_folder(data, root)
         case MitosAtypiaConfig():
             source = read_mitos_atypia(data, root)
+        case PicturesReader():
+            source = read_pictures(data, root)
     check_unique(source.frames)
     return source
 

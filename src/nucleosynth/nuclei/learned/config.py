@@ -2,58 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field
 
 from nucleosynth.config import Config
-from nucleosynth.data.tiling import SourceMpp
+from nucleosynth.data.readers.pictures import PicturesConfig
 from nucleosynth.training.config import Budget, Optimisation
 
 NETWORK_MPP = 0.5
 """µm/px at which both networks work."""
 
 
-def _checked_pattern(pattern: str) -> str:
-    try:
-        groups = set(re.compile(pattern).groupindex)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from None
-    if groups - {"image", "part"}:
-        raise ValueError("the only groups are `image` and `part`")
-    return pattern
-
-
-class AnnotatedConfig(Config):
-    """Images with a label image of the same stem each."""
+class AnnotatedConfig(PicturesConfig):
+    """Pictures to learn nuclei from."""
 
     name: str = Field(description="what the model card calls them")
-    images: str = Field(description="folder of the images, below the data root")
-    masks: str = Field(description="folder of the label images, below the data root")
-    licence: str = Field("", description="licence, as the source states it")
-    pattern: Annotated[str, AfterValidator(_checked_pattern)] | None = Field(
-        None,
-        description="regular expression on the stem; group `image` names the picture a file is part of, "
-        "group `part` its place in `layout`; files that do not match are left out",
-    )
-    layout: tuple[tuple[int, int], ...] = Field(
-        (), description="top and left, px, of each part of a picture: parts are put together before training"
-    )
-    mpp: SourceMpp = Field(None, description="µm/px of the images")
-    diameter: float | None = Field(
-        None,
-        gt=0,
-        description="µm: where mpp is unknown, each image is scaled so that its median nucleus has it",
-    )
     share: float = Field(1.0, gt=0, description="how often it is drawn, relative to the other sources")
     validation: tuple[str, ...] = Field((), description="pictures that are held out, by name")
-
-    @model_validator(mode="after")
-    def _one_scale(self) -> AnnotatedConfig:
-        if (self.mpp is None) == (self.diameter is None):
-            raise ValueError("give `mpp`, or `diameter` where it is unknown")
-        return self
 
 
 class AugmentationConfig(Config):
