@@ -16,6 +16,7 @@ from benchmarks.markdown import (
     number,
     significant,
 )
+from benchmarks.transfer_section import section_transfer
 
 
 def section_sampling_speed(result: Result) -> str:
@@ -396,6 +397,7 @@ SECTIONS: dict[str, Callable[[Result], str]] = {
     "sampling_speed": section_sampling_speed,
     "training_quality": section_training_quality,
     "training_quality_test": section_training_quality,
+    "transfer": section_transfer,
     "ablations": section_ablations,
     "ablations_amibr": section_ablations,
     "realism": section_realism,

@@ -6,20 +6,18 @@ python -m benchmarks.table
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cyclopts
 
+from benchmarks.kid_plot import Point, kid_plot
 from benchmarks.markdown import PICTURES
 from benchmarks.sections import SECTIONS
-from nucleosynth.render.figure import BLUE, INK, ORANGE, empty_figure, save_figure, style, subtitle
+from benchmarks.transfer_section import save_transfer_plots
+from nucleosynth.render.figure import BLUE, ORANGE, save_figure
 from nucleosynth.runs import read_json, write_text
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 HOME = Path(__file__).parents[1]
 RESULTS, PAGE = HOME / "benchmarks" / "results", HOME / "docs" / "benchmarks.md"
@@ -29,20 +27,8 @@ Made by `python -m benchmarks.table` from `benchmarks/results/*.json`, which hol
 and every raw value; edit neither by hand. Machines are shared and noisy: compare within a table, not between
 them. Each result is made by the module of its name, such as `python -m benchmarks.segmentation`."""
 WIDTH = 118
-QUALITY = "training_quality"
+QUALITY, TRANSFER = "training_quality", "transfer"
 OURS = "ours"
-
-
-@dataclass(frozen=True)
-class Point:
-    """A row of the quality benchmark in a plot; points of one ``line`` are joined."""
-
-    line: str
-    label: str
-    peer: bool
-    x: float
-    kid: float
-    interval: tuple[float, float] | None
 
 
 def read_results(folder: Path) -> dict[str, Any]:
@@ -95,49 +81,12 @@ def _point(row: Mapping[str, Any], x: float, *, joined: bool) -> Point:
     """Make a row a point; where rows of ours are ``joined``, each is labelled by what it differs in."""
     between = row["fidelity"]["kid_interval"]
     line, label = (OURS, row["name"].removeprefix(f"{OURS}, ")) if joined else (row["name"], row["name"])
-    return Point(line, label, row["peer"], x, row["fidelity"]["kid"], between and tuple(between))
+    return Point(
+        line, label, ORANGE if row["peer"] else BLUE, x, row["fidelity"]["kid"], between and tuple(between)
+    )
 
 
-def by_time(points: Sequence[Point], *, title: str, label: str, floor: float | None) -> Figure:
-    """Show KID against a time: a line for each contender, or a dot where it has one time only.
-
-    Parameters
-    ----------
-    floor
-        KID *between* patients, drawn as a line.
-    """
-    with style():
-        figure = empty_figure(7.6, 4.6)
-        axes = figure.subplots()
-        for line in dict.fromkeys(point.line for point in points):
-            own = sorted((p for p in points if p.line == line), key=lambda p: p.x)
-            colour = ORANGE if own[0].peer else BLUE
-            axes.plot([p.x for p in own], [p.kid for p in own], color=colour, marker="o", linewidth=1.4)
-            for turn, point in enumerate(own):
-                if point.interval:
-                    axes.plot([point.x] * 2, point.interval, color=colour, alpha=0.35, linewidth=1)
-                at = (point.x, point.kid)
-                beside = (5, -11 if turn % 2 else 4)  # above and below in turn
-                axes.annotate(point.label, at, xytext=beside, textcoords="offset points", fontsize=8)
-        if floor is not None:
-            axes.axhline(floor, color=INK, linewidth=1, linestyle=":")
-        axes.set_xscale("log")
-        times = sorted({point.x for point in points})
-        if times[-1] < 10 * times[0]:  # within a decade each is named
-            axes.set_xticks(times)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.xaxis.set_minor_formatter(lambda _value, _: "")
-        axes.set_ylim(bottom=0)
-        axes.margins(x=0.3)
-        axes.set_xlabel(label)
-        axes.set_ylabel("KID to the training patients")
-        axes.set_title(title)
-        subtitle(
-            axes, "blue: this project, orange: peers; bars: 95 % over patients; dotted: unseen real patients"
-        )
-    return figure
-
-
+COLOURS = "blue: this project, orange: peers"
 LABELS = {
     "kid_by_training_time.png": "minutes of training",
     "kid_by_sampling_time.png": "seconds of sampling per tile",
@@ -148,7 +97,9 @@ def save_plots(result: Mapping[str, Any], folder: Path) -> list[Path]:
     """Draw the plots of the quality benchmark."""
     floor = result["rows"][0]["fidelity"]["floor"]["between"]
     return [
-        save_figure(by_time(points, title=title, label=LABELS[file], floor=floor), folder / file)
+        save_figure(
+            kid_plot(points, title=title, label=LABELS[file], floor=floor, colours=COLOURS), folder / file
+        )
         for file, (title, points) in plots(result).items()
     ]
 
@@ -159,6 +110,8 @@ def main(*, results: Path = RESULTS, page: Path = PAGE) -> None:
     write_text(page, render(found))
     if QUALITY in found:
         save_plots(found[QUALITY], page.parent / PICTURES)
+    if TRANSFER in found:
+        save_transfer_plots(found[TRANSFER], page.parent / PICTURES)
     print(page)
 
 

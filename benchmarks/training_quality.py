@@ -40,8 +40,9 @@ SHOWN = 32
 
 
 def peer_versions() -> dict[str, str]:
-    """Versions of the peers, for provenance."""
-    return {name: metadata.version(name) for name in PEERS}
+    """Versions of the peers that are installed, for provenance."""
+    found = {distribution.name for distribution in metadata.distributions()}
+    return {name: metadata.version(name) for name in PEERS if name in found}
 
 
 def chosen(only: Sequence[str], lr: float | None) -> list[Row]:
@@ -101,6 +102,19 @@ def slug(name: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in name).strip("-")
 
 
+def quality_header(tiles: TileSet, fold: Fold, judge: QualityJudge) -> dict[str, dict[str, Any]]:
+    """What rows must share to be compared."""
+    data = {
+        "name": "TNBC",
+        "tile": tiles.size[0],
+        "mpp": tiles.mpp,
+        "content_hash": tiles.content_hash,
+        "train": {"patients": len(fold.train), "tiles": len(judge.real[0])},
+        "held_out": {"patients": len(np.unique(judge.held[2])), "tiles": len(judge.held[0])},
+    }
+    return {"data": data, "settings": judge.settings()}
+
+
 def add_row(path: Path, header: Mapping[str, Any], row: Mapping[str, Any]) -> None:
     """Put a row into the result in place of one of its name and budget.
 
@@ -148,20 +162,12 @@ def main(
     tiles, split = open_tnbc(run)
     fold = split.folds[0]
     judge = QualityJudge(tiles, fold, part, samples=samples, seed=seed)
-    data = {
-        "name": "TNBC",
-        "tile": tiles.size[0],
-        "mpp": tiles.mpp,
-        "content_hash": tiles.content_hash,
-        "train": {"patients": len(fold.train), "tiles": len(judge.real[0])},
-        "held_out": {"patients": len(np.unique(judge.held[2])), "tiles": len(judge.held[0])},
-    }
     budget: Budget = {"minutes": minutes} if steps is None else {"steps": steps}
     name = "training_quality.json" if part == "validation" else "training_quality_test.json"
     path = result or RESULTS / name
     for row in rows:
         found = measure(row, tiles, fold, judge, budget=budget, run=run, seed=seed)
-        add_row(path, {"data": data, "settings": judge.settings()}, found)
+        add_row(path, quality_header(tiles, fold, judge), found)
         show(found)
 
 

@@ -8,6 +8,7 @@ import pytest
 from benchmarks.markdown import markdown_table, number, significant
 from benchmarks.sections import SECTIONS
 from benchmarks.table import PAGE, PICTURES, RESULTS, main, plots, read_results, render, save_plots, wrapped
+from benchmarks.transfer_section import save_transfer_plots, transfer_plots
 
 from nucleosynth.runs import write_json
 
@@ -53,6 +54,14 @@ def quality(*rows: dict[str, Any]) -> dict[str, Any]:
         "settings": {"part": "validation", "samples": 256, "seed": 0, "extractor": "lite0", "judge": "judge"},
         "rows": list(rows),
     }
+
+
+def transfer(*rows: tuple[str, int, float, float]) -> dict[str, Any]:
+    found = [
+        {**quality_row("x", minutes, kid), "start": start, "patients": patients, "lr": 0.001}
+        for start, patients, minutes, kid in rows
+    ]
+    return quality(*found)
 
 
 def speed() -> dict[str, Any]:
@@ -330,3 +339,31 @@ def test_ablations_by_class_name_what_the_classifier_reaches_on_real_tiles():
     assert "### On AMi-Br, by class" in page
     assert "mean of 3 (real validation tiles: 0.760)" in page.replace("\n", " ")
     assert "| default |  | 3.4 | 1,234 | 0.050 | 0.025 to 0.100 | 0.710 | 0.80 |" in page
+
+
+def test_starts_are_compared_by_time_and_by_patients(tmp_path):
+    result = transfer(
+        ("none", 7, 5, 0.08), ("prior", 7, 5, 0.03), ("none", 7, 20, 0.05), ("prior", 7, 20, 0.02),
+        ("none", 1, 5, 0.2), ("prior", 1, 5, 0.1),
+    )  # fmt: skip
+    shown = transfer_plots(result)
+    by_time = shown["transfer_by_time.png"][2]
+    assert [(p.line, p.x, p.kid, bool(p.label)) for p in by_time if p.line == "from the prior"] == [
+        ("from the prior", 5, 0.03, False),
+        ("from the prior", 20, 0.02, True),
+    ]
+    assert {(p.x, p.kid) for p in shown["transfer_by_patients.png"][2]} == {
+        (7, 0.08), (7, 0.03), (1, 0.2), (1, 0.1)
+    }  # fmt: skip
+    page = render({"transfer": result})
+    assert "| 1 | 5 | from the prior | 0.001 |" in page
+    assert all(f"]({PICTURES / name})" in page for name in shown)
+    assert all(path.stat().st_size > 5_000 for path in save_transfer_plots(result, tmp_path))
+    assert transfer_plots(transfer(("none", 7, 5, 0.1))) == {}
+
+
+def test_another_learning_rate_stays_out_of_the_plots():
+    result = transfer(("none", 7, 5, 0.08), ("none", 7, 20, 0.05))
+    result["rows"].append({**result["rows"][0], "lr": 0.01})
+    assert len(transfer_plots(result)["transfer_by_time.png"][2]) == 2
+    assert "| 0.01 |" in render({"transfer": result})

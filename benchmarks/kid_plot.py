@@ -1,0 +1,64 @@
+"""The plot of KID against what it costs: training time, sampling time or patients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nucleosynth.render.figure import INK, empty_figure, style, subtitle
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Point:
+    """A measured model in a plot; points of one ``line`` are joined and have one colour."""
+
+    line: str
+    label: str
+    colour: str
+    x: float
+    kid: float
+    interval: tuple[float, float] | None
+
+
+def kid_plot(points: Sequence[Point], *, title: str, label: str, floor: float | None, colours: str) -> Figure:
+    """Show KID against time or data: a line for each contender, or a dot where it has one point only.
+
+    Parameters
+    ----------
+    floor
+        KID *between* patients, drawn as a line.
+    colours
+        What they stand for.
+    """
+    with style():
+        figure = empty_figure(7.6, 4.6)
+        axes = figure.subplots()
+        for line in dict.fromkeys(point.line for point in points):
+            own = sorted((p for p in points if p.line == line), key=lambda p: p.x)
+            colour = own[0].colour
+            axes.plot([p.x for p in own], [p.kid for p in own], color=colour, marker="o", linewidth=1.4)
+            for turn, point in enumerate(own):
+                if point.interval:
+                    axes.plot([point.x] * 2, point.interval, color=colour, alpha=0.35, linewidth=1)
+                at = (point.x, point.kid)
+                beside = (5, -11 if turn % 2 else 4)  # above and below in turn
+                axes.annotate(point.label, at, xytext=beside, textcoords="offset points", fontsize=8)
+        if floor is not None:
+            axes.axhline(floor, color=INK, linewidth=1, linestyle=":")
+        axes.set_xscale("log")
+        places = sorted({point.x for point in points})
+        if len(places) < 5:  # few are named each
+            axes.set_xticks(places)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(lambda _value, _: "")
+        axes.set_ylim(bottom=0)
+        axes.margins(x=0.3)
+        axes.set_xlabel(label)
+        axes.set_ylabel("KID to the training patients")
+        axes.set_title(title)
+        subtitle(axes, f"{colours}; bars: 95 % over patients; dotted: unseen real patients")
+    return figure

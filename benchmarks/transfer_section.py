@@ -1,0 +1,118 @@
+"""The section of docs/benchmarks.md on starts, and its plots, from its result file and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.kid_plot import Point, kid_plot
+from benchmarks.markdown import PICTURES, Result, interval, machines, markdown_table, number, significant
+from nucleosynth.render.figure import BLUE, GREEN, ORANGE, PURPLE, save_figure
+
+NOTHING = "none"
+COLOURS = {NOTHING: ORANGE, "prior": BLUE, "nucleosynth/tissue-prior-noamibr": GREEN}
+NAMES = {
+    NOTHING: "from nothing",
+    "prior": "from the prior",
+    "nucleosynth/tissue-prior-noamibr": "without AMi-Br",
+}
+
+
+def section_transfer(result: Result) -> str:
+    """What a start is worth, by training time and by patients."""
+    settings, data, rows = result["settings"], result["data"], result["rows"]
+    floor = rows[0]["fidelity"]["floor"]
+    return "\n\n".join(
+        [
+            "## What a start is worth",
+            f"{data['name']}, {data['tile']} px at {data['mpp']} µm/px, which no prior saw. Trained on one "
+            "core for so many minutes, on all or on the first few training patients of a fixed random order; "
+            f"{settings['samples']} tiles for masks of the {settings['part']} patient, KID to all "
+            f"{data['train']['patients']} training patients by {settings['extractor']}, nuclei found by "
+            f"{settings['judge']}. One training seed; intervals are over patients. KID of unseen real tiles: "
+            f"{number(floor['between'])} ({floor['n']} tiles a side).",
+            _table(rows),
+            *(f"![{title}]({PICTURES / file})" for file, (title, _, _) in transfer_plots(result).items()),
+            machines([{**row, "name": f"{_name(row)} {row['budget']['minutes']:g} min"} for row in rows]),
+        ]
+    )
+
+
+def _name(row: Result) -> str:
+    return NAMES.get(row["start"], f"from {row['start']}")
+
+
+def _table(rows: Sequence[Result]) -> str:
+    head = ["patients", "minutes", "start", "rate", "steps", "KID", "95 %", "agreement", "coverage"]
+    return markdown_table(
+        head,
+        [
+            [
+                str(row["patients"]),
+                significant(row["budget"]["minutes"]),
+                _name(row),
+                f"{row['lr']:g}",
+                f"{row['steps']:,}",
+                number(row["fidelity"]["kid"]),
+                interval(row["fidelity"]["kid_interval"]),
+                number(row["agreement"]["corrected"], 2),
+                number(row["coverage"]["of_real"], 2),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def transfer_plots(result: Result) -> dict[str, tuple[str, str, list[Point]]]:
+    """Return the plots that there is data for: file name to title, axis and points.
+
+    Of several learning rates of one start, those of the table, the plots show the usual one: the first row of
+    each start sets it.
+    """
+    rows = _usual(result["rows"])
+    most = max(row["patients"] for row in rows)
+    found = {}
+    timed = [row for row in rows if row["patients"] == most]
+    if len({row["budget"]["minutes"] for row in timed}) > 1:
+        points = _points(timed, lambda row: float(row["budget"]["minutes"]))
+        found["transfer_by_time.png"] = ("KID by minutes of training", "minutes of training", points)
+    few = [row for row in rows if row["patients"] < most]
+    if few:
+        budget = few[0]["budget"]
+        points = _points([row for row in rows if row["budget"] == budget], lambda row: float(row["patients"]))
+        title = f"KID by patients learned from, {budget['minutes']:g} minutes of training"
+        found["transfer_by_patients.png"] = (title, "training patients", points)
+    return found
+
+
+def _usual(rows: Sequence[Result]) -> list[Result]:
+    """Keep one learning rate for each start: that of most rows."""
+    rates: dict[str, list[float]] = {}
+    for row in rows:
+        rates.setdefault(row["start"], []).append(row["lr"])
+    return [row for row in rows if row["lr"] == max(rates[row["start"]], key=rates[row["start"]].count)]
+
+
+def _points(rows: Sequence[Result], x: Callable[[Result], float]) -> list[Point]:
+    """Make rows points; the last of each line carries its name."""
+    last = {row["start"]: max(x(other) for other in rows if other["start"] == row["start"]) for row in rows}
+    points = []
+    for row in rows:
+        between = row["fidelity"]["kid_interval"]
+        name = _name(row)
+        label = name if x(row) == last[row["start"]] else ""
+        colour = COLOURS.get(row["start"], PURPLE)
+        points.append(Point(name, label, colour, x(row), row["fidelity"]["kid"], between and tuple(between)))
+    return points
+
+
+def save_transfer_plots(result: Result, folder: Path) -> list[Path]:
+    """Draw the plots."""
+    floor = result["rows"][0]["fidelity"]["floor"]["between"]
+    return [
+        save_figure(
+            kid_plot(points, title=title, label=label, floor=floor, colours="lines: where training starts"),
+            folder / file,
+        )
+        for file, (title, label, points) in transfer_plots(result).items()
+    ]
