@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nucleosynth.diffusion.synthesis import synthesise
     from nucleosynth.errors import InputError, NucleosynthError, WorkError
     from nucleosynth.evaluate.fidelity import fidelity
+    from nucleosynth.evaluate.memorization import memorization
     from nucleosynth.evaluate.morphology import compare_morphology
     from nucleosynth.nuclei.agreement import mask_agreement
     from nucleosynth.nuclei.morphology import nuclei_table, tile_table
@@ -26,6 +27,7 @@ _HOMES = {
     "compare_morphology": "nucleosynth.evaluate.morphology",
     "fidelity": "nucleosynth.evaluate.fidelity",
     "mask_agreement": "nucleosynth.nuclei.agreement",
+    "memorization": "nucleosynth.evaluate.memorization",
     "nuclei_table": "nucleosynth.nuclei.morphology",
     "run_study": "nucleosynth.study.run",
     "segment": "nucleosynth.nuclei.segmenter",
@@ -42,6 +44,7 @@ __all__ = [
     "compare_morphology",
     "fidelity",
     "mask_agreement",
+    "memorization",
     "nuclei_table",
     "run_study",
     "segment",

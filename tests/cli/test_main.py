@@ -27,6 +27,7 @@ COMMANDS = [
     ["classify"],
     ["evaluate", "fidelity"],
     ["evaluate", "masks"],
+    ["evaluate", "memorization"],
     ["study", "plan"],
     ["study", "run"],
     ["study", "status"],

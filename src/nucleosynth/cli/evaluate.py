@@ -76,6 +76,49 @@ def masks(
 
 
 @app.command
+def memorization(
+    real: Path,
+    synthetic: Path,
+    /,
+    *,
+    generator: Annotated[
+        Path | None, Parameter(help="Who made them; without it, donors' patients count as seen.")
+    ] = None,
+    also: Annotated[
+        tuple[Path, ...], Parameter(help="More TileSets that the generator, or its start, learned from.")
+    ] = (),
+    out: Annotated[Path | None, Parameter(help="Folder for the scores and the nearest pairs.")] = None,
+    extractor: Annotated[str, Parameter(help="Whose features are compared.")] = "lite0",
+    limit: Annotated[int, Parameter(help="At most so many synthetic and so many held-out tiles.")] = 500,
+    seed: Seed = 0,
+) -> None:
+    r"""Count synthetic tiles that are copies of training tiles, beside real tiles of patients never seen.
+
+    Turned, mirrored, shifted, blurred and restained copies count too.
+
+    For example::
+
+        nucleosynth evaluate memorization runs/tiles runs/synthetic \
+            --generator runs/generator --out runs/memorization
+    """
+    from nucleosynth.data.tileset import TileSet
+    from nucleosynth.evaluate.memorization import divide, write_memorization
+    from nucleosynth.evaluate.memorization import memorization as audit
+
+    made = TileSet.open(synthetic)
+    saw = set(made.patients.tolist())
+    if generator is not None:
+        from nucleosynth.diffusion.generator import Generator
+
+        saw = set(Generator.from_pretrained(generator, device="cpu").card.saw)
+    train, held_out = divide([TileSet.open(path) for path in (real, *also)], saw)
+    found = audit(train, made.images, held_out, extractor=extractor, limit=limit, seed=seed)
+    if out is not None:
+        write_memorization(found, train, made.images, out)
+    print(json.dumps(found.scores, indent=2))
+
+
+@app.command
 def morphology(
     real: Path,
     synthetic: Path,

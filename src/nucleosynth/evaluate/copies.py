@@ -1,0 +1,173 @@
+"""The nearest of many tiles to a tile: turned, mirrored or shifted, whatever its stain and contrast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleosynth.data.stain import rgb_to_od
+from nucleosynth.errors import InputError
+
+TURNS = 8
+CELLS, WINDOW, REACH = 16, 12, 2
+"""Tiles are first compared in so many cells a side, by windows of so many, shifted by up to so many."""
+CANDIDATES = 8
+OPAQUE, FAINT = 1.0, 0.03
+"""Optical densities: darker than tissue gets, and what varies so little is empty glass."""
+LEAST_SPREAD = 0.2
+"""Of the contrast of tissue: a window that varies less resembles nothing."""
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The nearest reference of each query.
+
+    ``similarity`` (n,) is the correlation of the windows, at most 1; ``reference`` (n,) the row; ``turn``
+    (n,) which of the eight of :func:`turned` the query is in; ``shift`` (n, 2) by how many px y, x its
+    content lies beside that of the reference.
+    """
+
+    similarity: Floats
+    reference: NDArray[np.int64]
+    turn: NDArray[np.int64]
+    shift: NDArray[np.int64]
+
+
+def turned(images: NDArray[np.generic], turn: int) -> NDArray[np.generic]:
+    """Return square images (n, s, s, ...) in one of their eight turns: 0-3 quarter turns, 4-7 mirrored."""
+    quarter = np.rot90(images, turn % 4, axes=(1, 2))
+    return quarter if turn < 4 else np.flip(quarter, axis=2)
+
+
+def nearest_tiles(
+    queries: NDArray[np.uint8],
+    references: NDArray[np.uint8],
+    *,
+    query_groups: NDArray[np.str_] | None = None,
+    reference_groups: NDArray[np.str_] | None = None,
+) -> Matches:
+    """Find the nearest reference of each query in structure, whatever stain and contrast.
+
+    Parameters
+    ----------
+    queries, references
+        (n, s, s, 3) and (m, s, s, 3) uint8, s a multiple of 16.
+    query_groups, reference_groups
+        Patients; given both, a query is never compared with a reference of its own patient.
+
+    Raises
+    ------
+    InputError
+        Tiles of another or of different shape, no reference.
+    """
+    side = _checked_side(queries, references)
+    asked, known = _structure(queries), _structure(references)
+    pool = side // CELLS
+    coarse = _windows(_pooled(known, pool), [(REACH, REACH)], WINDOW)[:, 0]  # m c
+    offsets = [(y, x) for y in range(2 * REACH + 1) for x in range(2 * REACH + 1)]
+    found = [
+        _nearest_of(
+            asked[row],
+            known,
+            coarse,
+            offsets,
+            pool,
+            forbidden=None
+            if query_groups is None or reference_groups is None
+            else reference_groups == query_groups[row],
+        )
+        for row in range(len(asked))
+    ]
+    similarity, reference, turn, y, x = (np.array(part) for part in zip(*found, strict=True))
+    return Matches(similarity.astype(np.float32), reference, turn, np.stack([y, x], axis=1))
+
+
+def _checked_side(queries: NDArray[np.uint8], references: NDArray[np.uint8]) -> int:
+    shapes = {images.shape[1:] for images in (queries, references)}
+    shape = queries.shape[1:]
+    if len(shapes) > 1 or len(shape) != 3 or shape[0] != shape[1] or shape[0] % CELLS or shape[2] != 3:
+        told = " and ".join(str(s) for s in sorted(shapes))
+        raise InputError(
+            f"copies: tiles of shape {told}; expected squares of one size, a multiple of {CELLS} px"
+        )
+    if not len(references) or not len(queries):
+        raise InputError("copies: no tile to compare with; give some on both sides")
+    return int(shape[0])
+
+
+def _nearest_of(
+    query: Floats,
+    known: Floats,
+    coarse: Floats,
+    offsets: list[tuple[int, int]],
+    pool: int,
+    *,
+    forbidden: NDArray[np.bool_] | None,
+) -> tuple[float, int, int, int, int]:
+    """Return similarity, row, turn and shift: the best of a few candidates of the coarse comparison."""
+    versions = np.concatenate([turned(query[None], turn) for turn in range(TURNS)])  # 8 s s
+    windows = _windows(_pooled(versions, pool), offsets, WINDOW)  # 8 o c
+    scores = windows.reshape(-1, windows.shape[-1]) @ coarse.T  # 8*o m
+    if forbidden is not None:
+        scores[:, forbidden] = -np.inf
+    best = scores.max(axis=0)
+    rows = np.argpartition(-best, min(CANDIDATES, len(best)) - 1)[:CANDIDATES]
+    refined = []
+    for row in rows[np.isfinite(best[rows])].tolist():
+        turn, offset = divmod(int(scores[:, row].argmax()), len(offsets))
+        refined.append((*_refined(versions[turn], known[row], offsets[offset], pool), row, turn))
+    if not refined:
+        return -1.0, -1, 0, 0, 0
+    similarity, y, x, row, turn = max(refined)
+    return similarity, row, turn, y, x
+
+
+def _refined(query: Floats, reference: Floats, offset: tuple[int, int], pool: int) -> tuple[float, int, int]:
+    """Return the best similarity near a coarse offset at full resolution, and the shift in px."""
+    side = reference.shape[0]
+    window, middle = WINDOW * pool, REACH * pool
+    spans = [range(max(0, (o - 1) * pool), min(side - window, (o + 1) * pool) + 1) for o in offset]
+    places = [(y, x) for y in spans[0] for x in spans[1]]
+    wanted = _windows(reference[None], [(middle, middle)], window)[0, 0]
+    scores = _windows(query[None], places, window)[0] @ wanted
+    best = int(scores.argmax())
+    return float(scores[best]), places[best][0] - middle, places[best][1] - middle
+
+
+def _structure(images: NDArray[np.uint8]) -> Floats:
+    """Mean optical density, slightly blurred, less its surroundings and divided by their spread: (n, s, s).
+
+    So every nucleus and fibre counts alike; else one dark blob, or the black edge of a scan, would decide.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    side = images.shape[1]
+    fine, wide = (0, side / 64, side / 64), (0, side / 16, side / 16)
+    found = np.empty(images.shape[:3], np.float32)
+    for start in range(0, len(images), 256):
+        part = slice(start, start + 256)
+        density = rgb_to_od(np.asarray(images[part])).mean(axis=-1).clip(0, OPAQUE)
+        density = gaussian_filter(density, fine)
+        density -= gaussian_filter(density, wide)
+        found[part] = density / (np.sqrt(gaussian_filter(density**2, wide)) + FAINT)
+    return found
+
+
+def _pooled(maps: Floats, pool: int) -> Floats:
+    n, side, _ = maps.shape
+    cells = side // pool
+    return np.asarray(maps.reshape(n, cells, pool, cells, pool).mean(axis=(2, 4)), np.float32)
+
+
+def _windows(maps: Floats, corners: list[tuple[int, int]], window: int) -> Floats:
+    """Cut windows, (n, corners, window * window), each with mean 0 and length 1, empty ones shorter."""
+    cut = np.stack([maps[:, y : y + window, x : x + window] for y, x in corners], axis=1)
+    flat = cut.reshape(*cut.shape[:2], -1)
+    flat = flat - flat.mean(axis=-1, keepdims=True)
+    length = np.sqrt((flat**2).sum(axis=-1, keepdims=True))
+    least = LEAST_SPREAD * window
+    return np.asarray(flat / np.maximum(length, least), np.float32)
