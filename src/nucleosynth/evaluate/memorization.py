@@ -100,7 +100,8 @@ def memorization(
         training tile by that to the nearest held-out tile, and `nearer_to_train`, the share that is nearer
         to the first, both among as many tiles of each side: 1 and 0.5 where training tiles are like
         strangers; the same counts for either space as `copies`; `p_value` that as many copies arise where
-        synthetic tiles are like held-out ones (Fisher, one-sided); `verdict`; `n`; `extractor`; `weights_hash`; `warnings`.
+        synthetic tiles are like held-out ones (Fisher, one-sided); `verdict`; `n`; `extractor`;
+        `weights_hash`; `warnings`.
 
     Raises
     ------
