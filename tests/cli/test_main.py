@@ -24,6 +24,7 @@ COMMANDS = [
     ["train", "segmenter"],
     ["train", "prior"],
     ["sample"],
+    ["preview"],
     ["classify"],
     ["evaluate", "fidelity"],
     ["evaluate", "masks"],

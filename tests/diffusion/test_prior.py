@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.nuclei.drawn import disc_labels, scattered, write_pictures
 from tests.phantoms import TINY_NETWORK
 
-from nucleosynth.config import parse
+from nucleosynth.config import load_config, parse
 from nucleosynth.data.split import Fold, Split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion import generator, start
@@ -19,6 +20,8 @@ from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.prior import PriorConfig, train_prior
 from nucleosynth.diffusion.train import train_generator
 from nucleosynth.errors import InputError
+
+STUDIES = Path(__file__).parents[2] / "studies"
 
 
 def source(name: str) -> dict[str, object]:
@@ -83,6 +86,15 @@ def test_the_same_command_goes_on_and_another_is_refused(prior, root):
     assert train_prior(config(), root=root, out=prior.parent, device="cpu") == prior
     with pytest.raises(InputError, match="seed"):
         train_prior(config(seed=1), root=root, out=prior.parent, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["tissue-prior", "tissue-prior-noamibr"])
+def test_the_files_of_the_shipped_priors_are_sound(name):
+    stated = load_config(PriorConfig, STUDIES / f"{name}.yaml")
+    assert stated.name == name
+    assert all(source.data.licence for source in stated.sources)
+    readers = [source.data.dataset for source in stated.sources]
+    assert readers == (["amibr"] if name == "tissue-prior" else []) + ["consep", "dsb2018"]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def build_app() -> App:
     )
     for command in (demo.app, data.app, layouts.app, evaluate.app, study.app, generator.app):
         app.command(command)
-    for verb in (nuclei.segment, generator.distill, generator.sample, classifier.classify):
+    for verb in (nuclei.segment, generator.distill, generator.sample, generator.preview, classifier.classify):
         app.command(verb)
     return app
 

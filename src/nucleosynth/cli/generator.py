@@ -165,6 +165,39 @@ def distill(
     print(tune(generator, TileSet.open(tiles), config, out=out, seed=seed, device=device))
 
 
+def preview(
+    generator: str,
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="The picture to write, a PNG.")] = Path("tissue.png"),
+    columns: Annotated[int, Parameter(help="Layouts of nuclei, side by side.")] = 8,
+    stains: Annotated[int, Parameter(help="Stains, one below the other, where there are no classes.")] = 4,
+    steps: Annotated[int | None, Parameter(help="Steps of the sampler; else its own.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Look at a generator without data: drawn nuclei above, tiles in several stains or classes below.
+
+    For example::
+
+        nucleosynth preview runs/generator --out tissue.png
+
+    Parameters
+    ----------
+    generator
+        Folder that `nucleosynth train` or `nucleosynth distill` wrote, or nucleosynth/tissue-prior.
+    """
+    from nucleosynth.diffusion.generator import Generator
+    from nucleosynth.diffusion.preview import preview as draw
+    from nucleosynth.render.grid import save_png
+
+    if min(columns, stains) < 1:
+        raise InputError("preview: columns and stains must be at least 1")
+    model = Generator.from_pretrained(generator, device=device)
+    save_png(out, draw(model, columns=columns, stains=stains, seed=seed, steps=steps))
+    print(out)
+
+
 def sample(
     generator: Path,
     /,
