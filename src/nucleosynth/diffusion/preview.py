@@ -16,7 +16,8 @@ from nucleosynth.render.outlines import draw_masks
 
 USUAL_MPP = 0.5
 TILES_PER_STAIN = 6
-Pixels, Descriptor = npt.NDArray[np.uint8], npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
+Descriptor = npt.NDArray[np.float32]
 
 
 def preview(
