@@ -334,3 +334,49 @@ def test_a_failed_drawing_leaves_the_record(record, pictures, tmp_path) -> None:
         build_report(record, pictures, tmp_path)
     assert json.loads((tmp_path / "report.json").read_text()) == record
     assert not (tmp_path / "report.html").exists()
+
+
+def audit(copies: int) -> dict[str, Any]:
+    def rate(k: int, n: int = 60) -> dict[str, Any]:
+        return {"copies": k, "rate": k / n, "interval": [0.0, 0.5], "median": 0.4567}
+
+    space = {"threshold": 0.6789, "synthetic": rate(copies), "held_out": rate(1)}
+    return {
+        "n": {"train": 1234, "synthetic": 60, "held_out": 60, "calibration": 60},
+        "structure": {**space, "ratio": 0.9, "nearer_to_train": 0.5},
+        "features": space,
+        "copies": {"synthetic": rate(copies), "held_out": rate(1)},
+        "p_value": 0.5,
+        "verdict": "no more copies than chance",
+        "extractor": "lite0",
+        "warnings": ["few held-out tiles"],
+        "pairs": [
+            {"synthetic": 0, "train": 3, "turn": 0, "shift": [0, 0], "structure": 0.6, "features": 0.7}
+        ],
+        "patients_not_compared": 31,
+    }
+
+
+def test_copies_are_counted_and_the_nearest_pairs_shown(record, pictures, tmp_path) -> None:
+    record["memorization"] = audit(2)
+    pictures["pairs"] = (pictures["synthetic"]["normal"], pictures["real"]["normal"])
+    page = build_report(record, pictures, tmp_path).read_text()
+    text = text_of(page)
+    assert "No more copies than chance" in text
+    assert "2 of 60 synthetic tiles" in text
+    assert "0.679" in text
+    assert "31 other patients" in text
+    assert "few held-out tiles" in text
+    assert "the 4 training tiles nearest to them" in page
+
+
+def test_a_shared_report_counts_copies_and_shows_none(record, pictures, tmp_path) -> None:
+    record["memorization"] = audit(0)
+    pictures["pairs"] = (pictures["synthetic"]["normal"], pictures["real"]["normal"])
+    page = build_report(record, pictures, tmp_path, real_tiles=False).read_text()
+    assert "Are tiles copies" in text_of(page)
+    assert "training tiles nearest" not in page
+
+
+def test_a_record_of_an_older_version_has_no_audit(record, pictures, tmp_path) -> None:
+    assert "Are tiles copies" not in text_of(build_report(record, pictures, tmp_path).read_text())

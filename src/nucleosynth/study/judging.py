@@ -20,6 +20,7 @@ from nucleosynth.nuclei.masks import Verdict, judge_tiles, mask_maker, refuse_ma
 from nucleosynth.nuclei.segmenter import NOBODY, Segmenter, get_segmenter
 from nucleosynth.runs import append_jsonl, now, read_json, write_array, write_json
 from nucleosynth.seeds import rng
+from nucleosynth.study.memorization import audit_generator
 from nucleosynth.study.protocol import StudyConfig
 
 
@@ -40,8 +41,8 @@ def judge_generator(
 
     Returns
     -------
-    ``{"agreement": {...} | None, "fidelity": {...} | None, "generator": {...}}``, the first two each with
-    ``validation`` and ``test``.
+    ``{"agreement": {...} | None, "fidelity": {...} | None, "memorization": {...} | None, "generator":
+    {...}}``, the first two each with ``validation`` and ``test``.
     """
     stored = folder / "judged.json"
     if stored.exists():
@@ -65,6 +66,7 @@ def judge_generator(
     result = {
         "agreement": agreement if agreement["test"] else None,
         "fidelity": likeness if likeness["test"] else None,
+        "memorization": audit_generator(study, generator, tiles, fold, extractor=extractor, folder=folder),
         "generator": {
             "generator_id": generator.generator_id,
             "parameters": generator.parameters,

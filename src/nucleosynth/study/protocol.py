@@ -100,6 +100,12 @@ class FidelityConfig(Config):
     tiles: int = Field(1000, ge=50, description="at most so many tiles per side")
 
 
+class MemorizationConfig(Config):
+    """The `memorization` section."""
+
+    tiles: int = Field(200, ge=0, description="so many tiles are searched for copies; 0: none")
+
+
 class StudyConfig(Config):
     """A study, as a user writes it."""
 
@@ -114,6 +120,7 @@ class StudyConfig(Config):
     classifier: ClassifierConfig = ClassifierConfig()
     arms: ArmsConfig = ArmsConfig()
     fidelity: FidelityConfig = FidelityConfig()
+    memorization: MemorizationConfig = MemorizationConfig()
     report: ReportConfig = ReportConfig()
 
     @model_validator(mode="before")

@@ -13,6 +13,7 @@ from nucleosynth.data.split import Fold, Split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.runs import environment, now, read_json, read_jsonl
 from nucleosynth.seeds import rng
+from nucleosynth.study.memorization import pair_pictures
 from nucleosynth.study.protocol import StudyConfig, arm_jobs, job_folder
 from nucleosynth.study.report import build_report, save_figures
 from nucleosynth.study.results import compare_arms, study_verdict, summarise_arms
@@ -61,6 +62,7 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
         "comparisons": comparisons,
         "agreement": judged["agreement"],
         "fidelity": judged["fidelity"],
+        "memorization": judged.get("memorization"),
         "generator": {**judged["generator"], **_training(out / "fold-0" / "generator-0")},
         "synthesis": _synthesis(study, out / "fold-0" / "synthetic-0"),
         "test_looks": read_jsonl(out / "test_looks.jsonl"),
@@ -74,6 +76,9 @@ def study_pictures(study: StudyConfig, tiles: TileSet, fold: Fold, out: Path) ->
     pool_path = out / "fold-0" / "synthetic-0"
     losses = read_jsonl(out / "fold-0" / "generator-0" / METRICS_FILE)
     curve = [(record["step"], record["loss"]) for record in losses]
+    judged = out / "fold-0" / "judged-0"
+    audit = read_json(judged / "judged.json").get("memorization")
+    pairs = pair_pictures(tiles, audit, judged / "copies.npy")
     if not tiles.classes:
         held_out, masks = _judged_tiles(study, tiles, fold, out)
         real = {"all": _images(tiles, _pick(train, study.seed))}
@@ -82,8 +87,10 @@ def study_pictures(study: StudyConfig, tiles: TileSet, fold: Fold, out: Path) ->
             "synthetic": {"all": held_out},
             "synthetic_masks": {"all": masks},
             "loss_curve": curve,
+            "pairs": pairs,
         }
-    pictures: dict[str, Any] = {"real": {}, "synthetic": {}, "synthetic_masks": {}, "loss_curve": curve}
+    pictures: dict[str, Any] = {"real": {}, "synthetic": {}, "synthetic_masks": {}}
+    pictures |= {"loss_curve": curve, "pairs": pairs}
     pool = TileSet.open(pool_path) if pool_path.exists() else None
     for index, name in enumerate(tiles.classes):
         pictures["real"][name] = _images(tiles, _pick(train[tiles.labels[train] == index], study.seed))

@@ -39,7 +39,8 @@ def build_report(
         The study's record, schema 1, as ``report.json`` holds it.
     pictures : mapping
         ``real`` and ``synthetic``: {class or "all": (n, h, w, 3) uint8}; ``synthetic_masks``: {class:
-        (n, h, w) integer or None}, the masks asked for; ``loss_curve``: [(step, loss)]. Each may be missing.
+        (n, h, w) integer or None}, the masks asked for; ``loss_curve``: [(step, loss)]; ``pairs``: synthetic
+        tiles and the training tiles nearest to them. Each may be missing.
     out : Path
         Directory; it is made if need be.
     real_tiles : bool
@@ -56,13 +57,14 @@ def build_report(
     plain = finite(record)
     if not real_tiles:
         plain = pseudonymise(plain, patients)
-        pictures = {name: value for name, value in pictures.items() if name != "real"}
+        pictures = {name: value for name, value in pictures.items() if name not in ("real", "pairs")}
     write_json(out / "report.json", plain)
     context = {
         "r": plain,
         "real_tiles": real_tiles,
         "took": elapsed(plain.get("created"), plain.get("finished")),
         "tiles": list(_tile_pairs(pictures)),
+        "pairs": _nearest_pairs(pictures.get("pairs")),
         "figures": {name: svg_data_uri(figure) for name, figure in study_figures(plain, pictures).items()},
         "comparisons": _by_primary(plain),
         "per_patient": per_patient(plain),
@@ -128,6 +130,19 @@ def _tile_pairs(pictures: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 synthetic.get(name), masks.get(name), shown, columns, f"{shown} synthetic tiles{what}"
             ),
         }
+
+
+def _nearest_pairs(pairs: tuple[Any, Any] | None) -> dict[str, TileFigure | None] | None:
+    """Synthetic tiles beside the training tiles that they are nearest to, in the same order."""
+    if pairs is None:
+        return None
+    shown = len(pairs[0])
+    columns = max(1, HALF_WIDTH // (tile_scale(pairs[0].shape[2]) * (pairs[0].shape[2] + 1)))
+    names = (f"{shown} synthetic tiles", f"the {shown} training tiles nearest to them")
+    return {
+        side: _side(images, None, shown, columns, alt)
+        for side, images, alt in zip(("synthetic", "real"), pairs, names, strict=True)
+    }
 
 
 def _side(images: Any, masks: Any, shown: int, columns: int, alt: str) -> TileFigure | None:

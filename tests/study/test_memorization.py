@@ -1,0 +1,74 @@
+"""The audit of a study: asked of training tiles, read against validation patients alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.phantoms import phantom_tileset, tiny_study
+
+from nucleosynth.config import parse
+from nucleosynth.data.split import Fold
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.train import train_generator
+from nucleosynth.study.memorization import audit_generator, pair_pictures
+from nucleosynth.study.protocol import StudyConfig
+
+
+class Cells:
+    """Cheap features."""
+
+    name, weights_hash = "cells", "none"
+
+    def __call__(self, images):
+        return images.reshape(len(images), 4, 4, 4, 4, 3).mean(axis=(2, 4)).reshape(len(images), -1) - 128.0
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        made = phantom_tileset(tmp_path_factory.mktemp("tiles") / "tiles")
+        _ = made.images, made.masks
+        return made
+
+
+@pytest.fixture
+def fold(tiles):
+    names = sorted(set(tiles.patients.tolist()))
+    return Fold(train=names[:4], validation=names[4:6], test=names[6:])
+
+
+def study(count: int) -> StudyConfig:
+    return parse(StudyConfig, tiny_study(memorization={"tiles": count}))
+
+
+@pytest.fixture
+def generator(tiles, fold, tmp_path):
+    path = train_generator(tiles, fold.train, study(1).generator, out=tmp_path / "run", device="cpu")
+    return Generator.from_pretrained(path, device="cpu")
+
+
+def test_no_tile_of_a_test_patient_is_read(tiles, fold, generator, tmp_path):
+    found = audit_generator(study(8), generator, tiles, fold, extractor=Cells(), folder=tmp_path)
+    assert found["n"]["train"] == len(tiles.rows_of(fold.train))
+    assert found["n"]["held_out"] <= len(tiles.rows_of(fold.validation))
+    assert found["n"]["synthetic"] == 8
+    assert {tiles.patients[pair["train"]] for pair in found["pairs"]} <= set(fold.train)
+    assert found["patients_not_compared"] == 0
+
+
+def test_a_copy_is_found_and_shown_beside_its_original(tiles, fold, generator, tmp_path):
+    train = tiles.rows_of(fold.train)
+    np.save(tmp_path / "copies.npy", np.asarray(tiles.images[train[:8]])[:, ::-1])
+    found = audit_generator(study(8), generator, tiles, fold, extractor=Cells(), folder=tmp_path)
+    assert found["verdict"] == "more copies than chance"
+    synthetic, real = pair_pictures(tiles, found, tmp_path / "copies.npy")
+    assert np.array_equal(synthetic, real)
+
+
+def test_it_can_be_left_out(tiles, fold, generator, tmp_path):
+    assert audit_generator(study(0), generator, tiles, fold, extractor=Cells(), folder=tmp_path) is None
+    assert audit_generator(study(8), generator, tiles, fold, extractor=None, folder=tmp_path) is None
+    one = fold.model_copy(update={"train": fold.train[:1]})
+    assert audit_generator(study(8), generator, tiles, one, extractor=Cells(), folder=tmp_path) is None
+    assert pair_pictures(tiles, None, tmp_path / "copies.npy") is None
