@@ -20,7 +20,7 @@ from benchmarks.peers import CPU, MaskScale, Peer, build_peer, matched_width
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.batches import TrainingBatches, usable_rows
 from nucleosynth.diffusion.card import ModelCard, build_denoiser, default_unshuffle
-from nucleosynth.diffusion.config import GeneratorConfig
+from nucleosynth.diffusion.config import NO_START, GeneratorConfig
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.train import train_generator
 from nucleosynth.runs import open_run, partial, write_json
@@ -109,7 +109,8 @@ class OwnTraining:
     def config(self, size: int, budget: Budget) -> GeneratorConfig:
         """Return the settings; ``network`` is completed by the default folding."""
         network = {"unshuffle": default_unshuffle(size), **self.changes.get("network", {})}
-        return GeneratorConfig.model_validate({**self.changes, **budget, "network": network})
+        wanted = {"start": NO_START, **self.changes, **budget, "network": network}
+        return GeneratorConfig.model_validate(wanted)
 
     def build(self, size: int) -> Trained:
         """See `Training`."""

@@ -25,6 +25,7 @@ from benchmarks.rows import put_row
 from benchmarks.studies import HOME, RESULTS
 from benchmarks.training_quality import measure, quality_header, show, slug
 from nucleosynth.diffusion.config import NO_START, PRIOR
+from nucleosynth.errors import InputError
 from nucleosynth.seeds import rng
 
 RUN = HOME / "runs" / "benchmark-transfer"
@@ -68,6 +69,9 @@ def main(
     tiles, split = open_tnbc(run)
     fold = split.folds[0]
     judge = QualityJudge(tiles, fold, "validation", samples=samples, seed=seed)
+    for count in patients:
+        if not 1 <= count <= len(fold.train):
+            raise InputError(f"--patients {count}: there are {len(fold.train)} to learn from")
     order = rng(seed, "patients").permutation(sorted(fold.train)).tolist()
     for count in patients or (len(order),):
         part = fold.model_copy(update={"train": sorted(order[:count])})

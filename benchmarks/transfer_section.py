@@ -25,8 +25,8 @@ def section_transfer(result: Result) -> str:
     return "\n\n".join(
         [
             "## What a start is worth",
-            f"{data['name']}, {data['tile']} px at {data['mpp']} µm/px, which no prior saw. Trained on one "
-            "core for so many minutes, on all or on the first few training patients of a fixed random order; "
+            f"{data['name']}, {data['tile']} px at {data['mpp']} µm/px, which no shipped prior saw. Trained "
+            "for so many minutes, on all or on the first few training patients of a fixed random order; "
             f"{settings['samples']} tiles for masks of the {settings['part']} patient, KID to all "
             f"{data['train']['patients']} training patients by {settings['extractor']}, nuclei found by "
             f"{settings['judge']}. One training seed; intervals are over patients. KID of unseen real tiles: "
@@ -66,8 +66,7 @@ def _table(rows: Sequence[Result]) -> str:
 def transfer_plots(result: Result) -> dict[str, tuple[str, str, list[Point]]]:
     """Return the plots that there is data for: file name to title, axis and points.
 
-    Of several learning rates of one start, those of the table, the plots show the usual one: the first row of
-    each start sets it.
+    Of several learning rates of one start, the plots show that of most rows.
     """
     rows = _usual(result["rows"])
     most = max(row["patients"] for row in rows)

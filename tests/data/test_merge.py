@@ -10,6 +10,7 @@ import pytest
 from nucleosynth.data.merge import merge_tilesets
 from nucleosynth.data.tileset import Rating, Tile, write_tileset
 from nucleosynth.errors import InputError
+from nucleosynth.nuclei.masks import mask_makers
 
 
 def tile(name: str, index: int) -> Tile:
@@ -72,3 +73,13 @@ def test_what_does_not_fit_is_named(tmp_path):
     with pytest.raises(InputError, match="no TileSet"):
         merge_tilesets([], tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
+
+
+def test_who_made_masks_is_not_forgotten(tmp_path):
+    maker = {"masks": {"name": "embedded", "weights_hash": "made"}}
+    one = write_tileset(tmp_path / "one", [tile("a", 0)], classes=["x", "y"], provenance=maker)
+    two = tileset(tmp_path, "b")
+    both = merge_tilesets([one, two], tmp_path / "both")
+    other = write_tileset(tmp_path / "other", [tile("c", 9)], classes=[])
+    assert mask_makers(merge_tilesets([both, other], tmp_path / "all")) == {"made"}
+    assert mask_makers(two) == set()

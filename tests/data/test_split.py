@@ -144,3 +144,7 @@ def test_a_table_that_names_no_training_patient_is_refused(tiles, tmp_path):
         make_split(tiles, official(table="validation.csv", patient="{slide}"), tmp_path)
     with pytest.raises(ValueError, match="need each other"):
         official(table="validation.csv")
+    with pytest.raises(ValueError, match="of an `official` split"):
+        SplitConfig.model_validate(
+            {"fractions": (0.6, 0.2, 0.2), "validation": {"table": "validation.csv", "patient": "{slide}"}}
+        )

@@ -104,12 +104,27 @@ def test_the_files_of_the_shipped_priors_are_sound(name):
         ({"sources": [{"data": source("one")}, {"data": source("one")}]}, "share one `data.dataset`"),
         ({"sources": [{"data": {"reader": "phantom"}}]}, "has no `data.dataset`"),
         ({"name": "a/b"}, "name"),
+        ({"name": "training"}, "`training` cannot name a prior"),
+        ({"sources": [{"data": {**source("one"), "dataset": ".."}}]}, "`..` cannot name"),
+        ({"generator": {"path": "runs/a"}}, "`generator.path` means nothing here"),
+        ({"generator": {"start": "prior"}}, "name the prior to go on from"),
     ],
 )
 def test_bad_settings_are_one_line(changes, words):
     with pytest.raises(InputError, match=words) as caught:
         config(**changes)
     assert "\n" not in str(caught.value)
+
+
+def test_a_start_that_saw_whom_a_split_holds_out_is_refused(prior, root, tmp_path):
+    first = Generator.from_pretrained(prior, device="cpu")
+    first.card.patients.append("one:one-2")
+    first.save_pretrained(tmp_path / "start")
+    leg = config(
+        generator={"steps": 2, "batch": 4, "start": str(tmp_path / "start"), "network": TINY_NETWORK}
+    )
+    with pytest.raises(InputError, match="saw patient one:one-2"):
+        train_prior(leg, root=root, out=tmp_path / "leg", device="cpu")
 
 
 @pytest.fixture
@@ -139,4 +154,6 @@ def test_training_starts_from_the_first_prior_that_saw_nobody_held_out(prior, sh
 
 
 def test_a_name_of_the_package_needs_no_network(shipped):
+    with pytest.raises(InputError, match="there is nucleosynth/first, nucleosynth/second"):
+        Generator.from_pretrained("nucleosynth/third", device="cpu")
     assert Generator.from_pretrained("nucleosynth/second", device="cpu").card.patients == ["two:two-0"]

@@ -86,13 +86,30 @@ def test_tiles_of_another_size_measure_their_own_spectrum_and_keep_the_network(s
     assert made.shape == (1, size, size, 3)
 
 
-def test_a_start_shortens_training_and_lowers_its_rate():
-    plain, warm = GeneratorConfig(), GeneratorConfig(start="runs/a")
-    assert (plain.minutes, plain.lr) == (30, 2e-3)
-    assert (warm.minutes, warm.lr) == (10, 5e-4)
-    chosen = GeneratorConfig(start="runs/a", steps=7, lr=1e-3)
-    assert (chosen.minutes, chosen.steps, chosen.lr) == (None, 7, 1e-3)
+def test_a_start_shortens_training():
+    plain, warm = GeneratorConfig(start="none"), GeneratorConfig(start="runs/a")
+    assert (plain.minutes, warm.minutes) == (30, 10)
+    chosen = GeneratorConfig(start="runs/a", steps=7)
+    assert (chosen.minutes, chosen.steps) == (None, 7)
     assert GeneratorConfig.model_validate(warm.model_dump(mode="json")) == warm
+
+
+@pytest.mark.parametrize(
+    ("changes", "begins"),
+    [
+        ({}, "prior"),
+        ({"recipe": "unified", "steps": 7, "lr": 0.001}, "prior"),
+        ({"recipe": "per-class"}, "none"),
+        ({"objective": "epsilon"}, "none"),
+        ({"network": {"width": 64}}, "none"),
+        ({"path": "runs/a"}, "none"),
+        ({"recipe": "mask-guided", "start": "runs/a"}, "runs/a"),
+    ],
+)
+def test_training_begins_with_the_prior_where_it_fits(changes, begins):
+    config = GeneratorConfig.model_validate(changes)
+    assert config.start == begins
+    assert GeneratorConfig.model_validate(config.model_dump(mode="json")) == config
 
 
 def test_a_run_goes_on_from_its_own_start_alone(tiles, patients, start, tmp_path):

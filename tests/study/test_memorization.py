@@ -10,6 +10,8 @@ from nucleosynth.config import parse
 from nucleosynth.data.split import Fold
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.train import train_generator
+from nucleosynth.evaluate.memorization import memorization
+from nucleosynth.study import memorization as audits
 from nucleosynth.study.memorization import audit_generator, pair_pictures
 from nucleosynth.study.protocol import StudyConfig
 
@@ -48,11 +50,17 @@ def generator(tiles, fold, tmp_path):
     return Generator.from_pretrained(path, device="cpu")
 
 
-def test_no_tile_of_a_test_patient_is_read(tiles, fold, generator, tmp_path):
+def test_no_tile_of_a_test_patient_is_read(tiles, fold, generator, tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        audits, "memorization", lambda *sides, **more: given.append(sides) or memorization(*sides, **more)
+    )
     found = audit_generator(study(8), generator, tiles, fold, extractor=Cells(), folder=tmp_path)
-    assert found["n"]["train"] == len(tiles.rows_of(fold.train))
-    assert found["n"]["held_out"] <= len(tiles.rows_of(fold.validation))
-    assert found["n"]["synthetic"] == 8
+    ((train, _, held_out),) = given
+    assert sorted(set(train.patients.tolist())) == fold.train
+    assert sorted(set(held_out.patients.tolist())) == fold.validation
+    assert {n: found["n"][n] for n in ("synthetic", "control")} == {"synthetic": 8, "control": 8}
+    assert found["compared_with"] == "control"
     assert {tiles.patients[pair["train"]] for pair in found["pairs"]} <= set(fold.train)
     assert found["patients_not_compared"] == 0
 
@@ -61,7 +69,7 @@ def test_a_copy_is_found_and_shown_beside_its_original(tiles, fold, generator, t
     train = tiles.rows_of(fold.train)
     np.save(tmp_path / "copies.npy", np.asarray(tiles.images[train[:8]])[:, ::-1])
     found = audit_generator(study(8), generator, tiles, fold, extractor=Cells(), folder=tmp_path)
-    assert found["verdict"] == "more copies than chance"
+    assert found["verdict"] == "8 near-identical tiles"
     synthetic, real = pair_pictures(tiles, found, tmp_path / "copies.npy")
     assert np.array_equal(synthetic, real)
 

@@ -340,14 +340,14 @@ def audit(copies: int) -> dict[str, Any]:
     def rate(k: int, n: int = 60) -> dict[str, Any]:
         return {"copies": k, "rate": k / n, "interval": [0.0, 0.5], "median": 0.4567}
 
-    space = {"threshold": 0.6789, "synthetic": rate(copies), "held_out": rate(1)}
+    space = {"threshold": 0.6789, "synthetic": rate(copies), "control": rate(3), "held_out": rate(1)}
     return {
-        "n": {"train": 1234, "synthetic": 60, "held_out": 60, "calibration": 60},
-        "structure": {**space, "ratio": 0.9, "nearer_to_train": 0.5},
+        "n": {"train": 1234, "synthetic": 60, "control": 60, "held_out": 60, "calibration": 60},
+        "structure": {**space, "ratio": 0.9},
         "features": space,
-        "copies": {"synthetic": rate(copies), "held_out": rate(1)},
+        "copies": {"synthetic": rate(copies), "control": rate(3), "held_out": rate(1)},
         "p_value": 0.5,
-        "verdict": "no more copies than chance",
+        "verdict": "no more copies shown than chance",
         "extractor": "lite0",
         "warnings": ["few held-out tiles"],
         "pairs": [
@@ -362,7 +362,8 @@ def test_copies_are_counted_and_the_nearest_pairs_shown(record, pictures, tmp_pa
     pictures["pairs"] = (pictures["synthetic"]["normal"], pictures["real"]["normal"])
     page = build_report(record, pictures, tmp_path).read_text()
     text = text_of(page)
-    assert "No more copies than chance" in text
+    assert "No more copies shown than chance" in text
+    assert "3 of 60 control tiles" in text
     assert "2 of 60 synthetic tiles" in text
     assert "0.679" in text
     assert "31 other patients" in text

@@ -13,7 +13,7 @@ app = App(name="demo", help_format="plaintext")
 
 @app.default
 def demo(*, out: Out = Path("runs/demo"), seed: Seed = 0, device: Device = "auto") -> None:
-    """Run a small study on drawn tissue, from tiles to report, in minutes and without any data.
+    """Run a small study on drawn tissue, from tiles to report, and draw a picture by the tissue prior.
 
     For example::
 
@@ -21,4 +21,5 @@ def demo(*, out: Out = Path("runs/demo"), seed: Seed = 0, device: Device = "auto
     """
     from nucleosynth.study.demo import run_demo
 
-    print(run_demo(out, seed=seed, device=device))
+    for path in run_demo(out, seed=seed, device=device):
+        print(path)

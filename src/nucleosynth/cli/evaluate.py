@@ -82,7 +82,7 @@ def memorization(
     /,
     *,
     generator: Annotated[
-        Path | None, Parameter(help="Who made them; without it, donors' patients count as seen.")
+        Path | None, Parameter(help="Who made them; draws the control. Without it there is none.")
     ] = None,
     also: Annotated[
         tuple[Path, ...], Parameter(help="More TileSets that the generator, or its start, learned from.")
@@ -106,13 +106,17 @@ def memorization(
     from nucleosynth.evaluate.memorization import memorization as audit
 
     made = TileSet.open(synthetic)
-    saw = set(made.patients.tolist())
+    saw = {*made.patients.tolist(), *made.info["provenance"].get("patients", ())}
+    tiles, control = TileSet.open(real), None
     if generator is not None:
         from nucleosynth.diffusion.generator import Generator
+        from nucleosynth.evaluate.memorization import control_tiles
 
-        saw = set(Generator.from_pretrained(generator, device="cpu").card.saw)
-    train, held_out = divide([TileSet.open(path) for path in (real, *also)], saw)
-    found = audit(train, made.images, held_out, extractor=extractor, limit=limit, seed=seed)
+        model = Generator.from_pretrained(generator)
+        saw = set(model.card.saw)
+        control = control_tiles(model, tiles, made, limit=limit, seed=seed)
+    train, held_out = divide([tiles, *map(TileSet.open, also)], saw)
+    found = audit(train, made.images, held_out, control=control, extractor=extractor, limit=limit, seed=seed)
     if out is not None:
         write_memorization(found, train, made.images, out)
     print(json.dumps(found.scores, indent=2))

@@ -188,11 +188,12 @@ def preview(
         Folder that `nucleosynth train` or `nucleosynth distill` wrote, or nucleosynth/tissue-prior.
     """
     from nucleosynth.diffusion.generator import Generator
+    from nucleosynth.diffusion.preview import STAINS
     from nucleosynth.diffusion.preview import preview as draw
     from nucleosynth.render.grid import save_png
 
-    if min(columns, stains) < 1:
-        raise InputError("preview: columns and stains must be at least 1")
+    if columns < 1 or not 1 <= stains <= len(STAINS):
+        raise InputError(f"preview: columns must be at least 1, stains 1 to {len(STAINS)}")
     model = Generator.from_pretrained(generator, device=device)
     save_png(out, draw(model, columns=columns, stains=stains, seed=seed, steps=steps))
     print(out)

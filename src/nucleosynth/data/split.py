@@ -94,6 +94,8 @@ class SplitConfig(Config):
             raise ValueError("give exactly one of `file`, `official`, `fractions`")
         if self.fractions is not None and (min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-6):
             raise ValueError("`fractions` must be three shares that add up to 1")
+        if self.validation.table is not None and self.official is None:
+            raise ValueError("`validation.table` is of an `official` split; leave it out")
         return self
 
 

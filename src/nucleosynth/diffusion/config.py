@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -33,21 +32,29 @@ class NetworkConfig(Config):
 
 
 NO_START, PRIOR = "none", "prior"
+DEFAULT_RECIPE: RecipeName = "unified"
 PRIORS = ("nucleosynth/tissue-prior", "nucleosynth/tissue-prior-noamibr")
 """What `PRIOR` stands for: the first of them that saw no held-out patient."""
-STARTED: Mapping[str, float] = MappingProxyType({"minutes": 10.0, "lr": 5e-4})
-"""Defaults of `GeneratorConfig` where training goes on from a trained generator."""
+STARTED_MINUTES = 10.0
+"""Default of `GeneratorConfig` where training goes on from a trained generator."""
+
+
+def _is_usual(data: Mapping[str, Any]) -> bool:
+    """Whether a training has recipe, objective and network of the prior, and needs a start at all."""
+    own = ("objective", "network", "path")
+    return data.get("recipe", DEFAULT_RECIPE) == DEFAULT_RECIPE and not any(data.get(key) for key in own)
 
 
 class GeneratorConfig(Budget):
     """The `generator` section of a study.
 
-    Give ``minutes`` or ``steps``; with neither, 30 minutes, 10 from a start.
+    Give ``minutes`` or ``steps``; with neither, 10 minutes, from nothing 30. ``start`` is the prior where
+    recipe, objective and network are the usual ones, else none.
     """
 
     default_minutes = 30.0
 
-    recipe: RecipeName = "unified"
+    recipe: RecipeName = DEFAULT_RECIPE
     objective: Objective | None = Field(None, description="None: the recipe's own")
     mask_scale: float | None = Field(
         None, gt=0, description="of mask-guided: what its mask channel is multiplied by; None: 1"
@@ -88,10 +95,9 @@ class GeneratorConfig(Budget):
             return data
         recipe = data.get("recipe")
         own = dict(RECIPES[recipe].settings) if isinstance(recipe, str) and recipe in RECIPES else {}
-        if data.get("start", NO_START) != NO_START:
-            own |= STARTED
-            if data.get("steps") is not None:
-                del own["minutes"]
+        own["start"] = PRIOR if _is_usual(data) else NO_START
+        if data.get("start", own["start"]) != NO_START and data.get("steps") is None:
+            own["minutes"] = STARTED_MINUTES
         return {**own, **data}
 
     @model_validator(mode="after")

@@ -295,8 +295,11 @@ def _locate(path: str | Path) -> Path:
         if (directory / "config.json").is_file():
             return directory
     name = str(path)
-    shipped = shipped_path(name)
-    if shipped is not None:
+    if name.startswith(f"{OWNER}/") and not Path(path).exists():
+        shipped = shipped_path(name)
+        if shipped is None:
+            known = ", ".join(f"{OWNER}/{place.name}" for place in sorted(SHIPPED.iterdir()))
+            raise InputError(f"{name}: no generator of this name comes with the package; there is {known}")
         return shipped
     if Path(path).exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise InputError(f"{path}: no generator here (no config.json); train one with `nucleosynth train`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +11,15 @@ from pydantic import Field, model_validator
 from nucleosynth.config import Config
 from nucleosynth.data.merge import merge_tilesets
 from nucleosynth.data.readers import DataConfig
-from nucleosynth.data.split import SplitConfig, make_split
+from nucleosynth.data.split import SplitConfig, make_split, require_unseen
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.data.tiling import TilesConfig
-from nucleosynth.diffusion.config import GeneratorConfig
+from nucleosynth.diffusion.config import NO_START, PRIOR, GeneratorConfig
 from nucleosynth.nuclei.frames import import_with_nuclei
 from nucleosynth.runs import open_run
+
+RESERVED = ("sources", "tiles", "training", "config.yaml", "environment.json", "lock", "DONE")
+"""What else stands in the directory of a prior."""
 
 
 class SourceConfig(Config):
@@ -30,21 +34,29 @@ class SourceConfig(Config):
 class PriorConfig(Config):
     """The file of `nucleosynth train prior`."""
 
-    name: str = Field(pattern=r"^[\w.-]+$")
+    name: str = Field(pattern=r"^\w[\w.-]*$")
     tiles: TilesConfig = TilesConfig()
     segmenter: str = Field(
         "embedded", description="finds nuclei in frames without masks; none leaves them so"
     )
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
-    generator: GeneratorConfig = GeneratorConfig()
+    generator: GeneratorConfig = GeneratorConfig(start=NO_START)
     seed: int = 0
 
     @model_validator(mode="after")
     def _own_names(self) -> PriorConfig:
-        names = [source.data.reader for source in self.sources if not getattr(source.data, "dataset", None)]
-        if names:
-            raise ValueError(f"a source of reader {names[0]} has no `data.dataset`; name it")
+        unnamed = [source.data.reader for source in self.sources if not dataset_of(source)]
+        if unnamed:
+            raise ValueError(f"a source of reader {unnamed[0]} has no `data.dataset`; name it")
         datasets = [dataset_of(source) for source in self.sources]
+        for name in (self.name, *datasets):
+            if not re.fullmatch(r"\w[\w.-]*", name) or name in RESERVED:
+                raise ValueError(f"`{name}` cannot name a prior or a source; choose another name")
+        for key, usual in (("path", None), ("seeds", 1)):
+            if getattr(self.generator, key) != usual:
+                raise ValueError(f"`generator.{key}` means nothing here; leave it out")
+        if self.generator.start == PRIOR:
+            raise ValueError("`generator.start`: name the prior to go on from, or say none")
         if len(set(datasets)) < len(datasets):
             raise ValueError("two sources share one `data.dataset`; give each its own")
         return self
@@ -57,10 +69,11 @@ def dataset_of(source: SourceConfig) -> str:
 
 @dataclass(frozen=True)
 class Tissue:
-    """The tiles of a prior: those of the patients it may learn from, without labels."""
+    """The tiles of a prior, those of the patients it may learn from, without labels; and who is held out."""
 
     tiles: TileSet
     patients: list[str]
+    held_out: list[str]
 
 
 def gather_tissue(config: PriorConfig, *, root: Path, out: Path) -> Tissue:
@@ -87,7 +100,8 @@ def gather_tissue(config: PriorConfig, *, root: Path, out: Path) -> Tissue:
     merged = out / "tiles"
     if not merged.exists():
         merge_tilesets(parts, merged, patients=patients, unlabelled=True)
-    return Tissue(TileSet.open(merged), sorted(patients))
+    everybody = {patient for part in parts for patient in part.patients.tolist()}
+    return Tissue(TileSet.open(merged), sorted(patients), sorted(everybody - patients))
 
 
 def train_prior(config: PriorConfig, *, root: Path, out: Path, device: str = "auto") -> Path:
@@ -108,7 +122,7 @@ def train_prior(config: PriorConfig, *, root: Path, out: Path, device: str = "au
     Raises
     ------
     InputError
-        Bad data or settings.
+        Bad data or settings; a start that saw a patient whom a split holds out.
     WorkError
         A loss that stays not a number.
     """
@@ -120,6 +134,10 @@ def train_prior(config: PriorConfig, *, root: Path, out: Path, device: str = "au
         if run.done:
             return final
         tissue = gather_tissue(config, root=root, out=out)
+        start = config.generator.start
+        if start != NO_START:
+            saw = set(Generator.from_pretrained(start, device="cpu").card.saw)
+            require_unseen(f"generator.start {start}", saw & {*tissue.held_out}, ())
         trained = train_generator(
             tissue.tiles,
             tissue.patients,

@@ -144,6 +144,44 @@ def synthesise(
     return result
 
 
+def draw_like(
+    generator: Generator,
+    tiles: TileSet,
+    rows: npt.NDArray[np.int64],
+    config: SynthesisConfig,
+    *,
+    stain: npt.NDArray[np.float32],
+    seed: int,
+    first: int,
+) -> npt.NDArray[np.uint8]:
+    """Draw one tile for each row, of its class and mask; for scores, as rows may be of held-out patients.
+
+    Parameters
+    ----------
+    stain
+        (len(rows), 6), the stain of each.
+    first
+        Added to the row for the index of a tile, to keep its noise apart from others'.
+
+    Returns
+    -------
+    (len(rows), h, w, 3) uint8.
+    """
+    masks = np.asarray(tiles.masks[rows]) if generator.card.masks and tiles.masks is not None else None
+    return generator.sample(
+        tiles.labels[rows].tolist(),
+        masks,
+        stain=stain,
+        steps=config.steps,
+        guidance=config.weights,
+        guidance_interval=config.guidance_interval,
+        sampler=config.sampler,
+        sigma_scale=config.sigma_scale,
+        seed=seed,
+        indices=[first + int(row) for row in rows],
+    )
+
+
 def _refuse_impossible(generator: Generator, config: SynthesisConfig) -> None:
     """Refuse before anything is written what the generator cannot do."""
     settle(

@@ -14,8 +14,8 @@ TURNS = 8
 CELLS, WINDOW, REACH = 16, 12, 2
 """Tiles are first compared in so many cells a side, by windows of so many, shifted by up to so many."""
 CANDIDATES = 8
-OPAQUE, FAINT = 1.0, 0.03
-"""Optical densities: darker than tissue gets, and what varies so little is empty glass."""
+OPAQUE, BLACK, FAINT = 1.0, 1.8, 0.03
+"""Optical densities: nearly all tissue is paler, no tissue is darker, and glass varies by less."""
 LEAST_SPREAD = 0.2
 """Of the contrast of tissue: a window that varies less resembles nothing."""
 
@@ -141,7 +141,8 @@ def _refined(query: Floats, reference: Floats, offset: tuple[int, int], pool: in
 def _structure(images: NDArray[np.uint8]) -> Floats:
     """Mean optical density, slightly blurred, less its surroundings and divided by their spread: (n, s, s).
 
-    So every nucleus and fibre counts alike; else one dark blob, or the black edge of a scan, would decide.
+    So every nucleus and fibre counts alike; else one dark blob would decide. Where a scan ends, in black,
+    there is no structure.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -150,10 +151,14 @@ def _structure(images: NDArray[np.uint8]) -> Floats:
     found = np.empty(images.shape[:3], np.float32)
     for start in range(0, len(images), 256):
         part = slice(start, start + 256)
-        density = rgb_to_od(np.asarray(images[part])).mean(axis=-1).clip(0, OPAQUE)
-        density = gaussian_filter(density, fine)
-        density -= gaussian_filter(density, wide)
-        found[part] = density / (np.sqrt(gaussian_filter(density**2, wide)) + FAINT)
+        density = rgb_to_od(np.asarray(images[part])).mean(axis=-1)
+        tissue = (density < BLACK).astype(np.float32)
+        weight = gaussian_filter(tissue, wide).clip(1e-3)
+        density = gaussian_filter(density.clip(0, OPAQUE) * tissue, fine) / gaussian_filter(
+            tissue, fine
+        ).clip(1e-3)
+        density = (density - gaussian_filter(density * tissue, wide) / weight) * tissue
+        found[part] = density / (np.sqrt(gaussian_filter(density**2, wide) / weight) + FAINT)
     return found
 
 

@@ -6,7 +6,7 @@ other patients, in structure (`copies`: turned, mirrored, shifted, restained) or
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +22,16 @@ from nucleosynth.seeds import rng
 
 if TYPE_CHECKING:
     from nucleosynth.data.tileset import TileSet
+    from nucleosynth.diffusion.generator import Generator
 
 STRANGERS = 0.995
 """Share of real tiles that are farther from all tiles of other patients than a copy is from its original."""
-LEAST_CALIBRATION = 200
-"""Fewer real tiles do not tell that share."""
+LEAST_TILES, LEAST_PATIENTS = 200, 10
+"""Fewer do not tell that share."""
+IDENTICAL = 0.9
+"""Similarity in structure of what is the same tile but for noise, blur or stain."""
 SPACES = ("structure", "features")
+FIRST_INDEX = 30_000_000  # of the noise of control tiles, apart from that of a pool
 
 
 @dataclass(frozen=True)
@@ -70,38 +74,42 @@ def memorization(
     synthetic: NDArray[np.uint8],
     held_out: Real,
     *,
+    control: NDArray[np.uint8] | None = None,
     extractor: str | Extractor = "lite0",
     limit: int = 500,
     pairs: int = 12,
     seed: int = 0,
 ) -> Memorization:
-    """Count synthetic tiles that are copies of training tiles, beside real tiles of held-out patients.
+    """Count synthetic tiles that are copies of training tiles, beside what comes about without memory.
 
     Parameters
     ----------
     train
-        All tiles that the generator learned from, those of its start included, in their patients.
+        All tiles that the generator learned from, those of its start included, and their patients.
     synthetic : (n, s, s, 3) uint8
     held_out
         Real tiles of patients that it never saw: what chance and shared anatomy make alike.
+    control : (m, s, s, 3) uint8, optional
+        Tiles that the same generator drew for the classes and masks of ``held_out``, compared with these.
+        A tile is like the one whose mask it follows, without any memory of it; only a control tells how
+        like. Give it where ``synthetic`` was drawn for masks of training tiles.
     extractor
         Whose features are compared.
     limit
-        At most so many synthetic, held-out and calibration tiles are looked at; always all training tiles.
+        At most so many synthetic, control, held-out and calibration tiles; always all training tiles.
     pairs
         How many of the nearest pairs are returned.
 
     Returns
     -------
     Memorization
-        `scores` holds, for each of `SPACES`, the `threshold` between patients, and of `synthetic` and
-        `held_out` tiles `copies`, `rate`, `interval` (95 %, Clopper and Pearson) and the `median` similarity;
-        of `structure` also `ratio`, the median over synthetic tiles of their distance to the nearest
-        training tile by that to the nearest held-out tile, and `nearer_to_train`, the share that is nearer
-        to the first, both among as many tiles of each side: 1 and 0.5 where training tiles are like
-        strangers; the same counts for either space as `copies`; `p_value` that as many copies arise where
-        synthetic tiles are like held-out ones (Fisher, one-sided); `verdict`; `n`; `extractor`;
-        `weights_hash`; `warnings`.
+        `scores` holds, for each of `SPACES`, the `threshold` between patients, and of `synthetic`, `control`
+        and `held_out` tiles `copies`, `rate`, `interval` (95 %, Clopper and Pearson) and the `median`
+        similarity; of `structure` also `ratio`, the median distance of synthetic tiles to the training tiles
+        by that of held-out ones; the same counts for either space as `copies`; `identical`, how many
+        synthetic tiles are, in structure, at least half as near to the same as the most alike of all others;
+        `p_value` that so many copies come about as in `compared_with` (Fisher, one-sided, tiles taken for
+        independent); `verdict`; `n`; `extractor`; `weights_hash`; `warnings`.
 
     Raises
     ------
@@ -110,42 +118,61 @@ def memorization(
     """
     _check(train, synthetic, held_out)
     network = get_extractor(extractor) if isinstance(extractor, str) else extractor
-    rows = np.sort(rng(seed, "memorization-synthetic").permutation(len(synthetic))[:limit])
-    made, strangers = np.asarray(synthetic[rows]), held_out.some(limit, seed=seed, stream="strangers")
+    rows = _some_rows(len(synthetic), limit, seed=seed)
+    strangers = held_out.some(limit, seed=seed, stream="strangers")
     calibration = train.some(limit, seed=seed, stream="calibration")
+    asked = {"synthetic": np.asarray(synthetic[rows]), "held_out": strangers.images}
+    if control is not None:
+        asked["control"] = np.asarray(control[_some_rows(len(control), limit, seed=seed)])
     found: dict[str, dict[str, Matches]] = {}
-    known = network(train.images)
     for space in SPACES:
-        look = nearest_tiles if space == "structure" else _FeatureSearch(network, train.images, known)
+        near = _search(space, network, train.images)
         found[space] = {
-            "synthetic": look(made, train.images),
-            "held_out": look(strangers.images, train.images),
-            "calibration": look(
-                calibration.images,
-                train.images,
-                query_groups=calibration.patients,
-                reference_groups=train.patients,
-            ),
+            name: near(images, train.images) for name, images in asked.items() if name != "control"
         }
-    scores: dict[str, Any] = {"n": {"train": len(train.images), "synthetic": len(made)}}
-    scores["n"] |= {"held_out": len(strangers.images), "calibration": len(calibration.images)}
-    copied: dict[str, list[NDArray[np.bool_]]] = {"synthetic": [], "held_out": []}
+        if "control" in asked:
+            far = _search(space, network, held_out.images)
+            found[space]["control"] = far(asked["control"], held_out.images)
+        found[space]["calibration"] = near(
+            calibration.images,
+            train.images,
+            query_groups=calibration.patients,
+            reference_groups=train.patients,
+        )
+    return Memorization(_scores(found, train, held_out, network), _pairs(found, rows, pairs))
+
+
+def _scores(
+    found: Mapping[str, Mapping[str, Matches]], train: Real, held_out: Real, network: Extractor
+) -> dict[str, Any]:
+    """Count copies in each space and in either, and say what they mean."""
+    structure = found["structure"]
+    names = [name for name in ("synthetic", "control", "held_out") if name in structure]
+    scores: dict[str, Any] = {
+        "n": {"train": len(train.images), **{name: len(m.similarity) for name, m in structure.items()}}
+    }
+    either = {name: np.zeros(len(structure[name].similarity), bool) for name in names}
     for space, matches in found.items():
         threshold = float(np.quantile(matches["calibration"].similarity, STRANGERS))
         scores[space] = {"threshold": threshold}
-        for name, flags in copied.items():
-            flags.append(matches[name].similarity > threshold)
-            scores[space][name] = {
-                **_rate(flags[-1]),
-                "median": float(np.median(matches[name].similarity)),
-            }
-    scores["structure"] |= _equal_sides(made, train, held_out, seed=seed)
-    either = {name: np.logical_or.reduce(flags) for name, flags in copied.items()}
-    scores["copies"] = {name: _rate(flags) for name, flags in either.items()}
-    scores |= _verdict(either["synthetic"], either["held_out"])
+        for name in names:
+            copied = matches[name].similarity > threshold
+            either[name] |= copied
+            scores[space][name] = {**_rate(copied), "median": float(np.median(matches[name].similarity))}
+    distances = [float(np.median(1 - structure[name].similarity)) for name in ("synthetic", "held_out")]
+    scores["structure"]["ratio"] = float(distances[0] / max(distances[1], 1e-6))
+    scores["copies"] = {name: _rate(copied) for name, copied in either.items()}
+    others = max(float(m.similarity.max()) for name, m in structure.items() if name != "synthetic")
+    identical = structure["synthetic"].similarity >= max(IDENTICAL, (1 + others) / 2)
+    scores["identical"] = int(identical.sum())
+    scores |= _verdict(either, scores["identical"])
     scores |= {"extractor": network.name, "weights_hash": network.weights_hash}
-    scores["warnings"] = _warnings(scores["n"])
-    return Memorization(scores, _pairs(found, rows, pairs))
+    scores["warnings"] = _warnings(scores["n"], len(set(held_out.patients.tolist())), scores["compared_with"])
+    return scores
+
+
+def _some_rows(size: int, limit: int, *, seed: int) -> NDArray[np.int64]:
+    return np.sort(rng(seed, "memorization-synthetic").permutation(size)[:limit])
 
 
 def divide(tilesets: Sequence[TileSet], saw: Collection[str]) -> tuple[Real, Real]:
@@ -170,6 +197,30 @@ def divide(tilesets: Sequence[TileSet], saw: Collection[str]) -> tuple[Real, Rea
     return Real(images[seen], patients[seen]), Real(images[~seen], patients[~seen])
 
 
+def control_tiles(
+    generator: Generator, real: TileSet, synthetic: TileSet, *, limit: int, seed: int
+) -> NDArray[np.uint8] | None:
+    """Draw tiles for the classes, masks and stains of patients that a generator never saw.
+
+    Sampled as ``synthetic`` was; None where its masks were invented, or ``real`` has no tile for it.
+    """
+    from nucleosynth.diffusion.batches import slide_descriptors, usable_rows
+    from nucleosynth.diffusion.config import SynthesisConfig
+    from nucleosynth.diffusion.synthesis import draw_like
+
+    how = synthetic.info["provenance"]
+    unseen = np.flatnonzero(~np.isin(real.patients, generator.card.saw))
+    usable = usable_rows(real, unseen, generator.card.recipe)
+    if "layouts" in how or not len(usable):
+        return None
+    rows = np.sort(rng(seed, "memorization-control").permutation(usable)[:limit])
+    config = SynthesisConfig.model_validate(
+        {key: how[key] for key in SynthesisConfig.model_fields if key in how}
+    )
+    stain = slide_descriptors(real, rows)
+    return draw_like(generator, real, rows, config, stain=stain, seed=seed, first=FIRST_INDEX)
+
+
 def write_memorization(
     found: Memorization, train: Real, synthetic: NDArray[np.uint8], out: Path, *, columns: int = 12
 ) -> list[Path]:
@@ -192,11 +243,16 @@ def write_memorization(
     return [stored, picture]
 
 
-class _FeatureSearch:
-    """`nearest_tiles` by the cosine of features: the query in all eight turns."""
+def _search(space: str, network: Extractor, references: NDArray[np.uint8]) -> Callable[..., Matches]:
+    """Return what finds the nearest of some references, as `nearest_tiles` does."""
+    return nearest_tiles if space == "structure" else _FeatureSearch(network, references)
 
-    def __init__(self, network: Extractor, references: NDArray[np.uint8], known: NDArray[np.float32]) -> None:
-        self._network, self._references, self._known = network, references, _unit(known)
+
+class _FeatureSearch:
+    """`nearest_tiles` by the cosine of features, the query in all eight turns; of references known before."""
+
+    def __init__(self, network: Extractor, references: NDArray[np.uint8]) -> None:
+        self._network, self._known = network, _unit(network(references))
 
     def __call__(
         self,
@@ -206,7 +262,7 @@ class _FeatureSearch:
         query_groups: NDArray[np.str_] | None = None,
         reference_groups: NDArray[np.str_] | None = None,
     ) -> Matches:
-        assert references is self._references
+        assert len(references) == len(self._known)
         asked = [_unit(self._network(np.ascontiguousarray(turned(queries, turn)))) for turn in range(TURNS)]
         scores = np.stack([features @ self._known.T for features in asked])  # 8 n m
         if query_groups is not None and reference_groups is not None:
@@ -215,8 +271,7 @@ class _FeatureSearch:
         reference = best.argmax(axis=1)
         every = np.arange(len(queries))
         turn = scores[:, every, reference].argmax(axis=0)
-        shift = np.zeros((len(queries), 2), np.int64)
-        return Matches(best[every, reference], reference, turn, shift)
+        return Matches(best[every, reference], reference, turn, np.zeros((len(queries), 2), np.int64))
 
 
 def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -231,24 +286,19 @@ def _rate(copied: NDArray[np.bool_]) -> dict[str, Any]:
     return {"copies": count, "rate": count / len(copied), "interval": [float(b) for b in between]}
 
 
-def _equal_sides(made: NDArray[np.uint8], train: Real, held_out: Real, *, seed: int) -> dict[str, float]:
-    """Compare the way to training tiles with that to as many tiles of strangers."""
-    n = min(len(train.images), len(held_out.images))
-    sides = [side.some(n, seed=seed, stream="equal-sides") for side in (train, held_out)]
-    near, far = (1 - nearest_tiles(made, side.images).similarity for side in sides)
-    return {
-        "ratio": float(np.median(near / np.maximum(far, 1e-6))),
-        "nearer_to_train": float(np.mean(near < far)),
-    }
-
-
-def _verdict(made: NDArray[np.bool_], real: NDArray[np.bool_]) -> dict[str, Any]:
+def _verdict(copied: Mapping[str, NDArray[np.bool_]], identical: int) -> dict[str, Any]:
     from scipy.stats import fisher_exact
 
-    table = [[int(part.sum()), int((~part).sum())] for part in (made, real)]
+    beside = "control" if "control" in copied else "held_out"
+    table = [[int(copied[name].sum()), int((~copied[name]).sum())] for name in ("synthetic", beside)]
     p = float(fisher_exact(table, alternative="greater").pvalue)
-    more = p < 0.05
-    return {"p_value": p, "verdict": "more copies than chance" if more else "no more copies than chance"}
+    if identical:
+        verdict = f"{identical} near-identical tile{'s' if identical > 1 else ''}"
+    elif p < 0.05:
+        verdict = "more copies than chance"
+    else:
+        verdict = "no more copies shown than chance"
+    return {"p_value": p, "compared_with": beside, "verdict": verdict}
 
 
 def _pairs(found: Mapping[str, Mapping[str, Matches]], rows: NDArray[np.int64], count: int) -> list[Pair]:
@@ -288,10 +338,20 @@ def _check(train: Real, synthetic: NDArray[np.uint8], held_out: Real) -> None:
         )
 
 
-def _warnings(n: Mapping[str, int]) -> list[str]:
-    few = [name for name in ("held_out", "calibration") if n[name] < LEAST_CALIBRATION]
-    return [
-        f"{n[name]} {name.replace('_', '-')} tiles tell little of a rate of {1 - STRANGERS:.1%}; "
-        f"expected at least {LEAST_CALIBRATION}"
-        for name in few
+def _warnings(n: Mapping[str, int], patients: int, beside: str) -> list[str]:
+    found = [
+        f"{n[name]} {name.replace('_', '-')} tiles tell little of rates near {1 - STRANGERS:.1%}; "
+        f"expected at least {LEAST_TILES}"
+        for name in ("synthetic", beside, "calibration")
+        if n[name] < LEAST_TILES
     ]
+    if patients < LEAST_PATIENTS:
+        found.append(
+            f"held-out tiles are of {patients} patient{'s' if patients > 1 else ''}; expected at least "
+            f"{LEAST_PATIENTS}: tiles of one patient are alike, so the intervals are too narrow"
+        )
+    if beside == "held_out":
+        found.append(
+            "no control: tiles drawn for the nuclei of training tiles are like these without any memory"
+        )
+    return found

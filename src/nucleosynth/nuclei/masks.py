@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace as with_changes
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -165,7 +165,7 @@ def judge_masks(real: TileSet, synthetic: TileSet, *, judge: str = JUDGE) -> dic
     segmenter = get_segmenter(judge)
     refuse_maker(segmenter, real, synthetic)
     asked = _masked_rows(synthetic, np.flatnonzero(synthetic.has_mask))
-    if mask_maker(real) or mask_maker(synthetic):
+    if mask_makers(real) or mask_makers(synthetic):
         verdict = judge_tiles(segmenter, asked, real=None, mpp=_scale(synthetic))
         return {**verdict, "real_tiles": 0, "held_out": None}
     held_out, rows = _ceiling_rows(real, asked[2])
@@ -182,16 +182,24 @@ def find_nuclei(segmenter: Segmenter, images: NDArray[np.uint8], mpp: float) -> 
     return np.concatenate([segmenter(np.asarray(images[start : start + BATCH]), mpp) for start in starts])
 
 
-def mask_maker(tiles: TileSet) -> str | None:
-    """Return the weights hash of the segmenter behind a TileSet's masks; None for annotated or drawn ones."""
-    masks = tiles.info.get("provenance", {}).get("masks") or {}
-    return masks.get("weights_hash") if isinstance(masks, dict) else None
+def mask_makers(tiles: TileSet) -> set[str]:
+    """Return the weights hashes of the segmenters behind masks; none of annotated or drawn ones."""
+    return set(_makers(tiles.info.get("provenance", {})))
+
+
+def _makers(provenance: Mapping[str, Any]) -> Iterator[str]:
+    """Walk through a provenance and those of what was merged."""
+    maker = provenance.get("masks")
+    if isinstance(maker, dict) and "weights_hash" in maker:
+        yield maker["weights_hash"]
+    for part in provenance.get("merged", ()):
+        yield from _makers(part)
 
 
 def refuse_maker(judge: Segmenter, *tilesets: TileSet) -> None:
     """Raise InputError where the judge made the masks of one of the TileSets."""
     for tiles in tilesets:
-        if mask_maker(tiles) == judge.weights_hash:
+        if judge.weights_hash in mask_makers(tiles):
             raise InputError(
                 f"{tiles.path}: judge `{judge.name}` made the masks it would judge; choose another segmenter"
             )

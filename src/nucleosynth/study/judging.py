@@ -14,14 +14,17 @@ from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.batches import slide_descriptors, usable_rows
 from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.synthesis import draw_like
 from nucleosynth.evaluate.features import Extractor, Remembering, get_extractor
 from nucleosynth.evaluate.fidelity import fidelity
-from nucleosynth.nuclei.masks import Verdict, judge_tiles, mask_maker, refuse_maker
+from nucleosynth.nuclei.masks import Verdict, judge_tiles, mask_makers, refuse_maker
 from nucleosynth.nuclei.segmenter import NOBODY, Segmenter, get_segmenter
 from nucleosynth.runs import append_jsonl, now, read_json, write_array, write_json
 from nucleosynth.seeds import rng
 from nucleosynth.study.memorization import audit_generator
 from nucleosynth.study.protocol import StudyConfig
+
+FIRST_INDEX = 10_000_000  # apart from those of the pool
 
 
 def judge_generator(
@@ -117,20 +120,8 @@ def _held_out_tiles(
     train = tiles.rows_of(fold.train)
     stains = slide_descriptors(tiles, train)
     stain = stains[rng(study.seed, "judged-stain").integers(len(train), size=len(rows))]
-    masks = np.asarray(tiles.masks[rows]) if generator.card.masks and tiles.masks is not None else None
     started = time.monotonic()
-    made = generator.sample(
-        tiles.labels[rows].tolist(),
-        masks,
-        stain=stain,
-        steps=study.synthesis.steps,
-        guidance=study.synthesis.weights,
-        guidance_interval=study.synthesis.guidance_interval,
-        sampler=study.synthesis.sampler,
-        sigma_scale=study.synthesis.sigma_scale,
-        seed=study.seed,
-        indices=[10_000_000 + int(row) for row in rows],
-    )
+    made = draw_like(generator, tiles, rows, study.synthesis, stain=stain, seed=study.seed, first=FIRST_INDEX)
     seconds = time.monotonic() - started
     write_array(kept, made)
     return made, seconds
@@ -152,7 +143,7 @@ def _agreement(
         return None
     rows, made = rows[with_mask], made[with_mask]
     masks, patients = np.asarray(tiles.masks[rows]), tiles.patients[rows]
-    real = None if mask_maker(tiles) else (np.asarray(tiles.images[rows]), masks, patients)
+    real = None if mask_makers(tiles) else (np.asarray(tiles.images[rows]), masks, patients)
     return judge_tiles(segmenter, (made, masks, patients), real=real, mpp=tiles.mpp)
 
 

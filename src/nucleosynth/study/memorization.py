@@ -13,6 +13,7 @@ from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.batches import slide_descriptors, usable_rows
 from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.synthesis import draw_like
 from nucleosynth.evaluate.copies import CELLS, turned
 from nucleosynth.evaluate.features import Extractor
 from nucleosynth.evaluate.memorization import Real, memorization
@@ -35,28 +36,31 @@ def audit_generator(
 ) -> dict[str, Any] | None:
     """Look for copies of training tiles among tiles drawn for their own class, mask and stain.
 
-    What chance makes alike is read off the validation patients; the test patients are not looked at. The
-    tiles are kept in ``folder/copies.npy``.
+    As many are drawn for validation tiles: a tile is like the one whose mask it follows, also where the
+    generator never saw that one. The test patients are not looked at. Tiles are kept in ``folder`` as
+    ``copies.npy`` and ``control.npy``.
 
     Returns
     -------
     The scores of `memorization` with ``pairs`` (rows of ``copies.npy`` and of the TileSet), and how many
-    patients of a start, whose tiles are not here, were not compared; None where the study wants no audit or
-    has too little to tell: less than two training patients, or tiles of a size that does not fold.
+    patients of a start, whose tiles are not here, were not compared; None where the study wants no audit, has
+    no extractor for its fidelity, or has too little to tell: less than two training patients, or tiles of a
+    size that does not fold.
     """
-    train = tiles.rows_of(fold.train)
-    usable = usable_rows(tiles, train, study.generator.recipe)
+    train, held_out = tiles.rows_of(fold.train), tiles.rows_of(fold.validation)
     count = study.memorization.tiles
-    few = len(set(tiles.patients[train].tolist())) < 2 or not len(usable) or tiles.size[0] % CELLS
-    if not count or extractor is None or few:
+    asked = {name: _some(study, tiles, rows) for name, rows in (("copies", train), ("control", held_out))}
+    few = len(set(tiles.patients[train].tolist())) < 2 or not all(map(len, asked.values()))
+    if not count or extractor is None or few or tiles.size[0] % CELLS:
         return None
-    rows = np.sort(rng(study.seed, "copies").permutation(usable)[:count])
-    made = _drawn(study, generator, tiles, rows, folder / "copies.npy")
-    held_out = tiles.rows_of(fold.validation)
+    made = {
+        name: _drawn(study, generator, tiles, rows, folder / f"{name}.npy") for name, rows in asked.items()
+    }
     found = memorization(
         Real(np.asarray(tiles.images[train]), tiles.patients[train]),
-        made,
+        made["copies"],
         Real(np.asarray(tiles.images[held_out]), tiles.patients[held_out]),
+        control=made["control"],
         extractor=extractor,
         limit=count,
         seed=study.seed,
@@ -66,26 +70,19 @@ def audit_generator(
     return {**found.scores, "pairs": pairs, "patients_not_compared": absent}
 
 
+def _some(study: StudyConfig, tiles: TileSet, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    usable = usable_rows(tiles, rows, study.generator.recipe)
+    return np.sort(rng(study.seed, "copies").permutation(usable)[: study.memorization.tiles])
+
+
 def _drawn(
     study: StudyConfig, generator: Generator, tiles: TileSet, rows: npt.NDArray[np.int64], kept: Path
 ) -> Pixels:
-    """Draw one tile for each training row, of its class, mask and stain, as the study's pool is drawn."""
+    """Draw one tile for each row, of its class, mask and stain, as the study's pool is drawn."""
     if kept.exists():
         return np.asarray(np.load(kept))
-    synthesis = study.synthesis
-    masks = np.asarray(tiles.masks[rows]) if generator.card.masks and tiles.masks is not None else None
-    made = generator.sample(
-        tiles.labels[rows].tolist(),
-        masks,
-        stain=slide_descriptors(tiles, rows),
-        steps=synthesis.steps,
-        guidance=synthesis.weights,
-        guidance_interval=synthesis.guidance_interval,
-        sampler=synthesis.sampler,
-        sigma_scale=synthesis.sigma_scale,
-        seed=study.seed,
-        indices=[FIRST_INDEX + int(row) for row in rows],
-    )
+    stain = slide_descriptors(tiles, rows)
+    made = draw_like(generator, tiles, rows, study.synthesis, stain=stain, seed=study.seed, first=FIRST_INDEX)
     write_array(kept, made)
     return made
 

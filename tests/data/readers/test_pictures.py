@@ -43,3 +43,25 @@ def test_a_picture_that_tells_no_scale_is_named(tmp_path):
     write_pictures(tmp_path, {"empty": LABELS * 0})
     with pytest.raises(InputError, match=r"empty\.png: its scale is unknown"):
         read_source(reader(diameter=5.0), root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"pattern": "(?P<image>a)_(?P<part>.)"}, "its part `x` is no number"),
+        ({"pattern": r"(?P<image>b)_\d", "layout": [[0, 0]]}, "is part 0, as"),
+        ({"layout": [[-1, 0]]}, "layout"),
+    ],
+)
+def test_patterns_that_do_not_fit_are_one_line(tmp_path, changes, words):
+    write_pictures(tmp_path, {"a_x": LABELS, "b_1": LABELS, "b_2": LABELS})
+    with pytest.raises(InputError, match=words) as caught:
+        read_source(reader(mpp=0.5, **changes), root=tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_picture_may_be_whole_where_others_have_parts(tmp_path):
+    write_pictures(tmp_path, {"a": LABELS, "b_0": LABELS[:34], "b_1": LABELS[30:]})
+    config = reader(mpp=0.5, pattern=r"(?P<image>[a-z])(_(?P<part>\d))?", layout=[[0, 0], [30, 0]])
+    frames = {frame.frame_id: frame.read()[1] for frame in read_source(config, root=tmp_path).frames}
+    assert np.array_equal(frames["drawn:a"] > 0, frames["drawn:b"] > 0)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, model_validator
 
 from nucleosynth.data.images import MASK_SUFFIXES, read_pair
 from nucleosynth.data.readers.files import by_stem
@@ -43,8 +43,10 @@ class PicturesConfig(ReaderConfig):
         description="regular expression on the stem; group `image` names the picture a file is part of, "
         "group `part` its place in `layout`; files that do not match are left out",
     )
-    layout: tuple[tuple[int, int], ...] = Field(
-        (), description="top and left, px, of each part of a picture: parts are put together first"
+    layout: tuple[tuple[NonNegativeInt, NonNegativeInt], ...] = Field(
+        (),
+        description="top and left, px, of each part of a picture: parts are put together first; their "
+        "nuclei are numbered as one",
     )
     mpp: SourceMpp = Field(None, description="µm/px of the images")
     diameter: float | None = Field(
@@ -119,11 +121,16 @@ def list_parts(config: PicturesConfig, root: Path) -> dict[str, list[Part]]:
             continue
         if stem not in masks:
             raise InputError(f"{image}: no label image `{stem}` below `{config.masks}`; add it")
-        groups: Mapping[str, str] = matched.groupdict() if matched else {}
-        number = int(groups.get("part", 0))
-        parts = found.setdefault(groups.get("image", stem), {})
+        groups: Mapping[str, str | None] = matched.groupdict() if matched else {}
+        part = groups.get("part") or "0"
+        if not part.isdecimal():
+            raise InputError(f"{image}: its part `{part}` is no number; correct the group `part`")
+        number = int(part)
+        parts = found.setdefault(groups.get("image") or stem, {})
         if parts and not config.layout:
             raise InputError(f"{image}: part of a picture in several files; give their `layout`")
+        if number in parts:
+            raise InputError(f"{image}: is part {number}, as {parts[number].image} is; correct the pattern")
         parts[number] = Part(image, masks[stem], _corner(number, config, image))
     if not found:
         raise InputError(f"{root / config.images}: no name matches {config.pattern!r}; correct the pattern")

@@ -1,0 +1,72 @@
+"""The priors that come with the package: they load without network, follow masks, and saw whom they may."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+from nucleosynth.data.phantom import PhantomConfig, phantom_tiles
+from nucleosynth.data.stain import rgb_to_od
+from nucleosynth.diffusion.config import PRIORS
+from nucleosynth.diffusion.generator import Generator, shipped_path
+from nucleosynth.diffusion.preview import STAINS
+
+MOST_BYTES = 16e6
+
+
+@pytest.fixture(scope="module", params=PRIORS)
+def prior(request):
+    return Generator.from_pretrained(request.param, device="cpu")
+
+
+def test_it_is_small_and_has_a_card(prior):
+    weights, card = prior.path / "model.safetensors", prior.path / "README.md"
+    assert weights.stat().st_size < MOST_BYTES
+    text = card.read_text(encoding="utf-8")
+    assert all(
+        words in text for words in ("Intended use", "Limits", "patients seen", "licence of the weights")
+    )
+    assert (prior.card.size, prior.card.mpp, prior.card.classes) == (64, 0.5, [])
+
+
+def test_nuclei_are_where_they_were_asked_for(prior):
+    drawn = list(phantom_tiles(PhantomConfig(tiles=6, patients=6), size=64, mpp=0.5))
+    masks = np.stack([tile.mask for tile in drawn]).astype(np.int32)
+    made = prior.sample(masks=masks, stain=np.array(STAINS[0]), seed=0)
+    density = rgb_to_od(made).mean(axis=-1)
+    darker = [d[m > 0].mean() - d[m == 0].mean() for d, m in zip(density, masks, strict=True)]
+    elsewhere = [
+        d[m > 0].mean() - d[m == 0].mean() for d, m in zip(density, np.roll(masks, 1, axis=0), strict=True)
+    ]
+    assert np.mean(darker) > 0.08
+    assert np.mean(darker) > 3 * np.abs(np.mean(elsewhere))
+
+
+def test_it_saw_nobody_of_the_test_of_transfer(prior):
+    assert not any(patient.startswith("tnbc") for patient in prior.card.saw)
+
+
+def test_one_of_them_saw_nobody_of_amibr():
+    card = Generator.from_pretrained(PRIORS[1], device="cpu").card
+    assert {patient.partition(":")[0] for patient in card.saw} == {"consep", "dsb2018"}
+
+
+@pytest.mark.real
+def test_no_held_out_slide_of_amibr_was_seen(real_data):
+    root = real_data("amibr")
+    saw = set(Generator.from_pretrained(PRIORS[0], device="cpu").card.saw)
+
+    def slides(name):
+        with (root / name).open(newline="", encoding="utf-8") as file:
+            return {f"{row['dataset']}:{row['slide']}" for row in csv.DictReader(file)}
+
+    train, validation = slides("amibr_train_split.csv"), slides("amibr_validation_slides.csv")
+    assert {patient for patient in saw if not patient.startswith(("consep", "dsb2018"))} == train - validation
+    assert not saw & (slides("AMI-BR.csv") - train)
+
+
+def test_a_name_that_is_not_there_is_none():
+    assert shipped_path("nucleosynth/nothing") is None
+    assert shipped_path("somebody/tissue-prior") is None
