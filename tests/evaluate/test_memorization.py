@@ -8,13 +8,23 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
-from tests.phantoms import phantom_tileset
+from tests.phantoms import TINY_NETWORK, phantom_tileset
 
 from nucleosynth.data.phantom import PhantomConfig, phantom_tiles
 from nucleosynth.data.stain import jitter_stain
+from nucleosynth.diffusion.card import ModelCard, build_denoiser
+from nucleosynth.diffusion.config import NetworkConfig, SynthesisConfig
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.synthesis import synthesise
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.copies import TURNS, nearest_tiles, turned
-from nucleosynth.evaluate.memorization import Real, divide, memorization, write_memorization
+from nucleosynth.evaluate.memorization import (
+    Real,
+    control_tiles,
+    divide,
+    memorization,
+    write_memorization,
+)
 from nucleosynth.seeds import rng
 
 COPIES = 40
@@ -196,3 +206,21 @@ def test_patients_are_parted_by_who_was_seen(tmp_path):
             divide([tiles], saw)
     with pytest.raises(InputError, match="expected one size"):
         divide([tiles, phantom_tileset(tmp_path / "larger", size=32)], names)
+
+
+@pytest.mark.parametrize("classes", [["grade 1", "grade 2", "grade 3"], []])
+def test_a_control_is_drawn_for_whom_the_generator_never_saw(tmp_path, classes):
+    tiles = phantom_tileset(tmp_path / "tiles", tiles=48, patients=8)
+    names = sorted(set(tiles.patients.tolist()))
+    network = NetworkConfig.model_validate(TINY_NETWORK)
+
+    def untrained(classes, patients):
+        card = ModelCard(classes, 16, 1.0, True, patients, "hash", network, 1)
+        return Generator(build_denoiser(card), card)
+
+    config = SynthesisConfig(tiles=4, steps=2)
+    made = synthesise(untrained(tiles.classes, names[:5]), tiles, tmp_path / "made", config=config, seed=0)
+    generator = untrained(classes, names[:5])
+    control = control_tiles(generator, tiles, made, limit=7, seed=0)
+    assert control.shape == (7, 16, 16, 3)
+    assert control_tiles(untrained(classes, names), tiles, made, limit=7, seed=0) is None

@@ -156,6 +156,8 @@ def draw_like(
 ) -> npt.NDArray[np.uint8]:
     """Draw one tile for each row, of its class and mask; for scores, as rows may be of held-out patients.
 
+    A generator of other classes, or of none, is told of none.
+
     Parameters
     ----------
     stain
@@ -169,7 +171,7 @@ def draw_like(
     """
     masks = np.asarray(tiles.masks[rows]) if generator.card.masks and tiles.masks is not None else None
     return generator.sample(
-        tiles.labels[rows].tolist(),
+        tiles.labels[rows].tolist() if generator.card.classes == tiles.classes else None,
         masks,
         stain=stain,
         steps=config.steps,
