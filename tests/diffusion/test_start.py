@@ -42,8 +42,8 @@ def test_training_goes_on_from_the_weights_of_the_start(tiles, patients, start, 
     barely = config(start, steps=1, lr=1e-9, ema_fraction=0)
     path = train_generator(tiles, patients[:2], barely, out=tmp_path / "run", device="cpu")
     before, after = (Generator.from_pretrained(where, device="cpu") for where in (start, path))
-    for name, value in before.denoiser.state_dict().items():
-        assert torch.allclose(value, after.denoiser.state_dict()[name], atol=1e-6), name
+    for name, value in before.denoiser.network.state_dict().items():
+        assert torch.allclose(value, after.denoiser.network.state_dict()[name], atol=1e-6), name
     assert after.card.patients == patients[:2]
     assert after.card.start.generator == before.generator_id
     assert list(after.card.start.patients) == patients[:1]
@@ -67,14 +67,24 @@ def test_known_classes_keep_what_they_learned_and_new_ones_begin_as_none(start):
     torch.nn.init.normal_(source.denoiser.network.label.weight)
     known = source.card.classes
     card = started(replace(source.card, classes=["new", known[1]]), source)
-    denoiser = warm_denoiser(card, source, torch.zeros(4, 3, *2 * [source.card.size]))
-    old, new = source.denoiser.state_dict()[LABELS], denoiser.state_dict()[LABELS]
+    denoiser = warm_denoiser(card, source, 255 * torch.rand(4, 3, *2 * [source.card.size]))
+    old, new = source.denoiser.network.state_dict()[LABELS], denoiser.network.state_dict()[LABELS]
     assert torch.equal(new[0], old[0])
     assert torch.equal(new[1], old[0])
     assert torch.equal(new[2], old[known.index(known[1]) + 1])
 
 
-def test_tiles_of_another_size_measure_their_own_spectrum_and_keep_the_network(start):
+def test_colours_are_measured_anew(start):
+    source = Generator.from_pretrained(start, device="cpu")
+    pale = 200 + 20 * torch.rand(6, 3, source.card.size, source.card.size)
+    denoiser = warm_denoiser(started(source.card, source), source, pale)
+    seen = denoiser.standardise(pale)
+    assert seen.mean(dim=(0, 2, 3)).abs().max() < 1e-3
+    assert torch.allclose(seen.std(dim=(0, 2, 3)), torch.ones(3), atol=1e-3)
+    assert not torch.equal(denoiser.spectrum.variance, source.denoiser.spectrum.variance)
+
+
+def test_tiles_of_another_size_keep_the_network(start):
     source = Generator.from_pretrained(start, device="cpu")
     size = 2 * source.card.size
     card = started(replace(source.card, size=size), source)

@@ -8,6 +8,7 @@ mode of variance ``v``, so a network that starts from it never has to learn that
 from __future__ import annotations
 
 import math
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +71,23 @@ class Spectrum(nn.Module):
         """Map modes back to (k, 3, n, n) pixels."""
         with torch.autocast(modes.device.type, enabled=False):
             return torch.einsum("ji,njhw->nihw", self.colours, self.cosines.mT @ modes @ self.cosines)
+
+
+class Statistics(TypedDict):
+    """What is measured on the training tiles before training: mean and spread by channel (3,), spectrum."""
+
+    mean: Tensor
+    std: Tensor
+    spectrum: Spectrum
+
+
+def measured(pictures: Tensor) -> Statistics:
+    """Measure (k, 3, n, n) tiles, float 0-255."""
+    pixels = pictures / 255
+    mean = pixels.mean(dim=(0, 2, 3))
+    std = pixels.std(dim=(0, 2, 3)).clamp(min=1e-3)
+    standardised = (pixels - mean[:, None, None]) / std[:, None, None]
+    return {"mean": mean, "std": std, "spectrum": Spectrum.fit(standardised)}
 
 
 def cosine_matrix(size: int) -> Tensor:

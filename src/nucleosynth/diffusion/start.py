@@ -14,11 +14,11 @@ from nucleosynth.diffusion.config import PRIOR, PRIORS, GeneratorConfig, Network
 from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.recipes import RECIPES
-from nucleosynth.diffusion.spectrum import Spectrum
+from nucleosynth.diffusion.spectrum import measured
 from nucleosynth.errors import InputError
 
 FAR = 1.5
-LABELS = "network.label.weight"
+LABELS = "label.weight"
 _log = logging.getLogger(__name__)
 
 
@@ -100,23 +100,19 @@ def warm_denoiser(card: ModelCard, start: Generator, pictures: Tensor) -> Denois
     """Build the denoiser of a card with the weights of a start.
 
     A class that the start knows by the same name keeps what it learned; another begins as "no class given".
-    Colours are standardised as the start does; so are the variances of cosine modes at its own tile size, at
-    another one they are measured anew.
+    How colours are standardised and the spectrum are measured anew: what is linear in these tiles, colour and
+    layout above all, is right before the first step.
 
     Parameters
     ----------
     pictures
         (k, 3, n, n) training tiles, float 0-255.
     """
-    source = start.denoiser
-    denoiser = build_denoiser(card)
-    weights = dict(source.state_dict())
-    if hasattr(source, "spectrum") and card.size != start.card.size:
-        spectrum = Spectrum.fit(source.standardise(pictures))
-        weights |= {f"spectrum.{key}": value for key, value in spectrum.state_dict().items()}
+    denoiser = build_denoiser(card, **measured(pictures))
+    weights = dict(start.denoiser.network.state_dict())
     if LABELS in weights:
         weights[LABELS] = _label_rows(weights[LABELS], start.card.classes, card.classes)
-    denoiser.load_state_dict(weights)
+    denoiser.network.load_state_dict(weights)
     return denoiser
 
 

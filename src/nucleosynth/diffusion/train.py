@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from nucleosynth.diffusion.generator import EARLY, Generator
 from nucleosynth.diffusion.held_out import denoising_loss, held_out_loss, held_out_patients
 from nucleosynth.diffusion.recipes import RECIPES
 from nucleosynth.diffusion.schedule import linear_sigmas
-from nucleosynth.diffusion.spectrum import Spectrum
+from nucleosynth.diffusion.spectrum import Statistics, measured
 from nucleosynth.diffusion.start import load_start, started, warm_denoiser
 from nucleosynth.errors import InputError
 from nucleosynth.render.grid import grid, save_png, upscale
@@ -39,14 +39,6 @@ STATISTICS_TILES = 2000
 PREVIEW_TILES = 16
 PREVIEW_SAMPLING: dict[str, Any] = {"sampler": "dpmpp-2m", "steps": 20}  # of recipes that sample in 1000
 _log = logging.getLogger(__name__)
-
-
-class Statistics(TypedDict):
-    """What is measured on the training tiles before training."""
-
-    mean: Tensor
-    std: Tensor
-    spectrum: Spectrum
 
 
 class DenoisingLearner:
@@ -228,12 +220,8 @@ def with_weights(card: ModelCard, weights: dict[str, Tensor]) -> Denoiser:
 
 
 def statistics(tiles: TileSet, rows: npt.NDArray[np.int64]) -> Statistics:
-    """Mean and standard deviation per channel, and the spectrum, of up to 2,000 tiles, evenly picked."""
-    pixels = _pictures(tiles, rows) / 255
-    mean = pixels.mean(dim=(0, 2, 3))
-    std = pixels.std(dim=(0, 2, 3)).clamp(min=1e-3)
-    standardised = (pixels - mean[:, None, None]) / std[:, None, None]
-    return {"mean": mean, "std": std, "spectrum": Spectrum.fit(standardised)}
+    """Measure up to 2,000 tiles, evenly picked."""
+    return measured(_pictures(tiles, rows))
 
 
 def _pictures(tiles: TileSet, rows: npt.NDArray[np.int64]) -> Tensor:
