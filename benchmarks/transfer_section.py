@@ -26,7 +26,8 @@ def section_transfer(result: Result) -> str:
         [
             "## What a start is worth",
             f"{data['name']}, {data['tile']} px at {data['mpp']} µm/px, which no shipped prior saw. Trained "
-            "for so many minutes, on all or on the first few training patients of a fixed random order; "
+            "for so many minutes, which a probe turns into steps (*measured* is what they took), on all or "
+            "on the first few training patients of a fixed random order; "
             f"{settings['samples']} tiles for masks of the {settings['part']} patient, KID to all "
             f"{data['train']['patients']} training patients by {settings['extractor']}, nuclei found by "
             f"{settings['judge']}. One training seed; intervals are over patients. KID of unseen real tiles: "
@@ -43,7 +44,18 @@ def _name(row: Result) -> str:
 
 
 def _table(rows: Sequence[Result]) -> str:
-    head = ["patients", "minutes", "start", "rate", "steps", "KID", "95 %", "agreement", "coverage"]
+    head = [
+        "patients",
+        "minutes",
+        "start",
+        "rate",
+        "steps",
+        "measured",
+        "KID",
+        "95 %",
+        "agreement",
+        "coverage",
+    ]
     return markdown_table(
         head,
         [
@@ -53,6 +65,7 @@ def _table(rows: Sequence[Result]) -> str:
                 _name(row),
                 f"{row['lr']:g}",
                 f"{row['steps']:,}",
+                f"{row['train_seconds'] / 60:.1f}",
                 number(row["fidelity"]["kid"]),
                 interval(row["fidelity"]["kid_interval"]),
                 number(row["agreement"]["corrected"], 2),

@@ -58,7 +58,13 @@ def quality(*rows: dict[str, Any]) -> dict[str, Any]:
 
 def transfer(*rows: tuple[str, int, float, float]) -> dict[str, Any]:
     found = [
-        {**quality_row("x", minutes, kid), "start": start, "patients": patients, "lr": 0.001}
+        {
+            **quality_row("x", minutes, kid),
+            "train_seconds": 60 * minutes,
+            "start": start,
+            "patients": patients,
+            "lr": 0.001,
+        }
         for start, patients, minutes, kid in rows
     ]
     return quality(*found)
