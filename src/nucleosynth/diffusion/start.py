@@ -45,7 +45,7 @@ def load_start(config: GeneratorConfig, tiles: TileSet, patients: set[str]) -> G
             break
         refusal = f"saw patient {strangers[0]}, who is held out in {tiles.path}"
         if name != names[-1]:
-            _log.info("%s %s; trying %s", name, refusal, names[-1])
+            _log.warning("%s %s; trying %s", name, refusal, names[-1])
     else:
         raise InputError(
             f"generator.start {name}: {refusal}; start from none, or from one that saw no held-out patient"
