@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nucleosynth.render.figure import INK, empty_figure, style, subtitle
 
@@ -22,6 +22,12 @@ class Point:
     x: float
     kid: float
     interval: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], x: float, *, line: str, label: str, colour: str) -> Point:
+        """Make a point of a row of a result."""
+        between = row["fidelity"]["kid_interval"]
+        return cls(line, label, colour, x, row["fidelity"]["kid"], between and tuple(between))
 
 
 def kid_plot(points: Sequence[Point], *, title: str, label: str, floor: float | None, colours: str) -> Figure:

@@ -79,11 +79,8 @@ def plots(result: Mapping[str, Any]) -> dict[str, tuple[str, list[Point]]]:
 
 def _point(row: Mapping[str, Any], x: float, *, joined: bool) -> Point:
     """Make a row a point; where rows of ours are ``joined``, each is labelled by what it differs in."""
-    between = row["fidelity"]["kid_interval"]
     line, label = (OURS, row["name"].removeprefix(f"{OURS}, ")) if joined else (row["name"], row["name"])
-    return Point(
-        line, label, ORANGE if row["peer"] else BLUE, x, row["fidelity"]["kid"], between and tuple(between)
-    )
+    return Point.of(row, x, line=line, label=label, colour=ORANGE if row["peer"] else BLUE)
 
 
 COLOURS = "blue: this project, orange: peers"

@@ -110,11 +110,10 @@ def _points(rows: Sequence[Result], x: Callable[[Result], float]) -> list[Point]
     last = {row["start"]: max(x(other) for other in rows if other["start"] == row["start"]) for row in rows}
     points = []
     for row in rows:
-        between = row["fidelity"]["kid_interval"]
         name = _name(row)
         label = name if x(row) == last[row["start"]] else ""
         colour = COLOURS.get(row["start"], PURPLE)
-        points.append(Point(name, label, colour, x(row), row["fidelity"]["kid"], between and tuple(between)))
+        points.append(Point.of(row, x(row), line=name, label=label, colour=colour))
     return points
 
 

@@ -40,6 +40,18 @@ def real_data() -> Callable[[str], Path]:
     return folder
 
 
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> TileSet:
+    """Small phantom tiles, their pixels read once; modules that need others have their own."""
+    from tests.phantoms import phantom_tileset
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        made = phantom_tileset(tmp_path_factory.mktemp("tiles") / "tiles")
+        _ = made.images, made.masks
+        return made
+
+
 @pytest.fixture(scope="session")
 def layout_tiles(tmp_path_factory: pytest.TempPathFactory) -> TileSet:
     """Phantom tiles with nuclei enough to learn layouts from."""

@@ -48,6 +48,13 @@ def normal(seed: int, stream: str, indices: Sequence[int], shape: tuple[int, ...
     return noise
 
 
+def some_rows(
+    seed: int, stream: str, rows: int | npt.NDArray[np.integer], count: int
+) -> npt.NDArray[np.int64]:
+    """Draw at most ``count`` of some rows (or of so many, counted from 0), in order."""
+    return np.sort(rng(seed, stream).permutation(rows)[:count])
+
+
 def torch_seed(seed: int, stream: str, index: int = 0) -> int:
     """Return a 63-bit seed for ``torch.manual_seed`` (dropout and other draws inside a network)."""
     return int(rng(seed, stream, index).integers(2**63 - 1))

@@ -17,7 +17,7 @@ from nucleosynth.diffusion.config import NetworkConfig, SynthesisConfig
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.synthesis import synthesise
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.copies import TURNS, nearest_tiles, turned
+from nucleosynth.evaluate.copies import TURNS, StructureSearch, turned
 from nucleosynth.evaluate.memorization import (
     Real,
     control_tiles,
@@ -141,19 +141,17 @@ def test_neither_glass_nor_the_edge_of_a_scan_makes_copies(tissue):
     glass = np.full((3, 32, 32, 3), 244, np.uint8) + rng(0, "glass").integers(
         0, 3, (3, 32, 32, 3), dtype=np.uint8
     )
-    assert nearest_tiles(glass, train.images).similarity.max() < 0.5
+    assert StructureSearch(train.images)(glass).similarity.max() < 0.5
     threshold = memorization(train, glass, held_out, extractor=Coarse()).scores["structure"]["threshold"]
     edge, edged = train.images[:20].copy(), held_out.images[:20].copy()
     edge[:, :, :10] = edged[:, :, :10] = 0
-    assert nearest_tiles(edged, edge).similarity.max() < threshold
+    assert StructureSearch(edge)(edged).similarity.max() < threshold
 
 
 def test_own_patients_are_left_out_of_calibration(tissue):
     train, _, _ = tissue
     some = slice(0, 20)
-    found = nearest_tiles(
-        train.images[some], train.images, query_groups=train.patients[some], reference_groups=train.patients
-    )
+    found = StructureSearch(train.images)(train.images[some], apart=(train.patients[some], train.patients))
     assert (train.patients[found.reference] != train.patients[some]).all()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.phantoms import phantom_tileset, tiny_study
+from tests.phantoms import tiny_study
 
 from nucleosynth.config import parse
 from nucleosynth.data.split import Fold
@@ -23,15 +23,6 @@ class Cells:
 
     def __call__(self, images):
         return images.reshape(len(images), 4, 4, 4, 4, 3).mean(axis=(2, 4)).reshape(len(images), -1) - 128.0
-
-
-@pytest.fixture(scope="module")
-def tiles(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        made = phantom_tileset(tmp_path_factory.mktemp("tiles") / "tiles")
-        _ = made.images, made.masks
-        return made
 
 
 @pytest.fixture

@@ -102,20 +102,20 @@ def memorization(
             --generator runs/generator --out runs/memorization
     """
     from nucleosynth.data.tileset import TileSet
-    from nucleosynth.evaluate.memorization import divide, write_memorization
+    from nucleosynth.evaluate.memorization import control_tiles, divide, write_memorization
     from nucleosynth.evaluate.memorization import memorization as audit
 
     made = TileSet.open(synthetic)
     saw = {*made.patients.tolist(), *made.info["provenance"].get("patients", ())}
-    tiles, control = TileSet.open(real), None
+    tiles, model, control = TileSet.open(real), None, None
     if generator is not None:
         from nucleosynth.diffusion.generator import Generator
-        from nucleosynth.evaluate.memorization import control_tiles
 
         model = Generator.from_pretrained(generator)
         saw = set(model.card.saw)
-        control = control_tiles(model, tiles, made, limit=limit, seed=seed)
     train, held_out = divide([tiles, *map(TileSet.open, also)], saw)
+    if model is not None:
+        control = control_tiles(model, tiles, made, limit=limit, seed=seed)
     found = audit(train, made.images, held_out, control=control, extractor=extractor, limit=limit, seed=seed)
     if out is not None:
         write_memorization(found, train, made.images, out)

@@ -34,7 +34,7 @@ class SourceConfig(Config):
 class PriorConfig(Config):
     """The file of `nucleosynth train prior`."""
 
-    name: str = Field(pattern=r"^\w[\w.-]*$")
+    name: str
     tiles: TilesConfig = TilesConfig()
     segmenter: str = Field(
         "embedded", description="finds nuclei in frames without masks; none leaves them so"

@@ -13,6 +13,7 @@ from nucleosynth.errors import InputError
 TURNS = 8
 CELLS, WINDOW, REACH = 16, 12, 2
 """Tiles are first compared in so many cells a side, by windows of so many, shifted by up to so many."""
+OFFSETS = [(y, x) for y in range(2 * REACH + 1) for x in range(2 * REACH + 1)]
 CANDIDATES = 8
 OPAQUE, BLACK, FAINT = 1.0, 1.8, 0.03
 """Optical densities: nearly all tissue is paler, no tissue is darker, and glass varies by less."""
@@ -43,87 +44,80 @@ def turned(images: NDArray[np.generic], turn: int) -> NDArray[np.generic]:
     return quarter if turn < 4 else np.flip(quarter, axis=2)
 
 
-def nearest_tiles(
-    queries: NDArray[np.uint8],
-    references: NDArray[np.uint8],
-    *,
-    query_groups: NDArray[np.str_] | None = None,
-    reference_groups: NDArray[np.str_] | None = None,
-) -> Matches:
-    """Find the nearest reference of each query in structure, whatever stain and contrast.
+class StructureSearch:
+    """Finds the nearest of some references in structure, whatever stain and contrast.
 
     Parameters
     ----------
-    queries, references
-        (n, s, s, 3) and (m, s, s, 3) uint8, s a multiple of 16.
-    query_groups, reference_groups
-        Patients; given both, a query is never compared with a reference of its own patient.
-
-    Raises
-    ------
-    InputError
-        Tiles of another or of different shape, no reference.
+    references
+        (m, s, s, 3) uint8, s a multiple of 16; their structure is computed once.
     """
-    side = _checked_side(queries, references)
-    asked, known = _structure(queries), _structure(references)
-    pool = side // CELLS
-    coarse = _windows(_pooled(known, pool), [(REACH, REACH)], WINDOW)[:, 0]  # m c
-    offsets = [(y, x) for y in range(2 * REACH + 1) for x in range(2 * REACH + 1)]
-    found = [
-        _nearest_of(
-            asked[row],
-            known,
-            coarse,
-            offsets,
-            pool,
-            forbidden=None
-            if query_groups is None or reference_groups is None
-            else reference_groups == query_groups[row],
-        )
-        for row in range(len(asked))
-    ]
-    similarity, reference, turn, y, x = (np.array(part) for part in zip(*found, strict=True))
-    return Matches(similarity.astype(np.float32), reference, turn, np.stack([y, x], axis=1))
+
+    def __init__(self, references: NDArray[np.uint8]) -> None:
+        self._pool = _checked_side(references) // CELLS
+        self._known = _structure(references)
+        self._coarse = _windows(_pooled(self._known, self._pool), [(REACH, REACH)], WINDOW)[:, 0]  # m c
+
+    def __call__(
+        self, queries: NDArray[np.uint8], *, apart: tuple[NDArray[np.str_], NDArray[np.str_]] | None = None
+    ) -> Matches:
+        """Return the nearest reference of each query.
+
+        Parameters
+        ----------
+        queries
+            (n, s, s, 3) uint8.
+        apart
+            Patients of queries (n,) and of references (m,): a query is never compared with its own patient.
+
+        Raises
+        ------
+        InputError
+            Tiles of another shape than the references, none at all.
+        """
+        _checked_side(queries, like=self._known.shape[1])
+        found = [
+            self._nearest(query, forbidden=None if apart is None else apart[1] == apart[0][row])
+            for row, query in enumerate(_structure(queries))
+        ]
+        similarity, reference, turn, y, x = (np.array(part) for part in zip(*found, strict=True))
+        return Matches(similarity.astype(np.float32), reference, turn, np.stack([y, x], axis=1))
+
+    def _nearest(
+        self, query: Floats, *, forbidden: NDArray[np.bool_] | None
+    ) -> tuple[float, int, int, int, int]:
+        """Return similarity, row, turn and shift: the best of a few candidates of the coarse comparison."""
+        versions = np.concatenate([turned(query[None], turn) for turn in range(TURNS)])  # 8 s s
+        windows = _windows(_pooled(versions, self._pool), OFFSETS, WINDOW)  # 8 o c
+        scores = windows.reshape(-1, windows.shape[-1]) @ self._coarse.T  # 8*o m
+        if forbidden is not None:
+            scores[:, forbidden] = -np.inf
+        best = scores.max(axis=0)
+        rows = np.argpartition(-best, min(CANDIDATES, len(best)) - 1)[:CANDIDATES]
+        refined = []
+        for row in rows[np.isfinite(best[rows])].tolist():
+            turn, offset = divmod(int(scores[:, row].argmax()), len(OFFSETS))
+            refined.append(
+                (*_refined(versions[turn], self._known[row], OFFSETS[offset], self._pool), row, turn)
+            )
+        if not refined:
+            return -1.0, -1, 0, 0, 0
+        similarity, y, x, row, turn = max(refined)
+        return similarity, row, turn, y, x
 
 
-def _checked_side(queries: NDArray[np.uint8], references: NDArray[np.uint8]) -> int:
-    shapes = {images.shape[1:] for images in (queries, references)}
-    shape = queries.shape[1:]
-    if len(shapes) > 1 or len(shape) != 3 or shape[0] != shape[1] or shape[0] % CELLS or shape[2] != 3:
-        told = " and ".join(str(s) for s in sorted(shapes))
+def _checked_side(images: NDArray[np.uint8], *, like: int | None = None) -> int:
+    """Return the side of square RGB tiles, refused where it does not divide into cells or is not ``like``."""
+    shape = images.shape[1:]
+    side = like or shape[0]
+    if shape != (side, side, 3) or side % CELLS:
+        one = "" if like is None else f" beside {like} px"
         raise InputError(
-            f"copies: tiles of shape {told}; expected squares of one size, a multiple of {CELLS} px"
+            f"copies: tiles of shape {shape}{one}; expected squares of one size, a multiple of {CELLS} px"
         )
-    if not len(references) or not len(queries):
+    if not len(images):
         raise InputError("copies: no tile to compare with; give some on both sides")
     return int(shape[0])
-
-
-def _nearest_of(
-    query: Floats,
-    known: Floats,
-    coarse: Floats,
-    offsets: list[tuple[int, int]],
-    pool: int,
-    *,
-    forbidden: NDArray[np.bool_] | None,
-) -> tuple[float, int, int, int, int]:
-    """Return similarity, row, turn and shift: the best of a few candidates of the coarse comparison."""
-    versions = np.concatenate([turned(query[None], turn) for turn in range(TURNS)])  # 8 s s
-    windows = _windows(_pooled(versions, pool), offsets, WINDOW)  # 8 o c
-    scores = windows.reshape(-1, windows.shape[-1]) @ coarse.T  # 8*o m
-    if forbidden is not None:
-        scores[:, forbidden] = -np.inf
-    best = scores.max(axis=0)
-    rows = np.argpartition(-best, min(CANDIDATES, len(best)) - 1)[:CANDIDATES]
-    refined = []
-    for row in rows[np.isfinite(best[rows])].tolist():
-        turn, offset = divmod(int(scores[:, row].argmax()), len(offsets))
-        refined.append((*_refined(versions[turn], known[row], offsets[offset], pool), row, turn))
-    if not refined:
-        return -1.0, -1, 0, 0, 0
-    similarity, y, x, row, turn = max(refined)
-    return similarity, row, turn, y, x
 
 
 def _refined(query: Floats, reference: Floats, offset: tuple[int, int], pool: int) -> tuple[float, int, int]:
@@ -154,9 +148,8 @@ def _structure(images: NDArray[np.uint8]) -> Floats:
         density = rgb_to_od(np.asarray(images[part])).mean(axis=-1)
         tissue = (density < BLACK).astype(np.float32)
         weight = gaussian_filter(tissue, wide).clip(1e-3)
-        density = gaussian_filter(density.clip(0, OPAQUE) * tissue, fine) / gaussian_filter(
-            tissue, fine
-        ).clip(1e-3)
+        density = gaussian_filter(density.clip(0, OPAQUE) * tissue, fine)
+        density /= gaussian_filter(tissue, fine).clip(1e-3)
         density = (density - gaussian_filter(density * tissue, wide) / weight) * tissue
         found[part] = density / (np.sqrt(gaussian_filter(density**2, wide) / weight) + FAINT)
     return found

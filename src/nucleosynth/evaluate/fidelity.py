@@ -14,7 +14,7 @@ from nucleosynth.evaluate.distances import fid, kid, kid_interval
 from nucleosynth.evaluate.features import Extractor, get_extractor
 from nucleosynth.evaluate.neighbours import neighbours_beside_real
 from nucleosynth.evaluate.uncertainty import MINIMUM_PATIENTS
-from nucleosynth.seeds import rng
+from nucleosynth.seeds import rng, some_rows
 
 if TYPE_CHECKING:
     from nucleosynth.data.tileset import TileSet
@@ -26,6 +26,7 @@ Division = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 __all__ = ["fid", "fidelity", "kid", "kid_interval", "patient_halves"]
 
+ROWS = "fidelity-rows"
 FEW_TILES = 100
 """Below it KID's own spread is as large as what one wants to see."""
 
@@ -188,21 +189,15 @@ class _Set:
         return len(self.x)
 
     def some(self, n: int, *, seed: int) -> _Set:
-        rows = _rows(len(self), n, seed=seed)
+        rows = some_rows(seed, ROWS, len(self), n)
         return _Set(self.x[rows], None if self.groups is None else self.groups[rows], self.mpp)
 
     def features(self, network: Extractor) -> _Set:
         return _Set(network(self.x), self.groups, self.mpp)
 
 
-def _rows(size: int, n: int, *, seed: int) -> NDArray[np.intp]:
-    if n >= size:
-        return np.arange(size)
-    return np.sort(rng(seed, "fidelity-rows").permutation(size)[:n])
-
-
 def _draw(features: NDArray[np.float32], n: int, *, seed: int) -> NDArray[np.float32]:
-    return features[_rows(len(features), n, seed=seed)]
+    return features[some_rows(seed, ROWS, len(features), n)]
 
 
 def _check_alike(sets: Sequence[_Set]) -> None:

@@ -6,8 +6,9 @@ other patients, in structure (`copies`: turned, mirrored, shifted, restained) or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.copies import TURNS, Matches, nearest_tiles, turned
+from nucleosynth.evaluate.copies import TURNS, Matches, StructureSearch, turned
 from nucleosynth.evaluate.features import Extractor, get_extractor
 from nucleosynth.runs import write_json
-from nucleosynth.seeds import rng
+from nucleosynth.seeds import some_rows
 
 if TYPE_CHECKING:
     from nucleosynth.data.tileset import TileSet
@@ -43,9 +44,7 @@ class Real:
 
     def some(self, n: int, *, seed: int, stream: str) -> Real:
         """Return at most ``n`` of them, drawn at random."""
-        if n >= len(self.images):
-            return self
-        rows = np.sort(rng(seed, stream).permutation(len(self.images))[:n])
+        rows = some_rows(seed, stream, len(self.images), n)
         return Real(self.images[rows], self.patients[rows])
 
 
@@ -118,27 +117,21 @@ def memorization(
     """
     _check(train, synthetic, held_out)
     network = get_extractor(extractor) if isinstance(extractor, str) else extractor
-    rows = _some_rows(len(synthetic), limit, seed=seed)
+    rows = some_rows(seed, "memorization-synthetic", len(synthetic), limit)
     strangers = held_out.some(limit, seed=seed, stream="strangers")
     calibration = train.some(limit, seed=seed, stream="calibration")
-    asked = {"synthetic": np.asarray(synthetic[rows]), "held_out": strangers.images}
-    if control is not None:
-        asked["control"] = np.asarray(control[_some_rows(len(control), limit, seed=seed)])
+    made = np.asarray(synthetic[rows])
     found: dict[str, dict[str, Matches]] = {}
-    for space in SPACES:
-        near = _search(space, network, train.images)
+    for space, search in (("structure", StructureSearch), ("features", partial(FeatureSearch, network))):
+        near = search(train.images)
         found[space] = {
-            name: near(images, train.images) for name, images in asked.items() if name != "control"
+            "synthetic": near(made),
+            "held_out": near(strangers.images),
+            "calibration": near(calibration.images, apart=(calibration.patients, train.patients)),
         }
-        if "control" in asked:
-            far = _search(space, network, held_out.images)
-            found[space]["control"] = far(asked["control"], held_out.images)
-        found[space]["calibration"] = near(
-            calibration.images,
-            train.images,
-            query_groups=calibration.patients,
-            reference_groups=train.patients,
-        )
+        if control is not None:
+            some = some_rows(seed, "memorization-synthetic", len(control), limit)
+            found[space]["control"] = search(held_out.images)(control[some])
     return Memorization(_scores(found, train, held_out, network), _pairs(found, rows, pairs))
 
 
@@ -169,10 +162,6 @@ def _scores(
     scores |= {"extractor": network.name, "weights_hash": network.weights_hash}
     scores["warnings"] = _warnings(scores["n"], len(set(held_out.patients.tolist())), scores["compared_with"])
     return scores
-
-
-def _some_rows(size: int, limit: int, *, seed: int) -> NDArray[np.int64]:
-    return np.sort(rng(seed, "memorization-synthetic").permutation(size)[:limit])
 
 
 def divide(tilesets: Sequence[TileSet], saw: Collection[str]) -> tuple[Real, Real]:
@@ -213,7 +202,7 @@ def control_tiles(
     usable = usable_rows(real, unseen, generator.card.recipe)
     if "layouts" in how or not len(usable):
         return None
-    rows = np.sort(rng(seed, "memorization-control").permutation(usable)[:limit])
+    rows = some_rows(seed, "memorization-control", usable, limit)
     config = SynthesisConfig.model_validate(
         {key: how[key] for key in SynthesisConfig.model_fields if key in how}
     )
@@ -232,41 +221,37 @@ def write_memorization(
 
     stored, picture = out / "memorization.json", out / "pairs.png"
     write_json(stored, {**found.scores, "pairs": [asdict(pair) for pair in found.pairs]})
-    tiles = []
+    sides, tiles = pair_tiles(found.pairs, synthetic, train.images), []
     for start in range(0, len(found.pairs), columns):
-        row = found.pairs[start : start + columns]
-        tiles += [turned(synthetic[p.synthetic][None], p.turn)[0] for p in row]
-        tiles += [np.full_like(synthetic[0], 255)] * (columns - len(row))
-        tiles += [train.images[p.train] for p in row]
-        tiles += [np.full_like(synthetic[0], 255)] * (columns - len(row))
+        for side in sides:
+            row = side[start : start + columns]
+            tiles += [*row, *[np.full_like(row[0], 255)] * (columns - len(row))]
     save_png(picture, grid(np.stack(tiles), columns=columns, scale=2))
     return [stored, picture]
 
 
-def _search(space: str, network: Extractor, references: NDArray[np.uint8]) -> Callable[..., Matches]:
-    """Return what finds the nearest of some references, as `nearest_tiles` does."""
-    return nearest_tiles if space == "structure" else _FeatureSearch(network, references)
+def pair_tiles(
+    pairs: Sequence[Pair], synthetic: NDArray[np.uint8], train: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the synthetic tiles of pairs, turned as they match, and their training tiles."""
+    made = [turned(synthetic[[pair.synthetic]], pair.turn) for pair in pairs]
+    return np.concatenate(made), np.asarray(train[[pair.train for pair in pairs]])
 
 
-class _FeatureSearch:
-    """`nearest_tiles` by the cosine of features, the query in all eight turns; of references known before."""
+class FeatureSearch:
+    """Finds the nearest of some references by the cosine of features, as `StructureSearch` by structure."""
 
     def __init__(self, network: Extractor, references: NDArray[np.uint8]) -> None:
         self._network, self._known = network, _unit(network(references))
 
     def __call__(
-        self,
-        queries: NDArray[np.uint8],
-        references: NDArray[np.uint8],
-        *,
-        query_groups: NDArray[np.str_] | None = None,
-        reference_groups: NDArray[np.str_] | None = None,
+        self, queries: NDArray[np.uint8], *, apart: tuple[NDArray[np.str_], NDArray[np.str_]] | None = None
     ) -> Matches:
-        assert len(references) == len(self._known)
+        """See `StructureSearch`; there is no shift."""
         asked = [_unit(self._network(np.ascontiguousarray(turned(queries, turn)))) for turn in range(TURNS)]
         scores = np.stack([features @ self._known.T for features in asked])  # 8 n m
-        if query_groups is not None and reference_groups is not None:
-            scores[:, query_groups[:, None] == reference_groups[None]] = -1
+        if apart is not None:
+            scores[:, apart[0][:, None] == apart[1][None]] = -1
         best = scores.max(axis=0)
         reference = best.argmax(axis=1)
         every = np.arange(len(queries))

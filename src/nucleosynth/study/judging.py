@@ -20,7 +20,7 @@ from nucleosynth.evaluate.fidelity import fidelity
 from nucleosynth.nuclei.masks import Verdict, judge_tiles, mask_makers, refuse_maker
 from nucleosynth.nuclei.segmenter import NOBODY, Segmenter, get_segmenter
 from nucleosynth.runs import append_jsonl, now, read_json, write_array, write_json
-from nucleosynth.seeds import rng
+from nucleosynth.seeds import rng, some_rows
 from nucleosynth.study.memorization import audit_generator
 from nucleosynth.study.protocol import StudyConfig
 
@@ -99,11 +99,7 @@ def mask_judge(study: StudyConfig, tiles: TileSet) -> Segmenter | None:
 def held_out_rows(study: StudyConfig, tiles: TileSet, patients: list[str]) -> npt.NDArray[np.int64]:
     """Return the rows of held-out patients that a generator is scored on, at most ``fidelity.tiles``."""
     usable = usable_rows(tiles, tiles.rows_of(patients), study.generator.recipe)
-    return _drawn(usable, study.fidelity.tiles, study.seed)
-
-
-def _drawn(rows: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDArray[np.int64]:
-    return np.sort(rng(seed, "judged").permutation(rows)[:count])
+    return some_rows(study.seed, "judged", usable, study.fidelity.tiles)
 
 
 def _held_out_tiles(
@@ -155,7 +151,7 @@ def _fidelity(
     rows: npt.NDArray[np.int64],
     made: npt.NDArray[np.uint8],
 ) -> Mapping[str, Any]:
-    train = _drawn(tiles.rows_of(fold.train), study.fidelity.tiles, study.seed)
+    train = some_rows(study.seed, "judged", tiles.rows_of(fold.train), study.fidelity.tiles)
     return fidelity(
         (np.asarray(tiles.images[train]), tiles.patients[train]),
         (made, tiles.patients[rows]),

@@ -14,11 +14,11 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.batches import slide_descriptors, usable_rows
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.synthesis import draw_like
-from nucleosynth.evaluate.copies import CELLS, turned
+from nucleosynth.evaluate.copies import CELLS
 from nucleosynth.evaluate.features import Extractor
-from nucleosynth.evaluate.memorization import Real, memorization
+from nucleosynth.evaluate.memorization import Pair, Real, memorization, pair_tiles
 from nucleosynth.runs import write_array
-from nucleosynth.seeds import rng
+from nucleosynth.seeds import some_rows
 from nucleosynth.study.protocol import StudyConfig
 
 FIRST_INDEX = 20_000_000  # apart from those of the pool and of the tiles for held-out patients
@@ -72,7 +72,7 @@ def audit_generator(
 
 def _some(study: StudyConfig, tiles: TileSet, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     usable = usable_rows(tiles, rows, study.generator.recipe)
-    return np.sort(rng(study.seed, "copies").permutation(usable)[: study.memorization.tiles])
+    return some_rows(study.seed, "copies", usable, study.memorization.tiles)
 
 
 def _drawn(
@@ -91,6 +91,4 @@ def pair_pictures(tiles: TileSet, audit: dict[str, Any] | None, kept: Path) -> t
     """Return the synthetic tiles of the nearest pairs, turned as they match, and their training tiles."""
     if not audit or not audit["pairs"] or not kept.exists():
         return None
-    made, pairs = np.load(kept), audit["pairs"]
-    synthetic = np.concatenate([turned(made[[pair["synthetic"]]], pair["turn"]) for pair in pairs])
-    return synthetic, np.asarray(tiles.images[[pair["train"] for pair in pairs]])
+    return pair_tiles([Pair(**pair) for pair in audit["pairs"]], np.load(kept), tiles.images)

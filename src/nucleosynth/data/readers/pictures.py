@@ -93,9 +93,7 @@ def read_pictures(config: PicturesReader, root: Path) -> Source:
             frame_id=frame_id,
             patient_id=frame_id,
             patient_known=False,
-            mpp=scale_of(assemble(parts)[1], config, where=parts[0].image)
-            if config.mpp is None
-            else config.mpp,
+            mpp=config.mpp or guessed_mpp(assemble(parts)[1], config.diameter, where=parts[0].image),
             path=parts[0].image,
             annotated=True,
             read=partial(assemble, parts),
@@ -158,14 +156,12 @@ def assemble(parts: list[Part]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     return pixels, whole
 
 
-def scale_of(labels: NDArray[np.int32], config: PicturesConfig, *, where: Path) -> float:
-    """Return the µm/px of a picture: as stated, else so that its median nucleus has the stated diameter."""
-    if config.mpp is not None:
-        return config.mpp
-    assert config.diameter is not None
+def guessed_mpp(labels: NDArray[np.int32], diameter: float | None, *, where: Path) -> float:
+    """Return the µm/px at which the median nucleus of a picture has a diameter in µm."""
+    assert diameter is not None  # where there is no mpp
     areas = np.unique(labels[labels > 0], return_counts=True)[1]
     areas = areas[areas > LEAST_AREA]
     if not len(areas):
         raise InputError(f"{where}: its scale is unknown and no nucleus tells it; leave it out or give mpp")
     median = float(np.median(2 * np.sqrt(areas / np.pi)))
-    return float(np.clip(config.diameter / median, *GUESSED_MPP))
+    return float(np.clip(diameter / median, *GUESSED_MPP))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleosynth.data.readers.pictures import Part, assemble, list_parts, scale_of
+from nucleosynth.data.readers.pictures import Part, assemble, guessed_mpp, list_parts
 from nucleosynth.errors import InputError
 from nucleosynth.nuclei.instances import renumbered
 from nucleosynth.nuclei.learned.config import AnnotatedConfig
@@ -61,7 +61,7 @@ def _picture(name: str, parts: list[Part], source: AnnotatedConfig) -> Picture:
         name,
         pixels,
         numbers,
-        scale_of(labels, source, where=parts[0].image),
+        source.mpp or guessed_mpp(labels, source.diameter, where=parts[0].image),
         np.ceil(relative * 255).astype(np.uint8),
         np.minimum(depth / DEPTH_UNIT, 255).astype(np.uint8),
     )
