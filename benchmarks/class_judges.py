@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from benchmarks.class_scores import Labelled, labelled_rows
 from nucleosynth.classify.config import ClassifierConfig
 from nucleosynth.classify.mixture import Source, class_frequencies
-from nucleosynth.classify.train import load_classifier, predict, train_classifier
+from nucleosynth.classify.scoring import load_classifier, predict
+from nucleosynth.classify.train import train_classifier
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.runs import read_json

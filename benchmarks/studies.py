@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nucleosynth.data.split import Split, make_split
+from nucleosynth.data.split import Split
+from nucleosynth.data.split_rules import make_split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.study.protocol import StudyConfig
 from nucleosynth.study.run import data_root, study_tiles

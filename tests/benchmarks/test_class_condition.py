@@ -12,7 +12,7 @@ from benchmarks.class_scores import Labelled, by_class, differences, in_proporti
 from PIL import Image
 from tests.phantoms import TINY_NETWORK, tiny_study
 
-from nucleosynth.data.split import make_split
+from nucleosynth.data.split_rules import make_split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import GeneratorConfig
 from nucleosynth.diffusion.train import train_generator

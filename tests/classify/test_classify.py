@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.phantoms import phantom_tileset
 
+from nucleosynth.classify.augmentation import augment, turn_tiles
 from nucleosynth.classify.config import ClassifierConfig
 from nucleosynth.classify.mixture import (
     Mixture,
@@ -14,7 +15,7 @@ from nucleosynth.classify.mixture import (
     class_frequencies,
     loss_weights,
 )
-from nucleosynth.classify.train import augment, classify_tiles, turn_tiles
+from nucleosynth.classify.train import classify_tiles
 from nucleosynth.data.split import Fold, Split
 from nucleosynth.data.tileset import Tile, write_tileset
 from nucleosynth.errors import InputError

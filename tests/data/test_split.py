@@ -7,15 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from nucleosynth.data.split import (
-    Fold,
-    Split,
-    SplitConfig,
-    check_split,
-    grouped_folds,
-    make_split,
-    require_unseen,
-)
+from nucleosynth.config import parse
+from nucleosynth.data.split import Fold, Split, check_split, grouped_folds, require_unseen
+from nucleosynth.data.split_rules import SplitConfig, make_split
 from nucleosynth.data.tileset import Tile, write_tileset
 from nucleosynth.errors import InputError
 
@@ -104,12 +98,61 @@ def test_a_class_without_a_training_tile_is_named(tiles):
     without = [p for p in sorted(set(tiles.patients.tolist())) if not tiles.labels[tiles.rows_of([p])].any()]
     rest = sorted(set(tiles.patients.tolist()) - set(without))
     assert without == [], "every patient has class b here"
-    split = Split(rule="x", folds=[Fold(train=rest[:1], validation=rest[1:2], test=rest[2:3])])
+    split = Split(rule="x", folds=[Fold(train=rest[:2], validation=rest[2:3], test=rest[3:5])])
     check_split(tiles, split)
-    rare = Split(rule="x", folds=[Fold(train=rest[:1], validation=rest[1:2], test=rest[2:3])])
+    rare = Split(rule="x", folds=[Fold(train=rest[:2], validation=rest[2:3], test=rest[3:5])])
     tiles.__dict__["labels"] = np.zeros(len(tiles), np.int64)
     with pytest.raises(InputError, match="class `b` has no training tile"):
         check_split(tiles, rare)
+
+
+def test_one_patient_in_training_or_test_is_refused_and_one_validation_patient_warned_of(tiles, caplog):
+    names = sorted(set(tiles.patients.tolist()))
+    for part, sizes in (("train", (1, 2, 2)), ("test", (2, 2, 1))):
+        ends = np.cumsum(sizes)
+        parts = [names[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+        alone = Fold(train=parts[0], validation=parts[1], test=parts[2])
+        with pytest.raises(InputError, match=f"fold 0: one patient in {part}; each of training and test"):
+            check_split(tiles, Split(rule="x", folds=[alone]))
+    check_split(tiles, Split(rule="x", folds=[Fold(train=names[:2], validation=names[2:3], test=names[3:5])]))
+    assert "one validation patient" in caplog.text
+
+
+def test_a_published_split_may_stand_in_a_column(tmp_path):
+    def rows():
+        for index in range(60):
+            yield Tile(
+                tile_id=f"d:{index}",
+                patient_id=f"d:p{index % 10}",
+                label=index % 3 % 2,
+                image=np.full((8, 8, 3), index, np.uint8),
+                extra={"part": "training" if index % 10 < 7 else "test"},
+            )
+
+    tiles = write_tileset(tmp_path / "parts", rows(), classes=["a", "b"])
+    config = {"official": {"column": "part", "value": "training"}, "validation": {"folds": 3}}
+    (fold,) = make_split(tiles, parse(SplitConfig, config), tmp_path).folds
+    assert fold.test == ["d:p7", "d:p8", "d:p9"]
+    assert len(fold.train) + len(fold.validation) == 7
+    with pytest.raises(InputError, match="no column `slice`"):
+        make_split(tiles, parse(SplitConfig, {"official": {"column": "slice", "value": "x"}}), tmp_path)
+    with pytest.raises(InputError, match="column part: names no patient"):
+        make_split(tiles, parse(SplitConfig, {"official": {"column": "part", "value": "x"}}), tmp_path)
+    with pytest.raises(InputError, match="give `table` and `patient`, or `column` and `value`"):
+        parse(SplitConfig, {"official": {"column": "part", "table": "x.csv"}})
+
+
+def test_folds_test_every_patient_once_and_validate_by_the_next(tiles, tmp_path):
+    names = set(tiles.patients.tolist())
+    found = make_split(tiles, SplitConfig(folds=3, seed=2), tmp_path)
+    assert len(found.folds) == 3
+    assert sorted(p for fold in found.folds for p in fold.test) == sorted(names)
+    for fold, after in zip(found.folds, [*found.folds[1:], found.folds[0]], strict=True):
+        assert set(fold.train) | set(fold.validation) | set(fold.test) == names
+        assert fold.validation == after.test
+    assert found == make_split(tiles, SplitConfig(folds=3, seed=2), tmp_path)
+    with pytest.raises(InputError, match=r"folds need two patients each"):
+        make_split(tiles, SplitConfig(folds=len(names)), tmp_path)
 
 
 def test_an_artefact_that_saw_a_stranger_is_refused():

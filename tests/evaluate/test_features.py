@@ -1,4 +1,4 @@
-"""The contract of every extractor, and what lite0's features are."""
+"""What lite0's features are, unknown names, and features that are not computed twice."""
 
 from __future__ import annotations
 
@@ -6,37 +6,17 @@ import numpy as np
 import pytest
 
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.features import Extractor, Lite0Extractor, Remembering, get_extractor
+from nucleosynth.evaluate.extractors import lite0_extractor
+from nucleosynth.evaluate.features import Remembering, get_extractor
 
 
 def tiles(n: int, size: int = 64, *, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, size=(n, size, size, 3)).astype(np.uint8)
 
 
-@pytest.fixture(params=["lite0"])
-def extractor(request: pytest.FixtureRequest) -> Extractor:
-    return get_extractor(request.param)
-
-
-def test_contract(extractor: Extractor) -> None:
-    assert isinstance(extractor, Extractor)
-    found = extractor(tiles(3))
-    assert found.shape[0] == 3
-    assert found.dtype == np.float32
-    assert np.isfinite(found).all()
-    assert extractor(tiles(0)).shape == (0, found.shape[1])
-    assert len(extractor.weights_hash) == 16
-    with pytest.raises(InputError, match="expected uint8 RGB"):
-        extractor(tiles(3)[0])
-
-
-def test_a_tile_does_not_depend_on_its_batch(extractor: Extractor) -> None:
-    assert extractor(tiles(5))[3:] == pytest.approx(extractor(tiles(5)[3:]), abs=1e-4)
-
-
 def test_batch_size_changes_nothing_and_input_size_does() -> None:
-    pairs, all_at_once = Lite0Extractor(size=64, batch=2), Lite0Extractor(size=64, batch=5)
-    larger = Lite0Extractor(size=96)
+    pairs, all_at_once = lite0_extractor(size=64, batch=2), lite0_extractor(size=64, batch=5)
+    larger = lite0_extractor(size=96)
     assert pairs(tiles(5)) == pytest.approx(all_at_once(tiles(5)), abs=1e-4)
     assert pairs.weights_hash == larger.weights_hash
     assert (pairs.name, larger.name) == ("lite0@64", "lite0@96")
@@ -46,6 +26,10 @@ def test_batch_size_changes_nothing_and_input_size_does() -> None:
 def test_an_unknown_name_lists_the_known() -> None:
     with pytest.raises(InputError, match="nearest is lite0"):
         get_extractor("lite")
+    with pytest.raises(InputError, match=r"timm:MODEL\[@FILE\], classifier:RUN"):
+        get_extractor("dino:small")
+    with pytest.raises(InputError, match="lite0 has one set of weights"):
+        get_extractor("lite0:mine.safetensors")
 
 
 def test_features_of_a_tile_are_computed_once():

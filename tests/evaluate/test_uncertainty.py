@@ -8,15 +8,16 @@ import json
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from scipy.stats import norm
 
 from nucleosynth.errors import InputError
+from nucleosynth.evaluate.claims import verdict
 from nucleosynth.evaluate.uncertainty import (
     Counts,
     Statistic,
     cluster_bootstrap,
     draw_counts,
     paired_difference,
-    verdict,
 )
 
 
@@ -124,21 +125,90 @@ def test_coverage_is_near_the_level() -> None:
     assert 0.88 <= hits / 200 <= 0.98
 
 
-@pytest.mark.parametrize(
-    ("lo", "hi", "metric", "says"),
-    [
-        (0.01, 0.05, "auroc", "helps"),
-        (-0.05, -0.01, "auroc", "harms"),
-        (0.01, 0.05, "kid", "harms"),
-        (-0.05, -0.01, "fid", "helps"),
-        (-0.02, 0.04, "kappa", "no difference shown: the interval from -0.02 to +0.04 includes zero"),
-        (-0.0004, 0.04, "kappa", "no difference shown: the interval from -0.0004 to +0.04 includes zero"),
-        (0.0, 0.04, "kappa", "no difference shown: the interval from 0 to +0.04 includes zero"),
-        (None, None, "auroc", "too few patients for an interval claim"),
-    ],
-)
-def test_verdict(lo: float | None, hi: float | None, metric: str, says: str) -> None:
-    assert verdict(lo, hi, metric) == says
+def shifted(groups: np.ndarray, shifts: list[list[float]]) -> list[list[Statistic]]:
+    return [[mean_of(np.full(len(groups), shift), groups) for shift in of_one] for of_one in shifts]
+
+
+def test_a_flat_list_is_one_generator() -> None:
+    values, groups = clustered()
+    ours = [mean_of(values + 0.1 * s, groups) for s in range(3)]
+    theirs = [mean_of(0.5 * values, groups) for _ in range(3)]
+    flat = paired_difference(ours, theirs, groups=groups)
+    assert flat == paired_difference([ours], [theirs], groups=groups)
+    assert (flat.n_seeds, flat.n_generators) == (3, 1)
+
+
+def test_generators_are_resampled_as_seeds_are() -> None:
+    _, groups = clustered()
+    shifts = [0.0, 0.3, 0.9]
+    zero = shifted(groups, [[0.0, 0.0]])
+    found = paired_difference(shifted(groups, [[s, s] for s in shifts]), zero, groups=groups, n=6000)
+    assert found.estimate == pytest.approx(0.4)
+    assert (found.n_seeds, found.n_generators) == (2, 3)
+    assert found.lo == pytest.approx(0.0)  # all three draws the first generator: chance 1/27
+    assert found.hi == pytest.approx(0.9)
+
+
+def test_a_crossed_draw_keeps_rows_and_columns_together() -> None:
+    _, groups = clustered()
+    effects = np.add.outer([0.0, 0.4], [0.0, 0.2])  # of two generators and two seeds
+    found = paired_difference(
+        shifted(groups, effects.tolist()), shifted(groups, [[0.0, 0.2]]), groups=groups, n=4000
+    )
+    assert found.estimate == pytest.approx(0.2)
+    # The seeds' effect is in both arms and goes; 0, 1 or 2 of two draws are the second generator.
+    assert (found.lo, found.hi) == pytest.approx((0.0, 0.4))
+
+
+def test_arms_of_as_many_generators_share_the_draw() -> None:
+    _, groups = clustered()
+    pools = [[0.0], [0.3], [0.9]]
+    better = [[shift + 0.1] for (shift,) in pools]
+    paired = paired_difference(shifted(groups, better), shifted(groups, pools), groups=groups)
+    assert (paired.lo, paired.hi) == pytest.approx((0.1, 0.1))
+    apart = paired_difference(shifted(groups, better[:2]), shifted(groups, pools), groups=groups)
+    assert apart.hi - apart.lo > 0.5
+    assert apart.n_generators == 3
+
+
+def test_crossed_runs_of_few_patients_have_each_patient_alone() -> None:
+    values, groups = clustered(patients=9)
+    ours = [[mean_of(values + g + s, groups) for s in (0, 2)] for g in (0, 4)]
+    found = paired_difference(ours, [mean_of(0 * values, groups)] * 2, groups=groups)
+    assert (found.lo, found.p_value, found.n_generators) == (None, None, 2)
+    assert found.per_patient["p004"] == pytest.approx(values[groups == "p004"].mean() + 3)
+
+
+def test_p_value_by_hand() -> None:
+    _, groups = clustered()
+    zero = shifted(groups, [[0.0, 0.0]])
+    above = paired_difference(shifted(groups, [[0.1, 0.2]]), zero, groups=groups, n=999)
+    assert above.p_value == 2 / 1000  # no resample on the other side: 2 (0 + 1) / (999 + 1)
+    same = paired_difference(zero, zero, groups=groups, n=999)
+    assert same.p_value == 1.0
+    third = paired_difference(shifted(groups, [[-0.1], [0.2]]), zero, groups=groups, n=9999)
+    assert third.p_value == pytest.approx(0.5, abs=0.02)  # the worse generator twice: 1/4
+    assert cluster_bootstrap(mean_of(*clustered()), groups).p_value is None
+
+
+def test_p_value_of_a_mean_agrees_with_its_normal_test() -> None:
+    values, groups = clustered(seed=4)
+    by_patient = values.reshape(60, -1).mean(1)
+    values = values - by_patient.mean() + 2 * by_patient.std() / np.sqrt(60)  # two standard errors above zero
+    found = paired_difference(
+        [mean_of(values, groups)], [mean_of(0 * values, groups)], groups=groups, n=20000
+    )
+    assert found.p_value == pytest.approx(2 * norm.sf(2), abs=0.01)
+
+
+def test_folds_are_judged_together_over_the_patients_of_all() -> None:
+    values, groups = clustered(patients=30)
+    fold = np.unique(groups, return_inverse=True)[1] % 3
+    gain = np.array([0.1, 0.2, 0.3])[fold]
+    found = paired_difference([mean_of(values + gain, groups)], [mean_of(values, groups)], groups=groups)
+    assert found.estimate == pytest.approx(0.2)
+    assert found.n_patients == 30
+    assert 0.1 < found.lo < 0.2 < found.hi < 0.3
 
 
 def test_nothing_to_resample_is_refused() -> None:
@@ -146,3 +216,10 @@ def test_nothing_to_resample_is_refused() -> None:
         cluster_bootstrap(mean_of(np.ones(1), np.array(["a"])), [])
     with pytest.raises(InputError, match="an arm has no seed"):
         paired_difference([], [], groups=["a"])
+    run = mean_of(np.ones(1), np.array(["a"]))
+    with pytest.raises(InputError, match="an arm has no seed"):
+        paired_difference([[], []], [run], groups=["a"])
+    with pytest.raises(InputError, match=r"\[2, 1\] runs of an arm's generators; expected the same"):
+        paired_difference([[run, run], [run]], [run], groups=["a"])
+    with pytest.raises(InputError, match="mixes runs and lists of runs"):
+        paired_difference([run, [run]], [run], groups=["a"])

@@ -26,7 +26,8 @@ from torch import nn
 from nucleosynth.backbones import create_backbone
 from nucleosynth.classify.config import ClassifierConfig
 from nucleosynth.classify.mixture import Source, class_frequencies
-from nucleosynth.classify.train import predict, train_classifier
+from nucleosynth.classify.scoring import predict
+from nucleosynth.classify.train import train_classifier
 from nucleosynth.data.phantom import CLASSES, PhantomConfig, phantom_tiles
 from nucleosynth.data.tileset import TileSet, write_tileset
 from nucleosynth.diffusion.batches import slide_descriptors

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.study.pages import text_of
+from tests.study.records import PATIENTS, PRIMARY, audit, few_patients, sample_pictures, sample_record
 
 from nucleosynth.errors import InputError
 from nucleosynth.render.page import tile_figure
@@ -18,112 +20,22 @@ from nucleosynth.runs import read_json
 from nucleosynth.study.report import build_report, pseudonymise, save_figures
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
-METRICS = ("balanced_accuracy", "macro_f1", "kappa", "auroc", "accuracy")
-ARMS = [("real", "real", None), ("oversampled", "oversampled", None), ("real+50%", "dose", 0.5)]
-NEAR = {"precision": 0.611, "recall": 0.322, "density": 0.733, "coverage": 0.444}
-PATIENTS = [f"tnbc:Miller {i}" for i in range(1, 8)]
-
-
-def arm_scores(value: float) -> dict[str, Any]:
-    seeds = [value - 0.01, value + 0.01]
-    return {m: {"mean": value, "per_seed": seeds, "min": seeds[0], "max": seeds[1]} for m in METRICS}
-
-
-def compare(arm: str, difference: float, interval: list[float] | None) -> dict[str, Any]:
-    each = {name: difference + 0.01 * (3 - i) for i, name in enumerate(PATIENTS)}
-    return {
-        "arm": arm, "baseline": "real", "metric": "balanced_accuracy", "difference": difference,
-        "interval": interval, "n_patients": 7 if interval is None else 40,
-        "per_patient": each if interval is None else None, "verdict": f"verdict on {arm}",
-    }  # fmt: skip
-
-
-def neighbours(value: float) -> dict[str, float]:
-    return {"synthetic": value, "real": 0.8, "of_real": value / 0.8}
+FEW = ("real", "oversampled", PRIMARY)
 
 
 @pytest.fixture
 def record() -> dict[str, Any]:
-    """The record of a small study with two classes and 95 % intervals."""
-    scores = {"real": 0.7, "oversampled": 0.71, "real+50%": 0.75}
-    parts = {"train": (60, 20), "validation": (20, 6), "test": (40, 40)}
-    return {
-        "schema": 1, "name": "small", "created": "2025-01-01T10:00:00Z", "finished": "2025-01-01T10:30:00Z",
-        "command": "nucleosynth study run small.yaml",
-        "verdict": {"headline": "Synthetic tiles help", "lines": ["By 0.05 on 40 patients."]},
-        "protocol": {
-            "hash": "protocol-hash", "arms": [{"arm": a, "kind": k, "dose": d} for a, k, d in ARMS],
-            "seeds": 2, "generator_seeds": 1, "classifier": {"model": "b0"},
-            "generator": {"recipe": "unified"}, "synthesis": {"tiles": 50},
-            "split_rule": "by patient", "primary": "balanced_accuracy",
-        },
-        "data": {
-            "tiles": 120, "size": 32, "mpp": 0.5, "classes": ["normal", "atypical"], "patients": 66,
-            "licence": "CC0", "content_hash": "content-hash",
-            "parts": {
-                name: {"tiles": n, "patients": m, "per_class": {"normal": n - 5, "atypical": 5}}
-                for name, (n, m) in parts.items()
-            },
-        },
-        "results": [
-            {"fold": 0, "arm": arm, "seed": seed, "metrics": dict.fromkeys(METRICS, value), "steps": 100,
-             "validation": dict.fromkeys(METRICS, value), "confusion": [[30, 5], [2, 3]], "threshold": 0.4,
-             "seconds": 12.0}
-            for arm, value in scores.items() for seed in (0, 1)
-        ],
-        "arms": [
-            {"arm": arm, "metrics": arm_scores(value), "confusion": [[60, 10], [4, 6]]}
-            for arm, value in scores.items()
-        ],
-        "comparisons": [compare("oversampled", 0.01, [-0.01, 0.03]), compare("real+50%", 0.05, [0.02, 0.08])],
-        "agreement": {
-            "validation": None,
-            "test": {"judge": "classical", "kind": "agreement", "iou": 0.6, "dice": 0.75, "floor": 0.123,
-                     "ceiling": 0.654, "ceiling_floor": 0.12, "corrected": 0.9, "n": 40,
-                     "instances": {"pq": {"value": 0.411, "floor": 0.021, "ceiling": 0.522,
-                                          "ceiling_floor": 0.033}}},
-        },
-        "fidelity": {
-            "validation": None,
-            "test": {"kid": 0.0412, "kid_interval": [0.033, 0.05], "fid": 31.7, "n": 40, "extractor": "lite0",
-                     "floor": {"within": 0.0521, "between": 0.0182}, "weights_hash": "weights-hash",
-                     "neighbours": {"k": 5, "n": 40, **{name: neighbours(x) for name, x in NEAR.items()}},
-                     "warnings": ["few tiles"]},
-        },
-        "generator": {"steps": 10, "seconds": 5.0, "parameters": 1000, "loss": 0.1, "tiles_seen": 640,
-                      "images_per_second": 12.5},
-        "synthesis": {"tiles": 50, "per_class": {"normal": 25, "atypical": 25}, "sampler": "dpmpp-2m",
-                      "steps": 10, "guidance": {"class": 1.5}},
-        "test_looks": [{"time": "2025-01-01T10:20:00Z", "what": "classification", "fold": 0, "arm": "real"}],
-        "provenance": {"versions": {"torch": "2.9"}, "hardware": {"cpu": "a cpu", "cores": 2, "gpu": None,
-                       "memory_gb": 8.0}, "seeds": {"study": 0}, "hashes": {"split": "split-hash"}},
-    }  # fmt: skip
+    return sample_record(FEW)
+
+
+@pytest.fixture
+def small() -> dict[str, Any]:
+    return few_patients(FEW)
 
 
 @pytest.fixture
 def pictures() -> dict[str, Any]:
-    random = np.random.default_rng(0)
-
-    def tiles() -> np.ndarray:
-        return random.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
-
-    masks = np.zeros((4, 32, 32), np.int32)
-    masks[:, 8:20, 8:20] = 1
-    return {
-        "real": {"normal": tiles(), "atypical": tiles()},
-        "synthetic": {"normal": tiles(), "atypical": tiles()},
-        "synthetic_masks": {"normal": masks, "atypical": None},
-        "loss_curve": [(1, 0.9), (2, float("nan")), (3, 0.5)],
-    }
-
-
-@pytest.fixture
-def small(record) -> dict[str, Any]:
-    """The same with seven test patients: differences by patient, and no interval."""
-    record["comparisons"] = [compare("oversampled", 0.01, None), compare("real+50%", 0.05, None)]
-    record["data"]["parts"]["test"]["patients"] = 7
-    record["test_looks"][0]["what"] = f"{PATIENTS[2]} and tnbc:Miller 99"
-    return record
+    return sample_pictures()
 
 
 class Loads(HTMLParser):
@@ -142,10 +54,6 @@ class Loads(HTMLParser):
         ]
 
 
-def text_of(page: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.partition("<body>")[2]))
-
-
 def test_report_is_one_file_that_loads_nothing(record, pictures, tmp_path) -> None:
     page = build_report(record, pictures, tmp_path).read_text()
     found = Loads(page)
@@ -153,7 +61,10 @@ def test_report_is_one_file_that_loads_nothing(record, pictures, tmp_path) -> No
     assert not {"script", "link", "iframe", "object"} & set(found.tags)
     assert "@import" not in page
     assert "url(" not in page
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "report.html", "report.json", "results.csv", "arms.csv", "comparisons.csv", "DATASET_CARD.md",
+        "MODEL_CARD.md",
+    }  # fmt: skip
     assert all(f'id="{url[1:]}"' in page for url in found.urls if url.startswith("#"))
 
 
@@ -168,7 +79,9 @@ def test_report_says_what_the_record_holds(record, pictures, tmp_path) -> None:
     ):  # fmt: skip
         assert words in text.replace("\u202f", " "), words
     assert (
-        text.index("Synthetic tiles help") < text.index("What was compared") < text.index("Does it help? Bal")
+        text.index("Synthetic tiles help")
+        < text.index("What was compared")
+        < text.index("Does it help? The claim")
     )
 
 
@@ -235,7 +148,7 @@ def test_a_shared_report_shows_no_real_tile_and_no_patient(small, pictures, tmp_
     shared = (tmp_path / "shared/report.html").read_text()
     assert all(picture in own for picture in real)
     assert PATIENTS[0] in own
-    everything = shared + (tmp_path / "shared/report.json").read_text()
+    everything = "".join(path.read_text() for path in (tmp_path / "shared").iterdir())
     assert not any(picture in everything for picture in real)
     assert not any(re.search(rf"{name}(?!\d)", everything) for name in (*PATIENTS, "extra:9"))
     assert "tnbc:Miller 99" in everything  # not one of the patients: a longer name is another name
@@ -246,13 +159,21 @@ def test_a_shared_report_shows_no_real_tile_and_no_patient(small, pictures, tmp_
 
 def test_pseudonyms_are_consistent_and_tell_nothing_by_their_order(small) -> None:
     renamed = pseudonymise(small)
-    first, second = (comparison["per_patient"] for comparison in renamed["comparisons"])
-    assert list(first) == list(second) == [f"patient {i}" for i in range(1, 8)]
+    first, *others = (comparison["per_patient"] for comparison in renamed["comparisons"])
+    assert all(list(first) == list(other) == [f"patient {i}" for i in range(1, 8)] for other in others)
     assert list(first.values()) == sorted(first.values())
     by_id = small["comparisons"][1]["per_patient"]
-    assert second["patient 1"] == by_id[PATIENTS[-1]]  # the last id has the smallest difference
+    assert others[0]["patient 1"] == by_id[PATIENTS[-1]]  # the last id has the smallest difference
     assert renamed["test_looks"][0]["what"] == "patient 5 and tnbc:Miller 99"
     assert small["comparisons"][0]["per_patient"].keys() == set(PATIENTS)
+
+
+def test_patients_of_other_comparisons_get_numbers_too(record) -> None:
+    record["segmentation"] = {"comparisons": [{"per_patient": {"site:B": -0.1, "site:A": 0.2}}]}
+    record["note"] = "site:A was hard"
+    renamed = pseudonymise(record)
+    assert renamed["segmentation"]["comparisons"][0]["per_patient"] == {"patient 1": -0.1, "patient 2": 0.2}
+    assert renamed["note"] == "patient 2 was hard"
 
 
 def test_few_patients_get_values_and_no_interval(small, pictures, tmp_path) -> None:
@@ -260,13 +181,15 @@ def test_few_patients_get_values_and_no_interval(small, pictures, tmp_path) -> N
     text = text_of(page)
     assert "7 test patients an interval would promise more" in text
     assert "bootstrap" not in text
+    assert "weakest comparison" not in text
+    assert "nothing is claimed" in text
     assert "one dot per test patient" in page
     for name in PATIENTS:
         assert f"<th>{name}</th>" in page
 
 
 def test_a_study_without_classes_leaves_the_arms_out_and_says_why(record, pictures, tmp_path) -> None:
-    record |= {"arms": [], "comparisons": [], "results": []}
+    record |= {"arms": [], "comparisons": [], "results": [], "claim": None, "choice": None}
     record["protocol"]["arms"], record["data"]["classes"] = [], []
     record["agreement"]["test"] |= dict.fromkeys(("ceiling", "ceiling_floor", "corrected"))
     record["agreement"]["test"] |= {"kind": "consistency"}
@@ -303,7 +226,7 @@ def test_committed_records_still_make_a_report(name, tmp_path) -> None:
 
 def test_a_record_of_an_older_version_has_no_coverage(record, pictures, tmp_path) -> None:
     assert "coverage, of real" in text_of(build_report(record, pictures, tmp_path).read_text())
-    del record["fidelity"]["test"]["neighbours"]
+    del record["fidelity"]["test"]["neighbours"], record["generators"]
     text = text_of(build_report(record, pictures, tmp_path).read_text())
     assert "overage" not in text
     assert "0.0412" in text
@@ -320,7 +243,8 @@ def test_missing_judgements_and_pictures_are_left_out(record, tmp_path) -> None:
 
 def test_documentation_figures_show_synthetic_tiles_alone(record, pictures, tmp_path) -> None:
     written = save_figures(record, pictures, tmp_path)
-    names = {"dose_response", "confusion", "loss", "synthetic_grid", "masks_and_tiles"}
+    of_arms = {"forest", "dose_response", "confusion", "reliability"}
+    names = {*of_arms, "loss", "synthetic_grid", "masks_and_tiles"}
     assert {path.stem for path in written} == names
     without_real = save_figures(record, pictures | {"real": {}}, tmp_path / "again")
     for path, other in zip(written, without_real, strict=True):
@@ -334,27 +258,6 @@ def test_a_failed_drawing_leaves_the_record(record, pictures, tmp_path) -> None:
         build_report(record, pictures, tmp_path)
     assert json.loads((tmp_path / "report.json").read_text()) == record
     assert not (tmp_path / "report.html").exists()
-
-
-def audit(copies: int) -> dict[str, Any]:
-    def rate(k: int, n: int = 60) -> dict[str, Any]:
-        return {"copies": k, "rate": k / n, "interval": [0.0, 0.5], "median": 0.4567}
-
-    space = {"threshold": 0.6789, "synthetic": rate(copies), "control": rate(3), "held_out": rate(1)}
-    return {
-        "n": {"train": 1234, "synthetic": 60, "control": 60, "held_out": 60, "calibration": 60},
-        "structure": {**space, "ratio": 0.9},
-        "features": space,
-        "copies": {"synthetic": rate(copies), "control": rate(3), "held_out": rate(1)},
-        "p_value": 0.5,
-        "verdict": "no more copies shown than chance",
-        "extractor": "lite0",
-        "warnings": ["few held-out tiles"],
-        "pairs": [
-            {"synthetic": 0, "train": 3, "turn": 0, "shift": [0, 0], "structure": 0.6, "features": 0.7}
-        ],
-        "patients_not_compared": 31,
-    }
 
 
 def test_copies_are_counted_and_the_nearest_pairs_shown(record, pictures, tmp_path) -> None:

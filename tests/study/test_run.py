@@ -19,8 +19,10 @@ from nucleosynth.config import parse
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.runs import read_json, read_jsonl
+from nucleosynth.study.fits import Fit
+from nucleosynth.study.overview import plan_study, study_status, write_report
 from nucleosynth.study.protocol import StudyConfig, arm_jobs
-from nucleosynth.study.run import plan_study, run_study, study_status, write_report
+from nucleosynth.study.run import run_study
 
 
 def study(**changes) -> StudyConfig:
@@ -65,6 +67,11 @@ def test_a_whole_study(copied):
     looks = read_jsonl(out / "test_looks.jsonl")
     assert len(looks) == 7
     assert record["test_looks"] == looks
+    assert record["missing"] == []
+    locked = record["choice"]
+    assert (locked["looks_before"], locked["chosen"]["fold-0"]["arm"]) == (0, "real+50%")
+    assert all(locked["time"] <= look["time"] for look in looks)
+    assert not record["protocol"]["changed"]
     before = (out / "report.json").read_text()
     run_study(study(), out=out, device="cpu")
     assert read_jsonl(out / "test_looks.jsonl") == looks
@@ -94,6 +101,137 @@ def test_a_study_without_a_synthetic_arm_draws_no_pool(tmp_path):
     assert not (tmp_path / "run" / "fold-0" / "synthetic-0").exists()
     record = read_json(tmp_path / "run" / "report.json")
     assert [arm["arm"] for arm in record["arms"]] == ["real", "oversampled"]
+
+
+EVERY_ARM = {
+    "doses": [0.5, 6],
+    "filters": ["copies"],
+    "controls": ["real", "augmented", "oversampled", "natural", "shuffled", "held-back", "rare-only",
+                 "pretrained", "synthetic-only"],
+    "fractions": [0.6, 1.0],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    """A study with every arm, two generators, inner folds, a second judge and a share of the patients."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        out = tmp_path_factory.mktemp("everything") / "run"
+        one = study(
+            data={"reader": "phantom", "patients": 30, "tiles": 240},
+            split={"fractions": [0.4, 0.2, 0.4]},
+            arms=EVERY_ARM,
+            choice={"folds": 2},
+            generator={**tiny_study()["generator"], "seeds": 2},
+            classifier={**tiny_study()["classifier"], "seeds": 1},
+            segmentation={"steps": 2, "seeds": 1},
+        )
+        run_study(one, out=out, device="cpu")
+        return one, out
+
+
+def test_every_arm_runs_and_no_fit_reads_a_patient_it_may_not(everything):
+    one, out = everything
+    record = read_json(out / "report.json")
+    assert record["missing"] == []
+    named = [arm.name for arm in one.arms.all]
+    assert [arm["arm"] for arm in record["arms"] if arm["share"] == 1] == [
+        n for n in named if n != "held-back"
+    ]
+    assert [arm["arm"] for arm in record["arms"] if arm["share"] == 0.6] == named
+    train = set(read_json(out / "split.json")["folds"][0]["train"])
+    for folder in ("fold-0", "fold-0-patients-60%", "fold-0/choice-0", "fold-0-patients-60%/choice-1"):
+        allowed = set(read_json(out / folder / "generator-0" / "generator" / "config.json")["patients"])
+        pool = TileSet.open(out / folder / "synthetic-0")
+        kept = read_json(out / folder / "selection-0-copies" / "selection.json")
+        assert set(pool.patients.tolist()) <= allowed <= train
+        assert set(kept["patients"]) <= allowed
+        assert (allowed < train) == (folder != "fold-0")
+
+
+def test_the_choice_is_made_by_inner_folds_and_before_any_look(everything):
+    _, out = everything
+    record = read_json(out / "report.json")
+    for fit in ("fold-0", "fold-0-patients-60%"):
+        chosen = record["choice"]["chosen"][fit]
+        assert chosen["by"] == "2 folds of the training patients"
+        assert chosen["scores"][chosen["arm"]] == max(chosen["scores"].values())
+    assert all(look["time"] >= record["choice"]["time"] for look in record["test_looks"])
+    assert record["claim"]["arm"] == record["choice"]["chosen"]["fold-0"]["arm"]
+    assert record["claim"]["rivals"] == ["real", "augmented", "oversampled", "natural", "shuffled"]
+
+
+def test_synthetic_arms_are_crossed_with_generators(everything):
+    _, out = everything
+    record = read_json(out / "report.json")
+    pairs = {(c["arm"], c["share"]): c for c in record["comparisons"] if c["baseline"] == "real"}
+    assert pairs["real+50%", 1.0]["n_generators"] == 2
+    assert pairs["augmented", 1.0]["n_generators"] == 1
+    assert pairs["augmented", 1.0]["interval"] is not None
+    primary = record["claim"]["arm"]
+    for (arm, share), c in pairs.items():
+        secondary = not (arm == primary and share == 1) and c["metric"] == "balanced_accuracy"
+        assert (c["p_holm"] is not None) == (secondary and c["p_value"] is not None)
+
+
+def test_the_second_judge_is_scored_on_the_same_patients(everything):
+    one, out = everything
+    found = read_json(out / "report.json")["segmentation"]
+    assert [(a["arm"], a["runs"]) for a in found["arms"] if a["share"] == 1] == [
+        ("real", 1), ("synthetic-only", 2), ("both", 2),
+    ]  # fmt: skip
+    assert {c["metric"] for c in found["comparisons"]} == {"pq", "aji", "f1"}
+    assert plan_study(one)["segmenter_runs"] == 2 * 5
+
+
+def test_a_study_on_its_way_is_reported_with_what_is_missing(everything, tmp_path):
+    one, out = everything
+    half = Path(shutil.copytree(out, tmp_path / "half"))
+    (half / "DONE").unlink()
+    for path in (*half.glob("fold-0/arms/real+50%/*/test.json"), half / "fold-0/judged-0/judged.json"):
+        path.unlink()
+    report = write_report(half)
+    record = read_json(half / "report.json")
+    assert "Not finished" in record["verdict"]["headline"]
+    assert len(record["missing"]) == 2 + 1
+    assert record["missing"][0] in report.read_text(encoding="utf-8")
+    assert not [c for c in record["comparisons"] if (c["arm"], c["share"]) == ("real+50%", 1.0)]
+    before = read_jsonl(half / "test_looks.jsonl")
+    run_study(one, out=half, device="cpu")
+    again = read_json(half / "report.json")
+    assert numbers(again) == numbers(read_json(out / "report.json"))
+    assert len(read_jsonl(half / "test_looks.jsonl")) == len(before) + 3
+
+
+def test_arms_of_different_test_sets_are_not_compared(everything, tmp_path):
+    _, out = everything
+    other = Path(shutil.copytree(out, tmp_path / "other"))
+    (path,) = other.glob("fold-0/arms/real/*/test.npy")
+    np.save(path, np.load(path)[:-1])
+    with pytest.raises(InputError, match="arms of different test sets cannot be compared"):
+        write_report(other)
+
+
+def test_a_study_that_has_not_begun_has_no_report(tmp_path):
+    with pytest.raises(InputError, match="no study here"):
+        write_report(tmp_path)
+
+
+def test_folds_are_pooled_and_each_patient_is_tested_once(tmp_path):
+    one = study(
+        split={"folds": 3},
+        arms={"doses": [0.25, 0.5], "controls": ["real"]},
+        classifier={**tiny_study()["classifier"], "seeds": 1},
+    )
+    run_study(one, out=tmp_path / "run", device="cpu")
+    record = read_json(tmp_path / "run" / "report.json")
+    patients = set(TileSet.open(tmp_path / "run" / "tiles").patients.tolist())
+    assert {c["n_patients"] for c in record["comparisons"]} == {len(patients)}
+    chosen = {name: one["arm"] for name, one in record["choice"]["chosen"].items()}
+    assert list(chosen) == ["fold-0", "fold-1", "fold-2"]
+    different = len(set(chosen.values())) > 1
+    assert record["claim"]["arm"] == ("chosen" if different else chosen["fold-0"])
 
 
 def test_a_failed_arm_is_named_and_tried_again(tmp_path):
@@ -132,7 +270,7 @@ def test_an_unsound_protocol_is_one_line(changes, words):
 
 def test_the_plan_counts_and_the_hash_follows_every_setting():
     one = study()
-    assert plan_study(one)["classifier_runs"] == len(list(arm_jobs(one, 1))) == 6
+    assert plan_study(one)["classifier_runs"] == len(list(arm_jobs(one, Fit()))) == 6
     assert one.protocol_hash == study().protocol_hash
     assert one.protocol_hash != study(seed=1).protocol_hash
 

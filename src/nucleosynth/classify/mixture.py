@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,27 @@ from nucleosynth.seeds import rng
 
 @dataclass(frozen=True)
 class Source:
-    """Labelled rows of one TileSet and their expected share of each batch."""
+    """Labelled rows of one TileSet and their expected share of each batch.
+
+    ``labels`` (len(rows),) stand in for those of the tiles, for the arm that exists to have wrong ones.
+    """
 
     tiles: TileSet
     rows: npt.NDArray[np.int64]
     share: float
+    labels: npt.NDArray[np.int64] | None = None
+
+    def members(self, label: int) -> npt.NDArray[np.int64]:
+        """Return the rows of a class."""
+        labels = self.tiles.labels[self.rows] if self.labels is None else self.labels
+        return np.asarray(self.rows[labels == label])
+
+
+class Batches(Protocol):
+    """Where the batches of a classifier come from."""
+
+    def draw(self, step: int, size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """Return images (size, h, w, 3) uint8 and labels (size,) int64 of a step."""
 
 
 def class_frequencies(labels: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.float64]:
@@ -51,7 +67,7 @@ class Mixture:
         self._frequencies = frequencies
         self._seed = seed
         classes = len(frequencies)
-        self._members = [[s.rows[s.tiles.labels[s.rows] == c] for c in range(classes)] for s in self._sources]
+        self._members = [[source.members(c) for c in range(classes)] for source in self._sources]
         self._shares = self._class_shares()
 
     def draw(self, step: int, size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
@@ -83,6 +99,19 @@ class Mixture:
                 f"class {int(empty[0])} has no tile in this arm; add tiles or use labels: balanced"
             )
         return np.asarray(weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12))
+
+
+@dataclass(frozen=True)
+class Phases:
+    """One mixture up to a step, another from there on: synthetic pretraining, then real tiles."""
+
+    first: Batches
+    then: Batches
+    switch: int
+
+    def draw(self, step: int, size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """Return images (size, h, w, 3) uint8 and labels (size,) int64 of a step."""
+        return (self.first if step < self.switch else self.then).draw(step, size)
 
 
 def batch_frequencies(natural: npt.NDArray[np.float64], balance: Balance) -> npt.NDArray[np.float64]:

@@ -91,7 +91,7 @@ def split(
         nucleosynth data split runs/tiles --split.fractions "[0.7, 0.15, 0.15]" \
             --out runs/split.json
     """
-    from nucleosynth.data.split import SplitConfig, make_split
+    from nucleosynth.data.split_rules import SplitConfig, make_split
     from nucleosynth.data.tileset import TileSet
 
     config = load_section(SplitConfig, "split", study=study, settings=settings)

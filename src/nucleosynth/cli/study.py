@@ -21,8 +21,8 @@ def plan(study: Path, /, *, root: Root = None, settings: Settings = None) -> Non
 
         nucleosynth study plan studies/amibr.yaml --data.root DIR
     """
+    from nucleosynth.study.overview import plan_study
     from nucleosynth.study.protocol import load_study
-    from nucleosynth.study.run import plan_study
 
     print(json.dumps(plan_study(load_study(study, settings or ()), root), indent=2))
 
@@ -59,7 +59,7 @@ def status(out: Path, /) -> None:
 
         nucleosynth study status runs/amibr
     """
-    from nucleosynth.study.run import study_status
+    from nucleosynth.study.overview import study_status
 
     print(json.dumps(study_status(out), indent=2))
 
@@ -79,6 +79,6 @@ def report(
 
         nucleosynth study report runs/amibr --no-real-tiles
     """
-    from nucleosynth.study.run import write_report
+    from nucleosynth.study.overview import write_report
 
     print(write_report(out, real_tiles=real_tiles))

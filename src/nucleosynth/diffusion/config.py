@@ -202,6 +202,11 @@ class SynthesisConfig(Config):
     guidance_interval: tuple[float, float] | None = Field(
         None, description="lowest and highest noise level at which guidance is on; None: at all"
     )
+    variation: float | None = Field(
+        None,
+        gt=0,
+        description="noise level to which the donor is noised and then denoised; None: from noise alone",
+    )
     batch: int = Field(64, ge=1)
 
     @property

@@ -128,11 +128,13 @@ class Generator:
         early: Generator | str | Path | None = None,
         sampler: str | None = None,
         sigma_scale: float | None = None,
+        origins: npt.NDArray[np.uint8] | None = None,
+        variation: float | None = None,
         seed: int = 0,
         indices: Sequence[int] | None = None,
         batch: int = BATCH,
     ) -> npt.NDArray[np.uint8]:
-        """Make tiles.
+        """Make tiles, or variations of tiles.
 
         Parameters
         ----------
@@ -162,6 +164,10 @@ class Generator:
         sigma_scale
             How many times more noise the denoiser is told of than there is, where texture is decided; 1 is
             off (`samplers.overstated`). None: the recipe's own.
+        origins, variation
+            (n, h, w, 3) tiles and the noise level to which they are noised; sampling goes on from there. Of
+            unit variance, so at 0.3 texture is new, at 1 shapes move, at 5 little is left of the origin.
+            Source: Meng et al. 2022, "SDEdit".
         seed, indices
             Tile ``i`` depends on the seed and on ``indices[i]`` alone, never on the batch it is made in.
 
@@ -191,12 +197,20 @@ class Generator:
             guidance=weights,
             interval=guidance_interval,
             bad=bad,
+            variation=variation,
         )
+        self._require_origins(origins, count, variation)
         parts = [slice(start, min(count, start + batch)) for start in range(0, count, batch)]
         device = next(self.denoiser.parameters()).device
         return np.concatenate(
             [
-                self._sample_batch(sampling, condition.part(part).to(device), indices[part], seed)
+                self._sample_batch(
+                    sampling,
+                    condition.part(part).to(device),
+                    indices[part],
+                    seed,
+                    None if origins is None else origins[part],
+                )
                 for part in parts
             ]
         )
@@ -250,6 +264,15 @@ class Generator:
             stain_vector(stains, torch.full((count,), stain is not None)),
         )
 
+    def _require_origins(
+        self, origins: npt.NDArray[np.uint8] | None, count: int, variation: float | None
+    ) -> None:
+        if (origins is None) != (variation is None):
+            raise InputError("sample: `origins` and `variation` need each other; give both or neither")
+        shape = (count, self.card.size, self.card.size, 3)
+        if origins is not None and (origins.shape != shape or origins.dtype != np.uint8):
+            raise InputError(f"sample: origins are {origins.dtype} {origins.shape}; expected uint8 {shape}")
+
     def _require_labels(self, labels: Sequence[int]) -> None:
         """Refuse classes that the generator does not have or never saw, and none where it needs one."""
         names, recipe = self.card.classes, self.card.recipe
@@ -266,7 +289,12 @@ class Generator:
 
     @torch.inference_mode()
     def _sample_batch(
-        self, sampling: Sampling, condition: Condition, indices: Sequence[int], seed: int
+        self,
+        sampling: Sampling,
+        condition: Condition,
+        indices: Sequence[int],
+        seed: int,
+        origins: npt.NDArray[np.uint8] | None,
     ) -> npt.NDArray[np.uint8]:
         device = condition.label.device
         shape = (3, self.card.size, self.card.size)
@@ -276,10 +304,14 @@ class Generator:
             drawn = torch.from_numpy(normal(seed, name, indices, shape)).to(device)
             return drawn.contiguous(memory_format=torch.channels_last)
 
+        begun = None
+        if origins is not None:
+            pixels = torch.from_numpy(np.array(origins)).permute(0, 3, 1, 2)
+            begun = self.denoiser.standardise(pixels.to(device))
         with autocast(device):
-            pictures = sampling.draw(self.denoiser, condition, noise)
-        pixels: Tensor = self.denoiser.to_pixels(pictures.float())
-        return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+            pictures = sampling.draw(self.denoiser, condition, noise, origins=begun)
+        made: Tensor = self.denoiser.to_pixels(pictures.float())
+        return made.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def shipped_path(name: str) -> Path | None:

@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 from nucleosynth.config import Config
 from nucleosynth.data.merge import merge_tilesets
 from nucleosynth.data.readers import DataConfig
-from nucleosynth.data.split import SplitConfig, make_split, require_unseen
+from nucleosynth.data.split import require_unseen
+from nucleosynth.data.split_rules import SplitConfig, make_split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.data.tiling import TilesConfig
 from nucleosynth.diffusion.config import NO_START, PRIOR, GeneratorConfig

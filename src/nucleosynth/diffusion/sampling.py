@@ -15,8 +15,18 @@ from nucleosynth.diffusion.config import own_sampling
 from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.guidance import AUTO, active_terms, guided, within
 from nucleosynth.diffusion.recipes import OF_STUDENTS, RECIPES
-from nucleosynth.diffusion.samplers import SAMPLERS, Denoise, Noise, karras_sigmas, overstated, spectral
+from nucleosynth.diffusion.samplers import (
+    SAMPLERS,
+    SIGMA_MAX,
+    SIGMA_MIN,
+    Denoise,
+    Noise,
+    karras_sigmas,
+    overstated,
+    spectral,
+)
 from nucleosynth.diffusion.schedule import LENGTH, spaced_sigmas
+from nucleosynth.diffusion.spectrum import Spectrum
 from nucleosynth.errors import InputError
 
 ON_SCHEDULE = ("ddim", "ddpm")
@@ -28,7 +38,8 @@ SAME = ("recipe", "size", "classes", "masks", "mpp")
 class Sampling:
     """Sampler, steps and guidance, made by `settle`.
 
-    ``bad`` is the earlier model of the guidance term ``auto``, ``levels`` the noise levels of a student.
+    ``bad`` is the earlier model of the guidance term ``auto``, ``levels`` the noise levels of a student,
+    ``variation`` the noise level to which tiles are noised that sampling begins with, where it does.
     """
 
     sampler: str
@@ -38,6 +49,7 @@ class Sampling:
     interval: tuple[float, float] | None
     bad: Denoiser | None
     levels: tuple[float, ...] | None = None
+    variation: float | None = None
 
     def sigmas(self, denoiser: Denoiser) -> Tensor:
         """Return the noise levels: a student's own; DDIM and DDPM walk the schedule where there is one."""
@@ -45,15 +57,28 @@ class Sampling:
             return torch.tensor([*self.levels[: self.steps], 0.0])
         if self.sampler in ON_SCHEDULE and denoiser.limit is not None:
             return torch.from_numpy(spaced_sigmas(self.steps)).float()
-        return karras_sigmas(self.steps)
+        return karras_sigmas(self.steps, sigma_max=self.variation or SIGMA_MAX)
 
-    def draw(self, denoiser: Denoiser, condition: Condition, noise: Noise) -> Tensor:
-        """Draw a batch, (n, 3, h, w) standardised pictures."""
-        sampler = SAMPLERS[self.sampler]
+    def draw(
+        self, denoiser: Denoiser, condition: Condition, noise: Noise, *, origins: Tensor | None = None
+    ) -> Tensor:
+        """Draw a batch, (n, 3, h, w) standardised pictures; of ``origins``, where given, variations."""
+        sampler, spectrum = SAMPLERS[self.sampler], getattr(denoiser, "spectrum", None)
         if self.sampler == SPECTRAL:
-            sampler = partial(spectral, spectrum=getattr(denoiser, "spectrum", None))
+            sampler = partial(spectral, spectrum=spectrum)
         sigmas = self.sigmas(denoiser).to(condition.label.device)
+        if origins is not None:
+            noise = self._begun(origins, sigmas[0], noise, spectrum)
         return sampler(self.denoise(denoiser, condition), sigmas, noise)
+
+    def _begun(self, origins: Tensor, sigma: Tensor, noise: Noise, spectrum: Spectrum | None) -> Noise:
+        """Return the noise of which a sampler makes the noised origins as it begins."""
+        noised = origins + sigma * noise(0)
+        if self.sampler == SPECTRAL and spectrum is not None:
+            first = spectrum.pixels(spectrum.modes(noised) / (spectrum.variance + sigma**2).sqrt())
+        else:
+            first = noised / (1 + sigma**2).sqrt() if self.sampler == "ddpm" else noised / sigma
+        return lambda step: noise(step) if step else first
 
     def denoise(self, denoiser: Denoiser, condition: Condition) -> Denoise:
         """Return the denoiser of one batch: told, guided and kept within the range of pixels."""
@@ -73,6 +98,7 @@ def settle(
     guidance: Mapping[str, float] | None,
     interval: tuple[float, float] | None,
     bad: Denoiser | None,
+    variation: float | None = None,
 ) -> Sampling:
     """Fill in what is the recipe's own and refuse what the model cannot do."""
     own = own_sampling(card.recipe, card.student, sampler)
@@ -84,13 +110,15 @@ def settle(
         raise InputError(f"sample: sigma_scale {scale} is of the recipe unified; {card.recipe} takes 1")
     if interval is not None and not 0 <= interval[0] <= interval[1]:
         raise InputError(f"guidance interval {interval}: expected the lower noise level first, from 0 up")
+    if variation is not None:
+        _require_variation(card, variation)
     weights = dict(guidance or {})
     for term in active_terms(weights):
         if term != AUTO:
             _require_condition(card, term)
     _require_own_way(card, own["sampler"], steps, scale)
     levels = None if card.student is None else card.student.sigmas
-    return Sampling(own["sampler"], steps, scale, weights, interval, bad, levels)
+    return Sampling(own["sampler"], steps, scale, weights, interval, bad, levels, variation)
 
 
 def refuse_other_training(card: ModelCard, early: ModelCard, *, name: str) -> None:
@@ -130,6 +158,16 @@ def _require_own_way(card: ModelCard, sampler: str, steps: int, sigma_scale: flo
             f"sample: this generator is a student; give sampler {OF_STUDENTS}, at most {most} steps and "
             "sigma_scale 1, or none of them"
         )
+
+
+def _require_variation(card: ModelCard, variation: float) -> None:
+    """Refuse variations to a student and to recipes that walk the schedule of DDPM."""
+    if not SIGMA_MIN < variation <= SIGMA_MAX:
+        bounds = f"above {SIGMA_MIN:g}, at most {SIGMA_MAX:g}"
+        raise InputError(f"sample: variation {variation}; expected a noise level {bounds}")
+    if card.student is not None or not RECIPES[card.recipe].conditioned:
+        what = "a student" if card.student is not None else f"of the recipe {card.recipe}"
+        raise InputError(f"sample: this generator is {what}, which makes no variations")
 
 
 def _require_condition(card: ModelCard, term: str) -> None:

@@ -98,6 +98,8 @@ def synthesise(
     config = (config or SynthesisConfig()).settled(generator.card.recipe, generator.card.student)
     out = Path(out)
     _refuse_impossible(generator, config)
+    if layouts is not None and config.variation is not None:
+        raise InputError("synthesis.variation: a variation keeps its donor's nuclei; leave the layouts out")
     bad = generator.early_model(early) if AUTO in active_terms(config.weights) else None
     rows = usable_rows(donors, donors.rows_of(generator.card.patients), generator.card.recipe)
     if not len(rows):
@@ -153,6 +155,7 @@ def draw_like(
     stain: npt.NDArray[np.float32],
     seed: int,
     first: int,
+    vary: bool = False,
 ) -> npt.NDArray[np.uint8]:
     """Draw one tile for each row, of its class and mask; for scores, as rows may be of held-out patients.
 
@@ -164,6 +167,8 @@ def draw_like(
         (len(rows), 6), the stain of each.
     first
         Added to the row for the index of a tile, to keep its noise apart from others'.
+    vary
+        Vary the tiles of the rows where ``config.variation`` says so; scores are of tiles from noise alone.
 
     Returns
     -------
@@ -179,6 +184,8 @@ def draw_like(
         guidance_interval=config.guidance_interval,
         sampler=config.sampler,
         sigma_scale=config.sigma_scale,
+        origins=np.asarray(tiles.images[rows]) if vary and config.variation is not None else None,
+        variation=config.variation if vary else None,
         seed=seed,
         indices=[first + int(row) for row in rows],
     )
@@ -194,6 +201,7 @@ def _refuse_impossible(generator: Generator, config: SynthesisConfig) -> None:
         guidance=config.weights,
         interval=config.guidance_interval,
         bad=None,
+        variation=config.variation,
     )
 
 
@@ -273,6 +281,8 @@ def _tiles(
                     early=early,
                     sampler=config.sampler,
                     sigma_scale=config.sigma_scale,
+                    origins=_origins(donors, rows[picked], config, seed, indices),
+                    variation=config.variation,
                     seed=seed,
                     indices=indices,
                     batch=config.batch,
@@ -311,10 +321,25 @@ def _donor_masks(
         if not generator.card.masks or donors.masks is None:
             return None
         masks = torch.from_numpy(np.asarray(donors.masks[rows[indices]]).astype(np.int32))
-        turns = torch.tensor([int(rng(seed, "turn", index).integers(8)) for index in indices])
-        return dihedral(masks, turns).numpy().astype(np.uint16)
+        return dihedral(masks, _turns(seed, indices)).numpy().astype(np.uint16)
 
     return masks_of
+
+
+def _turns(seed: int, indices: range) -> torch.Tensor:
+    """How each donor is flipped or turned, as its sample index says."""
+    return torch.tensor([int(rng(seed, "turn", index).integers(8)) for index in indices])
+
+
+def _origins(
+    donors: TileSet, rows: npt.NDArray[np.int64], config: SynthesisConfig, seed: int, indices: range
+) -> npt.NDArray[np.uint8] | None:
+    """Return the donors' pixels to be varied, turned as their masks are."""
+    if config.variation is None:
+        return None
+    pixels = torch.from_numpy(np.asarray(donors.images[rows])).permute(0, 3, 1, 2)
+    turned: npt.NDArray[np.uint8] = dihedral(pixels, _turns(seed, indices)).permute(0, 2, 3, 1).numpy()
+    return turned
 
 
 def _invented_masks(

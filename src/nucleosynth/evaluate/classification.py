@@ -62,15 +62,15 @@ CONFUSION_METRICS: dict[str, Callable[[Floats], Floats]] = {
 METRICS = (*CONFUSION_METRICS, "auroc")
 
 
-def decide(probabilities: ArrayLike, threshold: float | None = None) -> NDArray[np.int64]:
+def decide(probabilities: ArrayLike, threshold: float | Floats | None = None) -> NDArray[np.int64]:
     """Predicted classes.
 
     Parameters
     ----------
     probabilities : (n, k) float
-    threshold : float or None
-        For two classes: class 1 from this probability on (None = 0.5). For more classes the most probable
-        one; a threshold is then refused.
+    threshold : float, (n,) float or None
+        For two classes: class 1 from this probability on (None = 0.5), one for all tiles or one each. For
+        more classes the most probable one; a threshold is then refused.
 
     Returns
     -------
@@ -134,7 +134,8 @@ def metric_statistic(
     labels: ArrayLike,
     *,
     groups: ArrayLike,
-    threshold: float | None = None,
+    threshold: float | Floats | None = None,
+    folds: ArrayLike | None = None,
 ) -> Statistic:
     """Turn a metric into a function of drawn patients, for the bootstrap.
 
@@ -142,10 +143,15 @@ def metric_statistic(
     ----------
     metric : str
         One of :data:`METRICS`.
-    probabilities, labels, threshold
+    probabilities, labels
         As in :func:`scores`.
+    threshold : float, (n,) float or None
+        See :func:`decide`.
     groups : (n,) str
         Patient of each tile.
+    folds : (n,) int or None
+        Fold of each tile, where models of several folds made the probabilities: the AUROC then ranks a tile
+        among those of its own fold alone.
 
     Returns
     -------
@@ -165,7 +171,11 @@ def metric_statistic(
         )
     if metric == "auroc":
         positives = [1] if p.shape[1] == 2 else range(p.shape[1])
-        return _auroc_statistic([(p[:, c], y == c) for c in positives], patient, len(patients))
+        fold = np.zeros(len(y), np.int64) if folds is None else np.asarray(folds)
+        parts = [fold == number for number in np.unique(fold)]
+        return _auroc_statistic(
+            [[_wins(p[m, c], y[m] == c, patient[m], len(patients)) for m in parts] for c in positives]
+        )
     if metric not in CONFUSION_METRICS:
         raise InputError(f"metric {metric!r}: unknown; expected one of {', '.join(METRICS)}")
     formula, k = CONFUSION_METRICS[metric], p.shape[1]
@@ -201,16 +211,15 @@ def checked(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArra
     return p, y.astype(np.int64)
 
 
-def _auroc_statistic(
-    splits: Sequence[tuple[Floats, NDArray[np.bool_]]], patient: NDArray[np.intp], size: int
-) -> Statistic:
-    sums = [_wins(score, positive, patient, size) for score, positive in splits]
+def _auroc_statistic(by_class: Sequence[Sequence[tuple[Floats, Floats, Floats]]]) -> Statistic:
+    """Share of pairs won, over the folds of a class; mean over classes."""
 
     def statistic(counts: Counts) -> Floats:
-        areas = [
-            _ratio(((counts @ wins) * counts).sum(1), (counts @ positives) * (counts @ negatives))
-            for wins, positives, negatives in sums
-        ]
+        areas = []
+        for folds in by_class:
+            won = sum(((counts @ wins) * counts).sum(1) for wins, _, _ in folds)
+            pairs = sum((counts @ positives) * (counts @ negatives) for _, positives, negatives in folds)
+            areas.append(_ratio(np.asarray(won), np.asarray(pairs)))
         return _mean_of_defined(np.stack(areas, axis=-1))
 
     return statistic

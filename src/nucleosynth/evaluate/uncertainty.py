@@ -1,15 +1,16 @@
-"""How sure a difference is: bootstrap over patients, jointly over training seeds, and the verdict in words.
+"""How sure a difference is: bootstrap over patients, jointly over classifier seeds and generators.
 
 Tiles of one patient resemble each other, so patients are drawn, never tiles. A statistic therefore takes how
 often each patient was drawn, which lets all resamples be computed at once.
 
-Source: Davison & Hinkley 1997, section 3.8 (resampling whole clusters); percentile intervals.
+Sources: Davison & Hinkley 1997, section 3.8 (resampling whole clusters); Owen 2007, "The pigeonhole
+bootstrap" (each factor of crossed data drawn on its own); percentile intervals.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,10 +22,11 @@ Counts = NDArray[np.float64]
 Statistic = Callable[[Counts], NDArray[np.float64]]
 """Maps draw counts (b, p), columns as `numpy.unique(groups)`, to (b,) values, nan where undefined."""
 
+Runs = Sequence[Statistic] | Sequence[Sequence[Statistic]]
+"""Of one arm: a statistic per classifier seed, or those of each generator, the same seeds in each."""
+
 MINIMUM_PATIENTS = 10
 """Below it a percentile interval over patients covers far less than it says."""
-
-LOWER_IS_BETTER = frozenset({"kid", "fid", "loss"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +36,16 @@ class Interval:
     Attributes
     ----------
     estimate : float or None
-        On all patients and seeds; None where the statistic is undefined.
+        On all patients and runs; None where the statistic is undefined.
     lo, hi : float or None
         Bounds of the interval; None with too few patients or where no resample is defined.
-    n_patients, n_seeds : int
-        What was resampled. With one seed the interval knows nothing of how training varies.
+    n_patients, n_seeds, n_generators : int
+        What was resampled: classifier seeds of the arm with fewer, generators of the arm with more (one
+        without synthetic tiles counts as one). Of what there is one, the interval does not know how it
+        varies.
+    p_value : float or None
+        Two-sided, that a difference is zero, at least 2 / (resamples + 1); None without an interval and for
+        what is no difference.
     undefined : float
         Share of resamples on which the statistic was undefined; they are left out.
     per_patient : mapping of str to float or None
@@ -50,6 +57,8 @@ class Interval:
     hi: float | None
     n_patients: int
     n_seeds: int = 1
+    n_generators: int = 1
+    p_value: float | None = None
     undefined: float = 0.0
     per_patient: Mapping[str, float | None] = field(default_factory=dict)
 
@@ -97,8 +106,8 @@ def cluster_bootstrap(
 
 
 def paired_difference(
-    treatment: Sequence[Statistic],
-    control: Sequence[Statistic],
+    treatment: Runs,
+    control: Runs,
     *,
     groups: ArrayLike,
     n: int = 2000,
@@ -108,14 +117,16 @@ def paired_difference(
 ) -> Interval:
     """Interval of `treatment - control`, both judged on the same tiles.
 
-    Each resample draws patients, the same for both arms, and training seeds: the seed's index for both arms
-    where they have equally many (they share data order and initial weights), else for each on its own. An
-    arm's value is the mean over its drawn seeds. Drawing from s seeds shows (s-1)/s of their variance.
+    Each resample draws patients, the same for both arms; classifier seeds, the same index for both arms where
+    they have equally many (they share data order and initial weights), else for each on its own; and
+    generators, the same index where both arms have equally many, else for each on its own. An arm's value is
+    the mean over its drawn generators and seeds.
 
     Parameters
     ----------
-    treatment, control : sequence of callables
-        One statistic per training seed, see :data:`Statistic`.
+    treatment, control : sequence of callables, or of sequences of them
+        One statistic per classifier seed, or [generator][classifier seed], see :data:`Runs`. A seed means
+        the same initial weights and data order with every generator.
     groups : (tiles,) str
         Patient of each tile, the same tiles for both arms.
     n, seed, level, minimum
@@ -124,33 +135,52 @@ def paired_difference(
     Returns
     -------
     Interval
-        `estimate` is the difference of the means over seeds.
+        `estimate` is the difference of the means over runs.
 
     Raises
     ------
     InputError
-        When there is no tile, or an arm has no seed.
+        When there is no tile, an arm has no seed, or its generators have unequally many.
+
+    Notes
+    -----
+    Drawing from s seeds or generators shows (s-1)/s of their variance, so few of them give intervals that are
+    too short. What 95 % intervals covered in 2,000 simulated studies each, with 40 patients and 5 seeds
+    (`tests/evaluate/test_interval_coverage.py`), by how far a generator moves its runs (standard deviation,
+    in standard errors due to patients):
+
+    ==========  =====  =====  =====  =====
+    generators      0      1      2      4
+    ==========  =====  =====  =====  =====
+    5           0.946  0.946  0.935  0.903
+    3           0.946  0.940  0.900  0.840
+    2           0.948  0.940  0.858  0.743
+    1           0.936  0.862  0.672  0.394
+    ==========  =====  =====  =====  =====
+
+    What runs of one arm disagree in tile by tile is drawn with the patients and again with seeds and
+    generators. Where it is most of the error intervals are about 1.5 times too wide: equal classifiers were
+    said to help in 0.25 % of 2,000 studies; in 2.5 % where arms disagree more than their runs.
     """
-    if not treatment or not control:
-        raise InputError("paired_difference: an arm has no seed; expected one statistic per trained seed")
+    ours, theirs = _by_generator(treatment), _by_generator(control)
     patients = _patients(groups)
-    n_seeds = min(len(treatment), len(control))
+    n_seeds, n_generators = min(len(ours[0]), len(theirs[0])), max(len(ours), len(theirs))
 
     def mean_difference(counts: Counts) -> NDArray[np.float64]:
-        arms = [np.mean([run(counts) for run in arm], axis=0) for arm in (treatment, control)]
+        arms = [np.mean([run(counts) for runs in arm for run in runs], axis=0) for arm in (ours, theirs)]
         return np.asarray(arms[0] - arms[1], dtype=np.float64)
 
     if len(patients) < minimum:
-        return _without_interval(mean_difference, patients, n_seeds=n_seeds)
+        few = _without_interval(mean_difference, patients, n_seeds=n_seeds)
+        return replace(few, n_generators=n_generators)
     counts = draw_counts(len(patients), n=n, seed=seed)
-    drawn = draw_counts(len(treatment), n=n, seed=seed, stream="bootstrap-seeds")
-    if len(control) == len(treatment):
-        drawn_control = drawn
-    else:
-        drawn_control = draw_counts(len(control), n=n, seed=seed, stream="bootstrap-seeds-control")
-    values = _mean_over_seeds(treatment, counts, drawn) - _mean_over_seeds(control, counts, drawn_control)
+    seeds = _draw_pair(len(ours[0]), len(theirs[0]), n=n, seed=seed, stream="bootstrap-seeds")
+    generators = _draw_pair(len(ours), len(theirs), n=n, seed=seed, stream="bootstrap-generators")
+    values = _mean_over_runs(ours, counts, seeds[0], generators[0])
+    values = values - _mean_over_runs(theirs, counts, seeds[1], generators[1])
     estimate = _estimate(mean_difference, len(patients))
-    return _summary(estimate, values, len(patients), n_seeds=n_seeds, level=level)
+    found = _summary(estimate, values, len(patients), n_seeds=n_seeds, level=level)
+    return replace(found, n_generators=n_generators, p_value=_p_value(values))
 
 
 def draw_counts(size: int, *, n: int, seed: int, stream: str = "bootstrap") -> Counts:
@@ -166,36 +196,6 @@ def draw_counts(size: int, *, n: int, seed: int, stream: str = "bootstrap") -> C
     return np.bincount(flat, minlength=n * size).reshape(n, size).astype(np.float64)
 
 
-def verdict(lo: float | None, hi: float | None, metric: str) -> str:
-    """Say in words what an interval of a difference shows.
-
-    Parameters
-    ----------
-    lo, hi : float or None
-        Bounds of `treatment - control`.
-    metric : str
-        Its name decides which direction is good: lower for `kid`, `fid` and `loss`, higher for all others.
-
-    Returns
-    -------
-    str
-        "helps", "harms", "no difference shown: ..." or "too few patients for an interval claim".
-    """
-    if lo is None or hi is None or not np.isfinite([lo, hi]).all():
-        return "too few patients for an interval claim"
-    if lo <= 0 <= hi:
-        return f"no difference shown: the interval from {_signed(lo)} to {_signed(hi)} includes zero"
-    return "helps" if (lo > 0) != (metric in LOWER_IS_BETTER) else "harms"
-
-
-def _signed(value: float) -> str:
-    for digits in range(2, 6):
-        text = f"{value:+.{digits}f}"
-        if value == 0 or float(text) != 0:  # a bound that is not zero must not read as zero
-            break
-    return text if float(text) != 0 else "0"
-
-
 def _patients(groups: ArrayLike) -> list[str]:
     patients = [str(patient) for patient in np.unique(np.asarray(groups))]
     if not patients:
@@ -207,9 +207,48 @@ def _estimate(statistic: Statistic, size: int) -> float:
     return float(statistic(np.ones((1, size)))[0])
 
 
-def _mean_over_seeds(runs: Sequence[Statistic], counts: Counts, drawn: Counts) -> NDArray[np.float64]:
-    values = np.stack([run(counts) for run in runs], axis=1)  # (n, seeds)
-    return np.asarray((values * drawn).sum(axis=1) / drawn.sum(axis=1), dtype=np.float64)
+def _by_generator(arm: Runs) -> list[list[Statistic]]:
+    flat = [one for one in arm if callable(one)]
+    nested = [list(one) for one in arm if not callable(one)]
+    if flat and nested:
+        raise InputError("paired_difference: an arm mixes runs and lists of runs; expected either alone")
+    by_generator = [flat] if flat else nested
+    sizes = [len(runs) for runs in by_generator]
+    if not sum(sizes):
+        raise InputError("paired_difference: an arm has no seed; expected one statistic per trained seed")
+    if len(set(sizes)) > 1:
+        raise InputError(
+            f"paired_difference: {sizes} runs of an arm's generators; expected the same seeds of each"
+        )
+    return by_generator
+
+
+def _draw_pair(treatment: int, control: int, *, n: int, seed: int, stream: str) -> tuple[Counts, Counts]:
+    """Draw units of both arms: the same ones where they are equally many."""
+    drawn = draw_counts(treatment, n=n, seed=seed, stream=stream)
+    if control == treatment:
+        return drawn, drawn
+    return drawn, draw_counts(control, n=n, seed=seed, stream=f"{stream}-control")
+
+
+def _mean_over_runs(
+    by_generator: Sequence[Sequence[Statistic]], counts: Counts, seeds: Counts, generators: Counts
+) -> NDArray[np.float64]:
+    return _weighed([_weighed([run(counts) for run in runs], seeds) for runs in by_generator], generators)
+
+
+def _weighed(values: Sequence[NDArray[np.float64]], drawn: Counts) -> NDArray[np.float64]:
+    stacked = np.stack(values, axis=1)  # (n, units)
+    return np.asarray((stacked * drawn).sum(axis=1) / drawn.sum(axis=1), dtype=np.float64)
+
+
+def _p_value(values: NDArray[np.float64]) -> float | None:
+    """Twice the share of resamples on the other side of zero, itself counted: the interval, inverted."""
+    defined = values[np.isfinite(values)]
+    if not len(defined):
+        return None
+    other_side = min(np.count_nonzero(defined <= 0), np.count_nonzero(defined >= 0))
+    return min(1.0, 2 * (int(other_side) + 1) / (len(defined) + 1))
 
 
 def _defined(value: float) -> float | None:

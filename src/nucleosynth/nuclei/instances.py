@@ -195,7 +195,7 @@ def instance_scores(comparisons: Iterable[Overlaps]) -> InstanceScores:
     its nuclei, so no assignment problem arises. All are 1 where there is no nucleus on either side, and None
     without a comparison. Definitions: :func:`nucleosynth.nuclei.agreement.mask_agreement`.
     """
-    counts = [_Counts.of(found) for found in comparisons]
+    counts = [AreaCounts.of(found) for found in comparisons]
     if not counts:
         return dict.fromkeys(InstanceScores.__annotations__)  # type: ignore[return-value]
     predicted, true = sum(c.predicted for c in counts), sum(c.true for c in counts)
@@ -219,7 +219,7 @@ def instance_scores(comparisons: Iterable[Overlaps]) -> InstanceScores:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Counts:
+class AreaCounts:
     """What one comparison adds to the scores; ``hits[i]`` pairs have an IoU above ``AP_TWENTIETHS[i]``."""
 
     predicted: int
@@ -230,7 +230,8 @@ class _Counts:
     joined: int
 
     @classmethod
-    def of(cls, found: Overlaps) -> _Counts:
+    def of(cls, found: Overlaps) -> AreaCounts:
+        """Count the overlaps of one set of tiles."""
         hit = 20 * found.shared[:, None] > found.union[:, None] * np.array(AP_TWENTIETHS)
         iou = found.shared / found.union
         shared, joined = _aggregated(found, iou)

@@ -19,6 +19,8 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
 INK, MUTED, HAIRLINE = "#1d1b20", "#6a6570", "#dad5dd"
+WIDTH = 5.4
+"""Inches of a figure that stands beside another on a page and can still be read on a phone."""
 STYLE: Any = {
     "font.size": 9.5, "axes.titlesize": 10.5, "axes.titleweight": "bold", "axes.titlelocation": "left",
     "axes.titlepad": 20, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": MUTED,

@@ -92,6 +92,7 @@ def render_page(template: str, context: Mapping[str, Any], *, folder: Path = TEM
         wording.number,
         wording.signed,
         wording.interval,
+        wording.p_value,
         wording.count,
         wording.percent,
         wording.duration,

@@ -30,6 +30,8 @@ METRIC_NAMES = {
     "size_ratio": "size ratio to benign",
     "kid": "KID",
     "fid": "FID",
+    "ece": "calibration error",
+    "brier": "Brier score",
 }
 
 
@@ -58,6 +60,11 @@ def interval(bounds: Any, digits: int = 3, *, sign: bool = False) -> str:
         return DASH
     write = signed if sign else number
     return f"{write(bounds[0], digits)} to {write(bounds[1], digits)}"
+
+
+def p_value(value: Any) -> str:
+    """Write a p-value with three decimals; what is smaller as such."""
+    return f"<{THIN_SPACE}0.001" if is_number(value) and value < 0.001 else number(value)
 
 
 def count(value: Any) -> str:

@@ -1,93 +1,129 @@
-"""One arm with one seed: a job that any process can run, given the study's directory."""
+"""The arms of a study: ways to train the classifier, each unlike `real` in one thing; free of torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
-import numpy as np
+from pydantic import Field, model_validator
 
-from nucleosynth.classify.mixture import Source, class_frequencies
-from nucleosynth.classify.train import train_classifier
-from nucleosynth.data.split import Fold, Split, require_unseen
-from nucleosynth.data.tileset import TileSet
-from nucleosynth.errors import InputError
-from nucleosynth.runs import append_jsonl, now
-from nucleosynth.study.protocol import StudyConfig, job_folder
+from nucleosynth.classify.config import Balance
+from nucleosynth.config import Config
+
+Control = Literal[
+    "real",
+    "augmented",
+    "oversampled",
+    "natural",
+    "shuffled",
+    "held-back",
+    "rare-only",
+    "pretrained",
+    "synthetic-only",
+]
+FilterName = Literal["confidence", "typicality", "masks", "copies"]
+CHOSEN = "chosen"
+"""Stands for the arm that is chosen among doses and filters before the test patients are looked at."""
+RIVALS = ("real", "augmented", "oversampled", "natural", "shuffled")
+"""Controls that the primary arm must beat, all of them, for a claim of help."""
+SYNTHETIC = ("dose", "filtered", "shuffled", "rare-only", "pretrained", "synthetic-only")
+"""Kinds of arms that train on synthetic tiles."""
+CANDIDATES = ("dose", "filtered")
+"""Kinds of arms that the primary one is chosen among."""
 
 
-def run_arm(job: Mapping[str, object]) -> dict[str, Any]:
-    """Train and score the classifier of one arm.
+@dataclass(frozen=True)
+class Arm:
+    """One way to train the classifier.
 
-    Parameters
+    Attributes
     ----------
-    job
-        ``{"out", "study", "device", "fold", "arm", "generator", "seed"}``: plain data; ``out`` is the study's
-        directory, which holds tiles, split and the synthetic pools.
-
-    Returns
-    -------
-    The content of ``result.json`` with the job's names added.
+    kind
+        A control, ``dose`` or ``filtered``; says what differs from ``real``.
+    dose
+        Expected share of each batch (float) or number of tiles (int) that is added to the real ones.
+    balance
+        Set only by the arms that exist to change the class frequencies.
+    filter
+        Which synthetic tiles are kept.
     """
-    out = Path(str(job["out"]))
-    study = StudyConfig.model_validate(job["study"])
-    arm: Mapping[str, Any] = job["arm"]  # type: ignore[assignment]
-    number, generator, seed = (int(str(job[name])) for name in ("fold", "generator", "seed"))
-    tiles = TileSet.open(out / "tiles")
-    fold = Split.load(out / "split.json").folds[number]
-    sources, pool_hash = arm_sources(arm, tiles, fold, out / f"fold-{number}" / f"synthetic-{generator}")
-    natural = class_frequencies(tiles.labels[tiles.rows_of(fold.train)], len(tiles.classes))
-    names = {"fold": number, "arm": arm["name"], "generator": generator, "seed": seed}
-    result = train_classifier(
-        sources,
-        study.classifier,
-        natural=natural,
-        balance=arm["balance"],
-        evaluate={part: (tiles, tiles.rows_of(getattr(fold, part))) for part in ("validation", "test")},
-        out=out / job_folder(job),
-        settings={
-            "study": {
-                "arm": dict(arm),
-                "tileset": tiles.content_hash,
-                "pool": pool_hash,
-                "fold": fold.model_dump(),
-            }
-        },
-        seed=study.seed * 1000 + seed,
-        device=str(job["device"]),
-        before_test=lambda: append_jsonl(
-            out / "test_looks.jsonl",
-            {"time": now(), "what": "classifier scored on the test patients", **names},
-        ),
+
+    name: str
+    kind: str
+    dose: float | int | None = None
+    balance: Balance | None = None
+    filter: FilterName | None = None
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether it trains on synthetic tiles."""
+        return self.kind in SYNTHETIC
+
+
+class ArmsConfig(Config):
+    """The `arms` section."""
+
+    doses: tuple[int | float, ...] = ()
+    controls: tuple[Control, ...] = ("real",)
+    filters: tuple[FilterName, ...] = Field((), description="one more arm each, at `dose`")
+    dose: float = Field(
+        0.5, gt=0, lt=1, description="share of added tiles in the arms that are not about the dose"
     )
-    return {**names, **result}
+    keep: float = Field(0.5, gt=0, le=1, description="share of the pool that a filter keeps, of each class")
+    fractions: tuple[float, ...] = Field(
+        (1.0,), description="shares of the training patients; all is fitted anew for each"
+    )
 
-
-def arm_sources(
-    arm: Mapping[str, Any], tiles: TileSet, fold: Fold, pool_path: Path
-) -> tuple[list[Source], str | None]:
-    """Return what an arm trains on, and the hash of its synthetic pool.
-
-    Raises
-    ------
-    InputError
-        The pool's donors are not all training patients of this fold, or a dose asks for more than the pool.
-    """
-    train = tiles.rows_of(fold.train)
-    train = train[tiles.labels[train] >= 0]
-    dose = arm["dose"]
-    if dose is None:
-        return [Source(tiles, train, 1.0)], None
-    pool = TileSet.open(pool_path)
-    require_unseen(str(pool_path), pool.info["provenance"]["patients"], fold.train)
-    require_unseen(str(pool_path), {str(p) for p in pool.patients if p}, fold.train)
-    rows = np.arange(len(pool))
-    share = dose
-    if isinstance(dose, int):
-        if dose > len(pool):
-            raise InputError(
-                f"arm {arm['name']}: the pool holds {len(pool)} tiles; raise synthesis.tiles to {dose}"
+    @model_validator(mode="after")
+    def _sound(self) -> ArmsConfig:
+        if "real" not in self.controls:
+            raise ValueError("`controls` must hold `real`: every arm is compared with it")
+        for dose in self.doses:
+            if (isinstance(dose, float) and not 0 < dose < 1) or dose <= 0:
+                raise ValueError(
+                    f"dose {dose}: a float is a share between 0 and 1, an integer a number of tiles"
+                )
+        for fraction in self.fractions:
+            if not 0 < fraction <= 1:
+                raise ValueError(f"fraction {fraction:g}: a share of the patients, above 0 and at most 1")
+        if "held-back" in self.controls and min(self.fractions, default=1.0) == 1:
+            raise ValueError(
+                "`held-back` adds real tiles of training patients that a fraction leaves out; "
+                "give `fractions` below 1, or leave it out"
             )
-        rows, share = rows[:dose], dose / (dose + len(train))
-    return [Source(tiles, train, 1.0 - share), Source(pool, rows, share)], pool.content_hash
+        if not self.fractions:
+            raise ValueError("`fractions` must hold one share at least; 1 is all training patients")
+        return self
+
+    @property
+    def all(self) -> list[Arm]:
+        """The arms in the order in which they are shown."""
+        added = ("shuffled", "held-back", "rare-only", "pretrained")
+        arms = {
+            "real": Arm("real", "real"),
+            "augmented": Arm("augmented", "augmented"),
+            "oversampled": Arm("oversampled", "oversampled", balance="sampler"),
+            "natural": Arm("natural", "natural", balance="none"),
+            **{name: Arm(name, name, dose=self.dose) for name in added},
+            "synthetic-only": Arm("synthetic-only", "synthetic-only", dose=1.0),
+        }
+        wanted = [arm for name, arm in arms.items() if name in self.controls]
+        return [
+            *(arm for arm in wanted if arm.dose is None),
+            *(Arm(dose_name(dose), "dose", dose=dose) for dose in self.doses),
+            *(
+                Arm(f"{dose_name(self.dose)}-{name}", "filtered", dose=self.dose, filter=name)
+                for name in self.filters
+            ),
+            *(arm for arm in wanted if arm.dose is not None),
+        ]
+
+    @property
+    def candidates(self) -> list[Arm]:
+        """The arms that the primary one is chosen among."""
+        return [arm for arm in self.all if arm.kind in CANDIDATES]
+
+
+def dose_name(dose: int | float) -> str:
+    """Name the arm of real tiles and a dose of synthetic ones."""
+    return f"real+{dose}" if isinstance(dose, int) else f"real+{100 * dose:g}%"

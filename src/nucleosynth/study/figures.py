@@ -2,80 +2,143 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nucleosynth.render import plots
+from nucleosynth.render.arms import ArmPoint, data_fractions, dose_response
+from nucleosynth.render.differences import Difference, forest, patient_differences
 from nucleosynth.render.outlines import draw_masks, draw_outlines
 from nucleosynth.render.page import tile_scale
 from nucleosynth.render.tile_rows import tile_rows
 from nucleosynth.render.wording import is_number
+from nucleosynth.study.shown import (
+    Record,
+    against_real,
+    arm_kinds,
+    at_share,
+    chosen_arms,
+    forest_rows,
+    kind_of,
+    per_patient,
+    primary_arm,
+    primary_metric,
+    shares,
+    shown_metrics,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 8  # tiles per row in the pictures for the documentation
+DOSES = 4  # as many at most stand beside the primary arm in the figure of the data fractions
 
 
-def study_figures(record: Mapping[str, Any], pictures: Mapping[str, Any]) -> dict[str, Figure]:
+def study_figures(record: Record, pictures: Mapping[str, Any]) -> dict[str, Figure]:
     """Draw the plots that the study has data for."""
-    figures: dict[str, Any] = {}
-    protocol, data = record.get("protocol") or {}, record.get("data") or {}
-    primary, classes = protocol.get("primary") or "balanced_accuracy", data.get("classes") or []
+    data, metric = record.get("data") or {}, primary_metric(record)
+    classes = data.get("classes") or []
     patients = ((data.get("parts") or {}).get("test") or {}).get("patients") or 0
-    points = _points(record, primary)
-    if points:
-        chance = {"balanced_accuracy": 1 / max(len(classes), 1), "auroc": 0.5, "kappa": 0.0}.get(primary)
-        figures["dose_response"] = plots.dose_response(
-            points, metric=primary, patients=patients, chance=chance
-        )
+    figures = _arm_figures(record, metric, patients, classes)
     if differences := per_patient(record):
-        figures["patient_differences"] = plots.patient_differences(differences, metric=primary)
-    matrices = {arm["arm"]: arm["confusion"] for arm in record.get("arms") or [] if arm.get("confusion")}
-    if matrices:
+        figures["patient_differences"] = patient_differences(differences, metric=metric)
+    if matrices := confusions(record):
         figures["confusion"] = plots.confusion(matrices, classes)
+    if curves := _reliability(record):
+        figures["reliability"] = plots.reliability(curves)
+    if measures := _measures(record):
+        figures["morphology"] = plots.measures_apart(measures)
     if loss := [point for point in pictures.get("loss_curve") or [] if is_number(float(point[1]))]:
         figures["loss"] = plots.loss_curve(loss)
     return figures
 
 
-def _points(record: Mapping[str, Any], metric: str) -> list[plots.ArmPoint]:
-    arms = {arm["arm"]: arm for arm in (record.get("protocol") or {}).get("arms") or []}
-    against_real = {
-        comparison["arm"]: comparison
-        for comparison in record.get("comparisons") or []
-        if comparison["metric"] == metric and comparison["baseline"] == "real"
-    }
+def confusions(record: Record) -> dict[str, Sequence[Sequence[int]]]:
+    """Return the confusion matrix of each arm at the largest share."""
+    arms = at_share(record.get("arms"), shares(record)[0])
+    return {arm["arm"]: arm["confusion"] for arm in arms if arm.get("confusion")}
+
+
+def _arm_figures(record: Record, metric: str, patients: int, classes: Sequence[str]) -> dict[str, Figure]:
+    figures: dict[str, Any] = {}
+    points = _points(record, metric, shares(record)[0])
+    if differences := _forest(record):
+        figures["forest"] = forest(differences, patients=patients)
+    if any(point.kind == "dose" for point in points):
+        chance = {"balanced_accuracy": 1 / max(len(classes), 1), "auroc": 0.5, "kappa": 0.0}.get(metric)
+        figures["dose_response"] = dose_response(points, metric=metric, patients=patients, chance=chance)
+    fractions = _fractions(record, metric)
+    if len({point.share for point in fractions}) > 1:
+        figures["data_fractions"] = data_fractions(fractions, metric=metric, patients=patients)
+    return figures
+
+
+def _points(record: Record, metric: str, share: float) -> list[ArmPoint]:
+    kinds, compared = arm_kinds(record), against_real(record, metric, share)
     points = []
-    for arm in record.get("arms") or []:
-        name, kind = arm["arm"], arms.get(arm["arm"], {})
+    for arm in at_share(record.get("arms"), share):
+        name, bounds = arm["arm"], compared.get(arm["arm"], {}).get("interval")
         values = [value for value in arm["metrics"].get(metric, {}).get("per_seed") or [] if is_number(value)]
-        compared = against_real.get(name, {})
-        bounds = compared.get("interval")
         if values:
             points.append(
-                plots.ArmPoint(
+                ArmPoint(
                     arm=name,
-                    kind=kind.get("kind", name),
-                    dose=kind.get("dose"),
+                    kind=kind_of(record, name),
+                    dose=kinds.get(name, {}).get("dose"),
+                    share=share,
                     values=tuple(values),
-                    difference=compared.get("difference"),
+                    difference=compared.get(name, {}).get("difference"),
                     interval=(bounds[0], bounds[1]) if bounds else None,
                 )
             )
     return points
 
 
-def per_patient(record: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Return the primary metric's differences by arm and patient, where there are no intervals."""
-    primary = (record.get("protocol") or {}).get("primary")
+def _fractions(record: Record, metric: str) -> list[ArmPoint]:
+    """Return real tiles alone, the primary arm, doses where they are few, and held-back tiles."""
+    points = [point for share in shares(record) for point in _points(record, metric, share)]
+    doses = {point.arm for point in points if point.kind == "dose"}
+    shown = {primary_arm(record), *chosen_arms(record), *(doses if len(doses) <= DOSES else ())}
+    return [point for point in points if point.arm in shown or point.kind in ("real", "held-back")]
+
+
+def _forest(record: Record) -> dict[str, list[Difference]]:
+    """Return a column per metric that has intervals."""
+    rows, primary = forest_rows(record), primary_arm(record)
+    columns = {
+        metric: [
+            Difference(
+                arm=name,
+                kind=kind_of(record, name),
+                estimate=found[metric]["difference"],
+                interval=(found[metric]["interval"][0], found[metric]["interval"][1]),
+                primary=name == primary,
+            )
+            for name, found in rows
+            if metric in found and found[metric].get("interval")
+        ]
+        for metric in shown_metrics(record)
+    }
+    return {metric: found for metric, found in columns.items() if found}
+
+
+def _reliability(record: Record) -> dict[str, tuple[str, Sequence[Mapping[str, float]]]]:
+    """Return the bins of real tiles alone and of the primary arm."""
+    shown = ("real", primary_arm(record), *chosen_arms(record))
     return {
-        comparison["arm"]: comparison["per_patient"]
-        for comparison in record.get("comparisons") or []
-        if comparison["metric"] == primary
-        and comparison["baseline"] == "real"
-        and comparison.get("per_patient")
-        and not comparison.get("interval")
+        arm["arm"]: (kind_of(record, arm["arm"]), arm["calibration"]["reliability"])
+        for arm in at_share(record.get("arms"), shares(record)[0])
+        if arm["arm"] in shown and arm.get("calibration")
+    }
+
+
+def _measures(record: Record) -> dict[str, tuple[float, float | None]]:
+    """Return how far the nuclei of all tiles are from real ones, where the study measured them."""
+    measures = ((record.get("morphology") or {}).get("measures") or {}).get("all") or {}
+    return {
+        name: (found["distance_sd"], found["floor_sd"])
+        for name, found in measures.items()
+        if is_number(found["distance_sd"])
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from nucleosynth.evaluate.features import Extractor, Remembering, get_extractor
 from nucleosynth.evaluate.fidelity import fidelity
 from nucleosynth.nuclei.masks import Verdict, judge_tiles, mask_makers, refuse_maker
 from nucleosynth.nuclei.segmenter import NOBODY, Segmenter, get_segmenter
-from nucleosynth.runs import append_jsonl, now, read_json, write_array, write_json
+from nucleosynth.runs import read_json, write_array, write_json
 from nucleosynth.seeds import rng, some_rows
 from nucleosynth.study.memorization import audit_generator
 from nucleosynth.study.protocol import StudyConfig
@@ -33,9 +33,8 @@ def judge_generator(
     tiles: TileSet,
     fold: Fold,
     *,
-    number: int,
     folder: Path,
-    looks: Path,
+    before_test: Callable[[], None],
 ) -> dict[str, Any]:
     """Score a generator on held-out patients; the result is kept in ``folder/judged.json``.
 
@@ -57,10 +56,7 @@ def judge_generator(
     extractor = None if name == NOBODY else Remembering(get_extractor(name))
     for part in ("validation", "test"):
         if part == "test":
-            append_jsonl(
-                looks,
-                {"time": now(), "what": "generator scored on the test patients", "fold": number, "arm": None},
-            )
+            before_test()
         rows = held_out_rows(study, tiles, getattr(fold, part))
         made, seconds = _held_out_tiles(study, generator, tiles, fold, rows, folder / f"{part}.npy")
         speed = None if seconds is None else len(made) / seconds

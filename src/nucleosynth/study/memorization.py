@@ -82,7 +82,9 @@ def _drawn(
     if kept.exists():
         return np.asarray(np.load(kept))
     stain = slide_descriptors(tiles, rows)
-    made = draw_like(generator, tiles, rows, study.synthesis, stain=stain, seed=study.seed, first=FIRST_INDEX)
+    made = draw_like(
+        generator, tiles, rows, study.synthesis, stain=stain, seed=study.seed, first=FIRST_INDEX, vary=True
+    )
     write_array(kept, made)
     return made
 

@@ -5,69 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from nucleosynth.classify.config import Balance, ClassifierConfig
+from nucleosynth.classify.config import ClassifierConfig
 from nucleosynth.config import Config, load_config
 from nucleosynth.data.readers import DataConfig
-from nucleosynth.data.split import SplitConfig
+from nucleosynth.data.split_rules import SplitConfig
 from nucleosynth.data.tiling import TilesConfig
 from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
 from nucleosynth.diffusion.recipes import RECIPES, SAMPLER_NAMES, sampling_defaults
-from nucleosynth.errors import InputError
 from nucleosynth.nuclei.segmenter import JUDGE, MAKER, NOBODY
+from nucleosynth.study.arms import CHOSEN, Arm, ArmsConfig
+from nucleosynth.study.fits import Fit
+from nucleosynth.study.segmentation_config import SEGMENTATION_ARMS, SegmentationConfig
 
-Control = Literal["real", "oversampled", "natural", "synthetic-only"]
 Metric = Literal["balanced_accuracy", "macro_f1", "kappa", "auroc", "accuracy"]
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One way to train the classifier.
-
-    ``dose`` is the expected synthetic share of each batch (float) or the number of synthetic tiles added
-    (int); ``balance`` is set only by the arms that exist to change the class frequencies.
-    """
-
-    name: str
-    kind: str
-    dose: float | int | None = None
-    balance: Balance | None = None
-
-
-class ArmsConfig(Config):
-    """The `arms` section."""
-
-    doses: tuple[int | float, ...] = ()
-    controls: tuple[Control, ...] = ("real",)
-
-    @model_validator(mode="after")
-    def _sound(self) -> ArmsConfig:
-        if "real" not in self.controls:
-            raise ValueError("`controls` must hold `real`: every arm is compared with it")
-        for dose in self.doses:
-            if (isinstance(dose, float) and not 0 < dose < 1) or dose <= 0:
-                raise ValueError(
-                    f"dose {dose}: a float is a share between 0 and 1, an integer a number of tiles"
-                )
-        return self
-
-    @property
-    def all(self) -> list[Arm]:
-        """The arms in the order in which they are shown."""
-        controls = {
-            "real": Arm("real", "real"),
-            "oversampled": Arm("oversampled", "oversampled", balance="sampler"),
-            "natural": Arm("natural", "natural", balance="none"),
-            "synthetic-only": Arm("synthetic-only", "synthetic-only", dose=1.0),
-        }
-        first = [controls[name] for name in controls if name in self.controls and name != "synthetic-only"]
-        last = [controls["synthetic-only"]] if "synthetic-only" in self.controls else []
-        return [*first, *(Arm(_dose_name(dose), "dose", dose=dose) for dose in self.doses), *last]
+AUROC: Metric = "auroc"
+"""A claim of help needs it beside the primary metric, which a shifted balance alone can move."""
 
 
 class SegmenterConfig(Config):
@@ -86,11 +44,35 @@ class SegmenterConfig(Config):
         return self
 
 
+class ChoiceConfig(Config):
+    """The `choice` section: how the primary arm is chosen, before the test patients are looked at."""
+
+    folds: int = Field(
+        0,
+        ge=0,
+        description="0: by the validation patients; else by so many folds of the training patients, in each "
+        "of which all is fitted anew",
+    )
+    metric: Metric = Field("auroc", description="highest mean over the folds; needs no threshold by default")
+
+    @model_validator(mode="after")
+    def _sound(self) -> ChoiceConfig:
+        if self.folds == 1:
+            raise ValueError("`folds`: one fold leaves nobody to train on; give 2 or more, or 0")
+        return self
+
+
 class ReportConfig(Config):
     """The `report` section."""
 
+    arm: str = Field(CHOSEN, description="the primary arm: the one that is chosen, or an arm by name")
     primary: Metric = "balanced_accuracy"
     metrics: tuple[Metric, ...] = ("auroc", "kappa", "macro_f1")
+
+    @property
+    def shown(self) -> list[Metric]:
+        """The metrics that arms are compared in: the primary one, AUROC and the others."""
+        return list(dict.fromkeys([self.primary, AUROC, *self.metrics]))
 
 
 class FidelityConfig(Config):
@@ -119,6 +101,8 @@ class StudyConfig(Config):
     synthesis: SynthesisConfig = SynthesisConfig()
     classifier: ClassifierConfig = ClassifierConfig()
     arms: ArmsConfig = ArmsConfig()
+    choice: ChoiceConfig = ChoiceConfig()
+    segmentation: SegmentationConfig = SegmentationConfig()
     fidelity: FidelityConfig = FidelityConfig()
     memorization: MemorizationConfig = MemorizationConfig()
     report: ReportConfig = ReportConfig()
@@ -138,16 +122,25 @@ class StudyConfig(Config):
         given = {key: value for key, value in synthesis.items() if value is not None}
         return {**data, "synthesis": {**sampling_defaults(recipe, sampler), **given}}
 
+    @model_validator(mode="after")
+    def _known_arm(self) -> StudyConfig:
+        arms = [arm.name for arm in self.arms.all]
+        if self.report.arm not in (CHOSEN, *arms):
+            known = ", ".join((CHOSEN, *arms))
+            raise ValueError(f"`report.arm`: no arm `{self.report.arm}`; there are {known}")
+        return self
+
+    @property
+    def inner_folds(self) -> int:
+        """In how many folds of the training patients the primary arm is chosen."""
+        undecided = self.report.arm == CHOSEN and len(self.arms.candidates) > 1
+        return self.choice.folds if undecided else 0
+
     @property
     def protocol_hash(self) -> str:
         """SHA-256 of everything that decides the result."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
-
-    @property
-    def needs_pool(self) -> bool:
-        """Whether an arm trains on synthetic tiles."""
-        return any(arm.dose is not None for arm in self.arms.all)
 
 
 def load_study(path: Path, overrides: Mapping[str, str] | Sequence[str] = ()) -> StudyConfig:
@@ -155,26 +148,62 @@ def load_study(path: Path, overrides: Mapping[str, str] | Sequence[str] = ()) ->
     return load_config(StudyConfig, path, overrides)
 
 
-def arm_jobs(study: StudyConfig, folds: int) -> Iterator[dict[str, object]]:
-    """Yield one job, plain data, per fold, generator seed, arm and classifier seed.
+def outer_fits(study: StudyConfig, folds: int) -> list[Fit]:
+    """Return the fits whose test patients are scored, those of all training patients first."""
+    shares = sorted(set(study.arms.fractions), reverse=True)
+    return [Fit(fold, share) for share in shares for fold in range(folds)]
+
+
+def all_fits(study: StudyConfig, folds: int) -> list[Fit]:
+    """Return every fit, the inner ones of each before it."""
+    outer = outer_fits(study, folds)
+    return [fit for one in outer for fit in (*one.within(study.inner_folds), one)]
+
+
+def fit_arms(study: StudyConfig, fit: Fit) -> list[Arm]:
+    """Return the arms of a fit: in an inner fold only those among which is chosen."""
+    if fit.inner is not None:
+        return study.arms.candidates
+    return [arm for arm in study.arms.all if arm.kind != "held-back" or fit.share < 1]
+
+
+def fit_generators(study: StudyConfig, fit: Fit) -> int:
+    """Return how many generators a fit has: one in an inner fold."""
+    return study.generator.seeds if fit.inner is None else 1
+
+
+def arm_jobs(study: StudyConfig, fit: Fit) -> Iterator[dict[str, Any]]:
+    """Yield one job, plain data, per arm, generator seed and classifier seed of a fit.
 
     Arms without synthetic tiles do not depend on the generator and run once per classifier seed.
     """
-    for fold in range(folds):
-        for arm in study.arms.all:
-            generators = range(study.generator.seeds if arm.dose is not None else 1)
-            for generator in generators:
-                for seed in range(study.classifier.seeds):
-                    yield {"fold": fold, "arm": asdict(arm), "generator": generator, "seed": seed}
+    for arm in fit_arms(study, fit):
+        for generator in range(fit_generators(study, fit) if arm.synthetic else 1):
+            for seed in range(study.classifier.seeds):
+                job = {"fit": fit.plain, "arm": asdict(arm), "generator": generator, "seed": seed}
+                yield {**job, "folder": job_folder(job)}
 
 
-def job_folder(job: Mapping[str, object]) -> str:
-    """Return the run directory of a job, relative to the study's."""
-    arm = job["arm"]
-    if not isinstance(arm, Mapping):
-        raise InputError(f"job {job!r:.80}: `arm` must be a mapping")
-    return f"fold-{job['fold']}/arms/{arm['name']}/generator-{job['generator']}-seed-{job['seed']}"
+def job_folder(job: Mapping[str, Any]) -> str:
+    """Return the run directory of a job of `arm_jobs`, relative to the study's."""
+    folder = Fit(**job["fit"]).folder
+    return f"{folder}/arms/{job['arm']['name']}/generator-{job['generator']}-seed-{job['seed']}"
 
 
-def _dose_name(dose: int | float) -> str:
-    return f"real+{dose}" if isinstance(dose, int) else f"real+{100 * dose:g}%"
+def segmenter_jobs(study: StudyConfig, fit: Fit) -> Iterator[dict[str, Any]]:
+    """Yield one job of the second judge per arm, generator seed and segmenter seed of an outer fit."""
+    if not study.segmentation.steps or fit.inner is not None:
+        return
+    for arm in SEGMENTATION_ARMS:
+        synthetic = study.segmentation.synthetic_share(arm) > 0
+        for generator in range(study.generator.seeds if synthetic else 1):
+            for seed in range(study.segmentation.seeds):
+                yield {
+                    "fold": fit.fold,
+                    "share": fit.share,
+                    "arm": arm,
+                    "generator": generator,
+                    "seed": seed,
+                    "pool": f"{fit.folder}/synthetic-{generator}" if synthetic else None,
+                    "folder": f"{fit.folder}/segmenters/{arm}/generator-{generator}-seed-{seed}",
+                }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from nucleosynth.render.wording import is_number
@@ -13,19 +13,19 @@ from nucleosynth.render.wording import is_number
 def pseudonymise(record: dict[str, Any], patients: Iterable[str] = ()) -> dict[str, Any]:
     """Write ``patient 1``, ``patient 2`` ... for every patient id, in keys, values and running text.
 
-    Numbers follow the first comparison from the smallest difference to the largest, then the order in which
-    further ids occur: the order tells nothing that the report does not say anyway.
+    Numbers follow the first comparison by patient from the smallest difference to the largest, then the order
+    in which further ids occur: the order tells nothing that the report does not say anyway.
 
     Parameters
     ----------
     record : dict
         Plain JSON values; it is not changed.
     patients : iterable of str
-        Ids besides those in ``comparisons[].per_patient``.
+        Ids besides the keys of every ``per_patient``, wherever it lies in the record.
     """
     compared: dict[str, float] = {}
-    for comparison in record.get("comparisons") or []:
-        for patient, value in (comparison.get("per_patient") or {}).items():
+    for values in _per_patient(record):
+        for patient, value in values.items():
             compared.setdefault(patient, value if is_number(value) else math.inf)
     ids = {*compared, *patients} - {""}
     if not ids:
@@ -48,6 +48,19 @@ def pseudonymise(record: dict[str, Any], patients: Iterable[str] = ()) -> dict[s
     for patient in sorted(compared, key=lambda patient: compared[patient]):
         name(patient)
     return dict(rename(record))
+
+
+def _per_patient(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every mapping of patients to values, in the order of the record."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key == "per_patient" and isinstance(item, dict):
+                yield item
+            else:
+                yield from _per_patient(item)
+    if isinstance(value, list):
+        for item in value:
+            yield from _per_patient(item)
 
 
 def _number(item: tuple[str, Any]) -> int:

@@ -13,10 +13,17 @@ from nucleosynth.data.split import Fold, Split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.runs import environment, now, read_json, read_jsonl
 from nucleosynth.seeds import rng
+from nucleosynth.study.choice import LOOKS
+from nucleosynth.study.comparisons import claim, compare_arms
+from nucleosynth.study.conclusion import study_verdict
+from nucleosynth.study.fits import Fit
 from nucleosynth.study.memorization import pair_pictures
-from nucleosynth.study.protocol import StudyConfig, arm_jobs, job_folder
+from nucleosynth.study.outcomes import Outcomes
+from nucleosynth.study.protocol import StudyConfig
 from nucleosynth.study.report import build_report, save_figures
-from nucleosynth.study.results import compare_arms, study_verdict, summarise_arms
+from nucleosynth.study.results import read_results, summarise_arms
+from nucleosynth.study.second_judge import read_segmenters
+from nucleosynth.study.sources import judged_folder, pool_folder
 from nucleosynth.training.metrics import METRICS_FILE, trained_seconds
 
 SHOWN = 32
@@ -42,43 +49,81 @@ def write_record(study: StudyConfig, out: Path, *, real_tiles: bool = True) -> P
 
 
 def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) -> dict[str, Any]:
-    """Collect everything that ``report.json`` holds, as plain data."""
+    """Collect everything that ``report.json`` holds, as plain data; of a study on its way, what is there."""
     protocol = read_json(out / "protocol.json")
-    results = _results(study, split, out) if tiles.classes else []
-    arms = summarise_arms(results) if results else []
-    comparisons = compare_arms(study, tiles, split, out) if results else []
-    judged = read_json(out / "fold-0" / "judged-0" / "judged.json")
+    folds = len(split.folds) if tiles.classes else 0
+    results, missing = read_results(study, out, folds)
+    segmenters, unscored = read_segmenters(study, out, len(split.folds))
+    missing += unscored
+    outcomes = Outcomes(study, tiles, split, out)
+    comparisons = compare_arms(study, outcomes) if results else []
+    claimed = claim(study, outcomes, comparisons)
+    first, judged = Fit(), _judged(out, Fit(), 0)
+    generators = [_judged(out, first, seed) for seed in range(study.generator.seeds)]
     return {
-        "schema": 1,
+        "schema": 2,
         "name": study.name,
         "created": protocol["written"],
         "finished": now(),
         "command": protocol["command"],
-        "verdict": study_verdict(study, arms, comparisons, judged),
+        "verdict": study_verdict(
+            study,
+            claimed,
+            comparisons,
+            judged,
+            segmenters=segmenters,
+            missing=len(missing),
+            classes=bool(tiles.classes),
+        ),
+        "missing": missing if judged else [*missing, f"{judged_folder(out, first, 0).relative_to(out)}"],
         "protocol": _protocol(study, tiles, split, protocol),
+        "choice": outcomes.locked,
+        "claim": claimed,
         "data": _data(tiles, split.folds[0]),
         "results": results,
-        "arms": arms,
+        "arms": summarise_arms(results, outcomes),
         "comparisons": comparisons,
-        "agreement": judged["agreement"],
-        "fidelity": judged["fidelity"],
+        "segmentation": segmenters,
+        "agreement": judged.get("agreement"),
+        "fidelity": judged.get("fidelity"),
         "memorization": judged.get("memorization"),
-        "generator": {**judged["generator"], **_training(out / "fold-0" / "generator-0")},
-        "synthesis": _synthesis(study, out / "fold-0" / "synthetic-0"),
-        "test_looks": read_jsonl(out / "test_looks.jsonl"),
+        "generator": {**judged.get("generator", {}), **_training(out / first.folder / "generator-0")},
+        "generators": [_scores(one) for one in generators if one],
+        "synthesis": _synthesis(study, pool_folder(out, first, 0)),
+        "test_looks": read_jsonl(out / LOOKS),
         "provenance": _provenance(study, tiles),
+    }
+
+
+def _judged(out: Path, fit: Fit, generator: int) -> dict[str, Any]:
+    stored = judged_folder(out, fit, generator) / "judged.json"
+    return dict(read_json(stored)) if stored.exists() else {}
+
+
+def _scores(judged: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the few figures of a generator that tell it from the others of its seeds."""
+    test = (judged["fidelity"] or {}).get("test") or {}
+    covered = (test.get("neighbours") or {}).get("coverage") or {}
+    agreed = (judged["agreement"] or {}).get("test") or {}
+    return {
+        "generator_id": judged["generator"]["generator_id"],
+        "steps": judged["generator"]["steps"],
+        "kid": test.get("kid"),
+        "coverage_of_real": covered.get("of_real"),
+        "corrected_agreement": agreed.get("corrected"),
     }
 
 
 def study_pictures(study: StudyConfig, tiles: TileSet, fold: Fold, out: Path) -> dict[str, Any]:
     """Draw tiles at random: real ones of training patients, synthetic ones of the pool or for test masks."""
     train = tiles.rows_of(fold.train)
-    pool_path = out / "fold-0" / "synthetic-0"
-    losses = read_jsonl(out / "fold-0" / "generator-0" / METRICS_FILE)
+    pool_path = pool_folder(out, Fit(), 0)
+    losses = read_jsonl(out / Fit().folder / "generator-0" / METRICS_FILE)
     curve = [(record["step"], record["loss"]) for record in losses]
-    judged = out / "fold-0" / "judged-0"
-    audit = read_json(judged / "judged.json").get("memorization")
-    pairs = pair_pictures(tiles, audit, judged / "copies.npy")
+    judged = judged_folder(out, Fit(), 0)
+    pairs = pair_pictures(tiles, _judged(out, Fit(), 0).get("memorization"), judged / "copies.npy")
+    if not tiles.classes and not (judged / "test.npy").exists():
+        return {"real": {"all": _images(tiles, _pick(train, study.seed))}, "loss_curve": curve}
     if not tiles.classes:
         held_out, masks = _judged_tiles(study, tiles, fold, out)
         real = {"all": _images(tiles, _pick(train, study.seed))}
@@ -105,7 +150,7 @@ def _judged_tiles(study: StudyConfig, tiles: TileSet, fold: Fold, out: Path) -> 
     from nucleosynth.study.judging import held_out_rows
 
     rows = held_out_rows(study, tiles, fold.test)
-    made = np.load(out / "fold-0" / "judged-0" / "test.npy")
+    made = np.load(judged_folder(out, Fit(), 0) / "test.npy")
     shown = _pick(np.arange(len(rows)), study.seed)
     return made[shown], None if tiles.masks is None else np.asarray(tiles.masks[rows[shown]])
 
@@ -118,33 +163,18 @@ def _images(tiles: TileSet, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8
     return np.asarray(tiles.images[rows])
 
 
-def _results(study: StudyConfig, split: Split, out: Path) -> list[dict[str, Any]]:
-    results = []
-    for job in arm_jobs(study, len(split.folds)):
-        arm: Mapping[str, Any] = job["arm"]  # type: ignore[assignment]
-        result = read_json(out / job_folder(job) / "result.json")
-        test = result["test"]
-        results.append(
-            {
-                "fold": job["fold"],
-                "arm": arm["name"],
-                "generator": job["generator"],
-                "seed": job["seed"],
-                **result,
-                "metrics": {
-                    key: value for key, value in test.items() if key not in ("confusion", "n", "threshold")
-                },
-                "confusion": test["confusion"],
-            }
-        )
-    return results
-
-
 def _protocol(study: StudyConfig, tiles: TileSet, split: Split, written: Mapping[str, Any]) -> dict[str, Any]:
     arms = study.arms.all if tiles.classes else []
     return {
         "hash": written["hash"],
-        "arms": [{"arm": arm.name, "kind": arm.kind, "dose": arm.dose} for arm in arms],
+        "written": written["written"],
+        "changed": written["hash"] != study.protocol_hash,
+        "arms": [{"arm": arm.name, "kind": arm.kind, "dose": arm.dose, "filter": arm.filter} for arm in arms],
+        "primary_arm": study.report.arm,
+        "fractions": sorted(set(study.arms.fractions), reverse=True),
+        "folds": len(split.folds),
+        "choice": study.choice.model_dump(mode="json"),
+        "metrics": study.report.shown,
         "seeds": study.classifier.seeds,
         "generator_seeds": study.generator.seeds,
         "classifier": study.classifier.model_dump(mode="json"),

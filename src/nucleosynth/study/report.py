@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,19 @@ import numpy as np
 
 from nucleosynth.render.figure import save_figure, svg_data_uri
 from nucleosynth.render.page import TileFigure, render_page, tile_figure, tile_scale
-from nucleosynth.render.wording import elapsed, is_number, number
+from nucleosynth.render.wording import elapsed
 from nucleosynth.runs import write_json, write_text
-from nucleosynth.study.figures import per_patient, study_figures, tile_pictures
+from nucleosynth.study import shown
+from nucleosynth.study.cards import write_cards
+from nucleosynth.study.figures import confusions, study_figures, tile_pictures
+from nucleosynth.study.gauges import agreement_gauge, fidelity_gauge
 from nucleosynth.study.pseudonyms import pseudonymise
+from nucleosynth.study.tables import write_tables
 
 TEMPLATES = Path(__file__).parent / "templates"
 HALF_WIDTH = 528  # px: real and synthetic tiles stand side by side
 ROWS = 4  # of tiles per class
+SPOKEN = 3  # first and last lines of the verdict, which stand at the top however many there are
 
 Record = dict[str, Any]
 
@@ -31,12 +36,13 @@ def build_report(
     real_tiles: bool = True,
     patients: Iterable[str] = (),
 ) -> Path:
-    """Write ``report.json`` and ``report.html``.
+    """Write ``report.json``, ``report.html``, tables as CSV and the cards of tiles and generator.
 
     Parameters
     ----------
     record : mapping
-        The study's record, schema 1, as ``report.json`` holds it.
+        The study's record, schema 1 or 2, as ``report.json`` holds it; parts of a study that is not finished
+        may be missing.
     pictures : mapping
         ``real`` and ``synthetic``: {class or "all": (n, h, w, 3) uint8}; ``synthetic_masks``: {class:
         (n, h, w) integer or None}, the masks asked for; ``loss_curve``: [(step, loss)]; ``pairs``: synthetic
@@ -45,7 +51,7 @@ def build_report(
         Directory; it is made if need be.
     real_tiles : bool
         False for a report that leaves the house: no picture of a real tile, and patients under numbers in
-        both files.
+        every file.
     patients : iterable of str
         Ids to be numbered besides those that the record compares, wherever they occur in its text.
 
@@ -59,20 +65,48 @@ def build_report(
         plain = pseudonymise(plain, patients)
         pictures = {name: value for name, value in pictures.items() if name not in ("real", "pairs")}
     write_json(out / "report.json", plain)
-    context = {
-        "r": plain,
-        "real_tiles": real_tiles,
-        "took": elapsed(plain.get("created"), plain.get("finished")),
-        "tiles": list(_tile_pairs(pictures)),
-        "pairs": _nearest_pairs(pictures.get("pairs")),
-        "figures": {name: svg_data_uri(figure) for name, figure in study_figures(plain, pictures).items()},
-        "comparisons": _by_primary(plain),
-        "per_patient": per_patient(plain),
-        "agreement": _agreement_gauge(plain.get("agreement") or {}),
-        "fidelity": _fidelity_gauge(plain.get("fidelity") or {}),
-    }
+    write_tables(plain, out)
+    write_cards(plain, out)
+    context = _context(plain, pictures) | {"real_tiles": real_tiles}
     write_text(out / "report.html", render_page("report.html.j2", context, folder=TEMPLATES))
     return out / "report.html"
+
+
+def _context(record: Record, pictures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the names that the templates use."""
+    figures = study_figures(record, pictures)
+    figures.pop("confusion", None)  # on the page it is a table per arm, which fits a phone
+    choices = shown.choices(record)
+    return {
+        "r": record,
+        "spoken": _spoken((record.get("verdict") or {}).get("lines") or []),
+        "took": elapsed(record.get("created"), record.get("finished")),
+        "tiles": list(_tile_pairs(pictures)),
+        "pairs": _nearest_pairs(pictures.get("pairs")),
+        "figures": {name: svg_data_uri(figure) for name, figure in figures.items()},
+        "confusion": confusions(record),
+        "shares": shown.shares(record),
+        "shown_metrics": shown.shown_metrics(record),
+        "primary_arm": shown.primary_arm(record),
+        "choices": choices,
+        "candidates": list(dict.fromkeys(name for one in choices for name in one.get("scores") or {})),
+        "arms": shown.at_share(record.get("arms"), shown.shares(record)[0]),
+        "claim_rows": shown.claim_rows(record),
+        "forest_rows": shown.forest_rows(record),
+        "fraction_rows": shown.fraction_rows(record),
+        "segmenter_rows": shown.segmenter_rows(record),
+        "comparisons": shown.by_primary(record),
+        "per_patient": shown.per_patient(record),
+        "agreement": agreement_gauge(record.get("agreement") or {}),
+        "fidelity": fidelity_gauge(record.get("fidelity") or {}),
+    }
+
+
+def _spoken(lines: list[str]) -> dict[str, list[str]]:
+    """Part the lines of the verdict: the claim comes first in them, masks and fidelity last."""
+    if len(lines) <= 2 * SPOKEN + 1:
+        return {"first": lines, "between": [], "last": []}
+    return {"first": lines[:SPOKEN], "between": lines[SPOKEN:-SPOKEN], "last": lines[-SPOKEN:]}
 
 
 def save_figures(record: Mapping[str, Any], pictures: Mapping[str, Any], out_dir: Path) -> list[Path]:
@@ -83,8 +117,9 @@ def save_figures(record: Mapping[str, Any], pictures: Mapping[str, Any], out_dir
     record, pictures : mapping
         As for `build_report`.
     out_dir : Path
-        Receives ``dose_response.png``, ``patient_differences.png``, ``confusion.png``, ``loss.png``,
-        ``synthetic_grid.png`` and ``masks_and_tiles.png``, each where the study has what it shows.
+        Receives ``forest.png``, ``dose_response.png``, ``data_fractions.png``, ``patient_differences.png``,
+        ``confusion.png``, ``reliability.png``, ``morphology.png``, ``loss.png``, ``synthetic_grid.png`` and
+        ``masks_and_tiles.png``, each where the study has what it shows.
 
     Returns
     -------
@@ -149,47 +184,3 @@ def _side(images: Any, masks: Any, shown: int, columns: int, alt: str) -> TileFi
     if images is None or not len(images):
         return None
     return tile_figure(images[:shown], None if masks is None else masks[:shown], columns=columns, alt=alt)
-
-
-def _by_primary(record: Record) -> list[Record]:
-    """Return the comparisons with those of the primary metric first, otherwise in their order."""
-    primary = (record.get("protocol") or {}).get("primary")
-    return sorted(record.get("comparisons") or [], key=lambda comparison: comparison["metric"] != primary)
-
-
-def _agreement_gauge(agreement: Record) -> Record | None:
-    test = agreement.get("test") or {}
-    values = [("by chance", "floor"), ("asked for and found", "iou"), ("real tiles", "ceiling")]
-    return _gauge([(name, test.get(key), key == "iou") for name, key in values], end=1.0)
-
-
-def _fidelity_gauge(fidelity: Record) -> Record | None:
-    test = fidelity.get("test") or {}
-    floor = test.get("floor") or {}
-    marks = [
-        ("synthetic", test.get("kid"), True),
-        ("within the training patients", floor.get("within"), False),
-        ("unseen real patients", floor.get("between"), False),
-    ]
-    return _gauge(marks, span=test.get("kid_interval"))
-
-
-def _gauge(
-    marks: Sequence[tuple[str, Any, bool]], *, span: Sequence[float] | None = None, end: float | None = None
-) -> Record | None:
-    """Place values on a line from 0 to ``end`` (or a little past the largest), in % of its length."""
-    known = [(name, value, own) for name, value, own in marks if is_number(value)]
-    if not any(own for _, _, own in known):
-        return None
-    span = span if span and all(map(is_number, span)) else None
-    end = end or 1.1 * max(*(value for _, value, _ in known), *(span or [0.0]), 1e-6)
-
-    def place(value: float) -> float:
-        return round(100 * min(max(value / end, 0.0), 1.0), 2)
-
-    placed: list[Record] = []
-    for name, value, own in sorted(known, key=lambda mark: mark[1]):
-        low = not own and any(not mark["own"] and place(value) - mark["place"] < 28 for mark in placed[-2:])
-        low = low and not placed[-1].get("low")
-        placed.append({"name": name, "text": number(value), "place": place(value), "own": own, "low": low})
-    return {"marks": placed, "span": [place(bound) for bound in span] if span else None}

@@ -1,206 +1,117 @@
-"""From the results of all arms to the record that the report shows: means, paired differences, a verdict."""
+"""What the classifiers reached: every run, and each arm as a whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nucleosynth.data.split import Split
-from nucleosynth.data.tileset import TileSet
-from nucleosynth.evaluate.classification import METRICS, metric_statistic
-from nucleosynth.evaluate.uncertainty import paired_difference, verdict
+from nucleosynth.evaluate.calibration import calibration
+from nucleosynth.evaluate.classification import METRICS
+from nucleosynth.evaluate.votes import patient_votes
 from nucleosynth.runs import read_json
-from nucleosynth.study.protocol import StudyConfig, arm_jobs, job_folder
+from nucleosynth.study.fits import Fit
+from nucleosynth.study.outcomes import Outcomes
+from nucleosynth.study.protocol import StudyConfig, arm_jobs, job_folder, outer_fits
 
 Result = Mapping[str, Any]
 
 
-def summarise_arms(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Mean, least and largest value of each metric over an arm's runs, and its summed confusion matrix."""
+def read_results(study: StudyConfig, out: Path, folds: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return every run that was scored on the test patients, and the folders of those that were not."""
+    results, missing = [], []
+    for fit in outer_fits(study, folds):
+        for job in arm_jobs(study, fit):
+            folder = out / job_folder(job)
+            if (folder / "test.json").exists():
+                results.append(_result(job, fit, folder))
+            else:
+                missing.append(job_folder(job))
+    return results, missing
+
+
+def _result(job: Mapping[str, Any], fit: Fit, folder: Path) -> dict[str, Any]:
+    test, trained = read_json(folder / "test.json"), read_json(folder / "result.json")
+    return {
+        "fold": fit.fold,
+        "share": fit.share,
+        "arm": job["arm"]["name"],
+        "generator": job["generator"],
+        "seed": job["seed"],
+        **trained,
+        "metrics": {metric: test[metric] for metric in METRICS},
+        "confusion": test["confusion"],
+    }
+
+
+def summarise_arms(results: Sequence[Result], outcomes: Outcomes) -> list[dict[str, Any]]:
+    """Each arm at each share of the patients: metrics over its runs, confusion, calibration, votes.
+
+    Returns
+    -------
+    Per share and arm: ``metrics`` (mean, least, largest and each run), ``confusion`` summed over runs,
+    ``per_class`` recall and precision, and of finished arms ``calibration`` and ``votes``.
+    """
     arms = []
-    for name in dict.fromkeys(result["arm"] for result in results):
-        of_arm = [result for result in results if result["arm"] == name]
-        metrics = {metric: _spread([result["test"][metric] for result in of_arm]) for metric in METRICS}
-        confusion = np.sum([result["test"]["confusion"] for result in of_arm], axis=0)
-        arms.append({"arm": name, "metrics": metrics, "confusion": confusion.tolist()})
+    for share, name in dict.fromkeys((result["share"], result["arm"]) for result in results):
+        of_arm = [result for result in results if (result["share"], result["arm"]) == (share, name)]
+        confusion = np.sum([result["confusion"] for result in of_arm], axis=0)
+        finished = not outcomes.missing(name, share)
+        arms.append(
+            {
+                "share": share,
+                "arm": name,
+                "runs": len(of_arm),
+                "metrics": {m: spread([result["metrics"][m] for result in of_arm]) for m in METRICS},
+                "confusion": confusion.tolist(),
+                "per_class": _per_class(confusion),
+                **(_probabilities(outcomes, name, share) if finished else {}),
+            }
+        )
     return arms
 
 
-def compare_arms(study: StudyConfig, tiles: TileSet, split: Split, out: Path) -> list[dict[str, Any]]:
-    """Paired differences of every arm to real-only on the test patients of the first fold.
+def _per_class(confusion: Any) -> list[dict[str, float | None]]:
+    """Recall, precision and F1 of each class, over all runs of an arm."""
+    hits, labels, predicted = np.diagonal(confusion), confusion.sum(1), confusion.sum(0)
 
-    One value per run and metric; patients and seeds are resampled together. Below 10 test patients there is
-    no interval but the difference of each patient.
-    """
-    statistics = _Statistics(study, tiles, split, out)
-    metrics = [study.report.primary, *(m for m in study.report.metrics if m != study.report.primary)]
-    comparisons = []
-    for arm in study.arms.all:
-        for baseline in ("real", "oversampled"):
-            if (
-                arm.name in ("real", baseline)
-                or baseline not in study.arms.controls
-                or (baseline != "real" and arm.dose is None)
-            ):
-                continue
-            for metric in metrics:
-                found = paired_difference(
-                    statistics.of(arm.name, metric),
-                    statistics.of(baseline, metric),
-                    groups=statistics.groups,
-                    seed=study.seed,
-                )
-                comparisons.append(
-                    {
-                        "arm": arm.name,
-                        "baseline": baseline,
-                        "metric": metric,
-                        "difference": found.estimate,
-                        "interval": None if found.lo is None else [found.lo, found.hi],
-                        "n_patients": found.n_patients,
-                        "per_patient": found.per_patient,
-                        "verdict": verdict(found.lo, found.hi, metric),
-                    }
-                )
-    return comparisons
+    def ratio(above: float, below: float) -> float | None:
+        return float(above / below) if below else None
 
-
-class _Statistics:
-    """The metric of each run of an arm as a function of drawn patients."""
-
-    def __init__(self, study: StudyConfig, tiles: TileSet, split: Split, out: Path) -> None:
-        rows = tiles.rows_of(split.folds[0].test)
-        self._rows = rows[tiles.labels[rows] >= 0]
-        self._labels = tiles.labels[self._rows]
-        self.groups = tiles.patients[self._rows]
-        self._jobs = list(arm_jobs(study, 1))
-        self._out = out
-
-    def of(self, arm: str, metric: str) -> list[Any]:
-        found = []
-        for job in self._jobs:
-            if job["arm"]["name"] != arm:  # type: ignore[index]
-                continue
-            folder = self._out / job_folder(job)
-            probabilities = np.load(folder / "test.npy")
-            threshold = read_json(folder / "result.json")["threshold"]
-            found.append(
-                metric_statistic(metric, probabilities, self._labels, groups=self.groups, threshold=threshold)
-            )
-        return found
-
-
-def study_verdict(
-    study: StudyConfig,
-    arms: Sequence[Mapping[str, Any]],
-    comparisons: Sequence[Mapping[str, Any]],
-    judged: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Say what the study shows, in words that follow from the intervals' bounds."""
-    lines = [
-        *_arm_lines(study, comparisons),
-        *_mask_lines(judged.get("agreement")),
-        *_fidelity_lines(judged.get("fidelity")),
-    ]
-    return {"headline": _headline(study, arms, comparisons), "lines": lines}
-
-
-def _headline(
-    study: StudyConfig, arms: Sequence[Mapping[str, Any]], comparisons: Sequence[Mapping[str, Any]]
-) -> str:
-    if not arms:
-        return "No classes, no classifier: the generator is judged by its masks and its likeness to tissue."
-    primary = _doses(study, comparisons, study.report.primary)
-    if not primary:
-        return "No arm with real and synthetic tiles was run."
-    if all(c["interval"] is None for c in primary):
-        return (
-            f"Too few test patients ({primary[0]['n_patients']}) for a claim; see each patient's difference."
-        )
-    auroc = {(c["arm"], c["baseline"]): c["verdict"] for c in _doses(study, comparisons, "auroc")}
-    for name in dict.fromkeys(c["arm"] for c in primary):
-        of_arm = [c for c in primary if c["arm"] == name]
-        if all(c["verdict"] == "helps" and auroc.get((name, c["baseline"])) == "helps" for c in of_arm):
-            baselines = " and ".join(c["baseline"] for c in of_arm)
-            words = f"{_words(study.report.primary)} and AUROC"
-            return f"Synthetic tiles help: {name} is above {baselines} in {words}."
-    harmful = [c for c in primary if c["verdict"] == "harms" and c["baseline"] == "real"]
-    if harmful:
-        return (
-            f"No help shown; {harmful[0]['arm']} is below real tiles alone in {_words(study.report.primary)}."
-        )
-    return "No help shown: no dose is above every control with intervals that exclude zero."
-
-
-def _doses(
-    study: StudyConfig, comparisons: Iterable[Mapping[str, Any]], metric: str
-) -> list[Mapping[str, Any]]:
-    doses = {arm.name for arm in study.arms.all if arm.kind == "dose"}
-    return [c for c in comparisons if c["metric"] == metric and c["arm"] in doses]
-
-
-def _arm_lines(study: StudyConfig, comparisons: Iterable[Mapping[str, Any]]) -> list[str]:
-    lines = []
-    for c in comparisons:
-        if c["metric"] == study.report.primary and c["baseline"] == "real" and c["difference"] is not None:
-            bounds = (
-                ""
-                if c["interval"] is None
-                else f" (95 % interval {c['interval'][0]:+.3f} to {c['interval'][1]:+.3f})"
-            )
-            lines.append(
-                f"{c['arm']} minus real, {_words(c['metric'])}: {c['difference']:+.3f}{bounds}; "
-                f"{c['verdict']}."
-            )
-    return lines
-
-
-def _mask_lines(agreement: Mapping[str, Any] | None) -> list[str]:
-    test = (agreement or {}).get("test")
-    if not test or test["iou"] is None:
-        return []
-    line = f"Masks asked for and found ({test['judge']}): IoU {test['iou']:.3f}"
-    if test["floor"] is not None:
-        line += f", by chance {test['floor']:.3f}"
-    if test["corrected"] is not None:
-        line += f", on real tiles {test['ceiling']:.3f}; corrected agreement {test['corrected']:.2f}"
-    return [line + "."]
-
-
-def _fidelity_lines(fidelity: Mapping[str, Any] | None) -> list[str]:
-    test = (fidelity or {}).get("test")
-    if not test or test["kid"] is None:
-        return []
-    floor = test["floor"]
-    within, between = (("unknown" if floor[k] is None else f"{floor[k]:.3f}") for k in ("within", "between"))
-    kid = (
-        f"KID to the training patients ({test['extractor']}, n = {test['n']}): {test['kid']:.3f}; "
-        f"unseen real patients {between}, two halves of the training patients {within}."
-    )
-    return [kid, *_coverage_lines(test.get("neighbours"))]
-
-
-def _coverage_lines(neighbours: Mapping[str, Any] | None) -> list[str]:
-    """Nothing for tiles that were judged by an older version, or without two training patients."""
-    if not neighbours or neighbours["coverage"]["of_real"] is None:
-        return []
-    found = neighbours["coverage"]
     return [
-        f"Coverage of training patients ({neighbours['n']} tiles): {found['synthetic']:.3f}, by as many real "
-        f"tiles of others {found['real']:.3f}: {found['of_real']:.2f} of real."
+        {
+            "recall": ratio(hits[c], labels[c]),
+            "precision": ratio(hits[c], predicted[c]),
+            "f1": ratio(2 * hits[c], labels[c] + predicted[c]),
+        }
+        for c in range(len(confusion))
     ]
 
 
-def _words(metric: str) -> str:
-    return {"auroc": "AUROC", "kappa": "quadratic kappa", "macro_f1": "macro-F1"}.get(
-        metric, metric.replace("_", " ")
-    )
+def _probabilities(outcomes: Outcomes, arm: str, share: float) -> dict[str, Any]:
+    """How far probabilities can be trusted, and the vote of each patient's tiles; over all runs."""
+    runs = [run for seeds in outcomes.probabilities(arm, share) for run in seeds]
+    single = [calibration(found, outcomes.labels) for found, _ in runs]
+    together = np.concatenate([found for found, _ in runs])
+    reliability = calibration(together, np.tile(outcomes.labels, len(runs)))["reliability"]
+    votes = [patient_votes(found, outcomes.labels, outcomes.groups, threshold=cuts) for found, cuts in runs]
+    return {
+        "calibration": {
+            **{name: spread([one[name] for one in single]) for name in ("ece", "brier")},
+            "reliability": reliability,
+        },
+        "votes": {
+            **{name: spread([one[name] for one in votes]) for name in ("balanced_accuracy", "auroc")},
+            "n": votes[0]["n"],
+            "left_out": votes[0]["left_out"],
+        },
+    }
 
 
-def _spread(values: Sequence[float | None]) -> dict[str, Any]:
+def spread(values: Sequence[float | None]) -> dict[str, Any]:
+    """Mean, least and largest of the values that are defined, and each of them."""
     known = [value for value in values if value is not None]
     if not known:
         return {"mean": None, "per_seed": list(values), "min": None, "max": None}

@@ -21,6 +21,7 @@ SCANNERS = {
 SCORES: Mapping[str, int | None] = {
     "03_00A": 2, "03_00B": 3, "03_01C": 1, "10_00A": 2, "10_01C": None, "06_00D": 3,
 }  # fmt: skip
+TEST_SLIDES = ("06", "08")
 CRITERIA = """\
 nuclei_size,1,2,3
 anisonucleosis,2,2,{last}
@@ -49,7 +50,7 @@ class Region:
         return (width, height) if self.name == "03_00A" else (width // 8, height // 8)
 
     def folder(self, root: Path) -> Path:
-        part = "testing" if self.name.startswith("06") else "training"
+        part = "testing" if self.name[:2] in TEST_SLIDES else "training"
         slide = self.stem[:3]
         top = root / f"mitos_atypia_2014_{part}_{SCANNERS[self.letter][0]}" / slide
         return top / slide if slide in ("A03", "H06") else top  # doubled folders occur
@@ -75,11 +76,10 @@ def subframes(region: Region) -> Iterator[tuple[str, tuple[float, float]]]:
         yield f"{region.stem}{part}", (number % 2 * width * mpp, number // 2 * height * mpp)
 
 
-def write_region(root: Path, region: Region) -> None:
+def write_region(root: Path, region: Region, score: int | None, *, seed: int) -> None:
     folder = region.folder(root)
     for level in ("frames/x10", "frames/x20", "frames/x40", "atypia/x20", "atypia/x40", "mitosis"):
         (folder / level).mkdir(parents=True, exist_ok=True)
-    seed = list(SCORES).index(region.name)
     scales = SCANNERS[region.letter][2]
     image = tissue(region.size, scales["x20"], seed=seed)
     tifffile.imwrite(folder / f"frames/x20/{region.stem}.tiff", image, photometric="rgb")
@@ -91,14 +91,16 @@ def write_region(root: Path, region: Region) -> None:
         (folder / f"atypia/x40/{stem}_cna_criteria.csv").write_text(text)
         (folder / f"mitosis/{stem}_mitosis.csv").write_text("617,1042,0.75\n" if number == 1 else "")
         (folder / f"mitosis/{stem}_not_mitosis.csv").write_text("83,12,0.2\n105,400,0.1\n")
-    score = SCORES[region.name]
     (folder / f"atypia/x20/{region.stem}_cna_score_decision.csv").write_text(f"{score}\n" if score else "")
 
 
-def write_tree(root: Path, *, names: tuple[str, ...] = tuple(SCORES)) -> Path:
-    """Write the archives below ``root``; return it."""
+def write_tree(
+    root: Path, *, scores: Mapping[str, int | None] = SCORES, names: tuple[str, ...] | None = None
+) -> Path:
+    """Write the archives of these regions, or of some of them, below ``root``; return it."""
     for letter in SCANNERS:
-        for name in names:
-            write_region(root, Region(letter, name))
+        for seed, (name, score) in enumerate(scores.items()):
+            if names is None or name in names:
+                write_region(root, Region(letter, name), score, seed=seed)
     (root / "mitos_atypia_2014_training_aperio" / "._A03_00A.tiff").write_bytes(b"\x00\x05\x16\x07 no image")
     return root

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def read_pictures(source: AnnotatedConfig, root: Path) -> list[Picture]:
     return [_picture(name, parts, source) for name, parts in list_parts(source, root).items()]
 
 
-def content_hash(pictures: list[Picture]) -> str:
+def content_hash(pictures: Sequence[Picture]) -> str:
     """Return a short hash of pixels, labels and scales: what a run was trained on."""
     digest = hashlib.sha256()
     for picture in pictures:
@@ -53,18 +53,24 @@ def content_hash(pictures: list[Picture]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _picture(name: str, parts: list[Part], source: AnnotatedConfig) -> Picture:
-    pixels, labels = assemble(parts)
+def annotated_picture(name: str, pixels: NDArray[np.uint8], labels: NDArray[np.int32], mpp: float) -> Picture:
+    """Return a picture (h, w, 3) with its nuclei (h, w), numbered through, and its training maps."""
     numbers = renumbered(labels)
     relative, depth = depth_maps(numbers)
     return Picture(
         name,
         pixels,
         numbers,
-        source.mpp or guessed_mpp(labels, source.diameter, where=parts[0].image),
+        mpp,
         np.ceil(relative * 255).astype(np.uint8),
         np.minimum(depth / DEPTH_UNIT, 255).astype(np.uint8),
     )
+
+
+def _picture(name: str, parts: list[Part], source: AnnotatedConfig) -> Picture:
+    pixels, labels = assemble(parts)
+    mpp = source.mpp or guessed_mpp(labels, source.diameter, where=parts[0].image)
+    return annotated_picture(name, pixels, labels, mpp)
 
 
 def split_pictures(pictures: list[Picture], held_out: tuple[str, ...]) -> tuple[list[Picture], list[Picture]]:

@@ -36,13 +36,12 @@ class AugmentationConfig(Config):
     blank: float = Field(0.05, ge=0, le=1, description="share of the crops with an empty patch of one colour")
 
 
-class SegmenterTraining(Budget):
-    """The `segmenter` section of a training file: give ``minutes`` or ``steps``."""
+class NetworkTraining(Budget):
+    """How a segmenter's network is trained, on whatever pictures."""
 
     recipe: Literal["embedded", "judge"] = Field(
         description="which network; both are in `learned/network.py`"
     )
-    data: tuple[AnnotatedConfig, ...] = Field(min_length=1)
     augmentation: AugmentationConfig = AugmentationConfig()
     crop: int = Field(128, ge=32, multiple_of=8, description="side of a training crop, px of 0.5 µm")
     batch: int = Field(4, ge=1, description="small batches win short runs: more steps in the same time")
@@ -55,3 +54,9 @@ class SegmenterTraining(Budget):
         return Optimisation(
             steps=self.steps, minutes=self.minutes, lr=self.lr, ema_fraction=self.ema_fraction
         )
+
+
+class SegmenterTraining(NetworkTraining):
+    """The `segmenter` section of a training file: give ``minutes`` or ``steps``."""
+
+    data: tuple[AnnotatedConfig, ...] = Field(min_length=1)

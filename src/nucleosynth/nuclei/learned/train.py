@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,16 @@ from torch import Tensor
 from nucleosynth.nuclei.backends.learned import LearnedSegmenter
 from nucleosynth.nuclei.instances import instance_scores, number_nuclei, overlaps
 from nucleosynth.nuclei.learned.annotated import Picture, content_hash, read_pictures, split_pictures
-from nucleosynth.nuclei.learned.config import SegmenterTraining
+from nucleosynth.nuclei.learned.config import NetworkTraining, SegmenterTraining
 from nucleosynth.nuclei.learned.crops import TrainingCrops
-from nucleosynth.nuclei.learned.network import SegmenterNet, build_network, network_loss
+from nucleosynth.nuclei.learned.network import Recipe, SegmenterNet, build_network, network_loss
 from nucleosynth.nuclei.learned.weights import save_weights
 from nucleosynth.render.grid import grid, save_png
 from nucleosynth.render.outlines import draw_outlines
 from nucleosynth.runs import open_run, write_json
 from nucleosynth.seeds import torch_seed
 from nucleosynth.training.devices import autocast, choose_device
-from nucleosynth.training.loop import fit
+from nucleosynth.training.loop import Preview, fit
 
 PREVIEW = 256  # px of each held-out picture that a preview shows
 
@@ -67,36 +68,72 @@ def train_segmenter(
         A loss that stays not a number.
     """
     kept, held_out = _read(config, root)
-    settings = {
-        "segmenter": config.model_dump(mode="json"),
-        "seed": seed,
-        "data": [content_hash(pictures) for pictures in kept],
-    }
+    cards = [
+        source_card(source.name, source.licence, pictures, held_out=source.validation)
+        for source, pictures in zip(config.data, kept, strict=True)
+    ]
+    shares = [source.share for source in config.data]
+    return train_network(
+        kept, shares, config, cards=cards, held_out=held_out, out=out, seed=seed, device=device
+    )
+
+
+def train_network(
+    sources: Sequence[Sequence[Picture]],
+    shares: Sequence[float],
+    config: NetworkTraining,
+    *,
+    cards: Sequence[Mapping[str, object]],
+    held_out: Sequence[Picture] = (),
+    out: Path,
+    settings: Mapping[str, object] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+) -> Path:
+    """Train a network on pictures in memory, or go on with the run in ``out``.
+
+    Parameters
+    ----------
+    sources, shares
+        Pictures of each source, and how often it is drawn, relative to the others.
+    cards
+        What the model card says of each source, see `source_card`.
+    held_out
+        Pictures to validate with and to show; none: the run has no previews.
+    settings
+        What else identifies the run, beside ``config``, seed and the hashes of the sources.
+
+    Returns
+    -------
+    The directory of the weights.
+
+    Raises
+    ------
+    InputError
+        A run directory of other settings.
+    WorkError
+        A loss that stays not a number.
+    """
+    hashes = [content_hash(source) for source in sources]
+    record = {"segmenter": config.model_dump(mode="json"), "seed": seed, "data": hashes, **(settings or {})}
     weights = out / "weights"
-    with open_run(out, kind="segmenter", config=settings) as run:
+    with open_run(out, kind="segmenter", config=record) as run:
         if run.done:
             return weights
         torch.manual_seed(torch_seed(seed, "weights"))
         net = build_network(config.recipe)
-        shares = [source.share for source in config.data]
-        crops = TrainingCrops(kept, shares, config.augmentation, config.crop, config.batch, seed)
+        crops = TrainingCrops(sources, shares, config.augmentation, config.crop, config.batch, seed)
         target = choose_device(device)
-
-        def preview(step: int, ema: dict[str, Tensor]) -> None:
-            if held_out:
-                found = LearnedSegmenter(config.recipe, _with_weights(config, ema), device=target)
-                write_json(run.path / "validation" / f"step-{step:08d}.json", _validate(found, held_out))
-                _save_preview(found, held_out, run.path / "previews" / f"step-{step:08d}.png")
-
+        preview = _previews(config.recipe, held_out, run.path, target) if held_out else None
         learner = SegmentationLearner(net, crops, target)
         fitted = fit(learner, run, config.optimisation, seed=seed, device=target, preview=preview)
-        final = _with_weights(config, fitted.ema)
+        final = _with_weights(config.recipe, fitted.ema)
         card: dict[str, Any] = {
             "parameters": sum(p.numel() for p in final.parameters()),
             "steps": fitted.steps,
             "crops_seen": fitted.steps * config.batch,
             "seed": seed,
-            "training": _provenance(config, kept),
+            "training": [dict(card) for card in cards],
         }
         if held_out:
             card["validation"] = _validate(LearnedSegmenter(config.recipe, final, device=target), held_out)
@@ -105,32 +142,43 @@ def train_segmenter(
     return weights
 
 
+def source_card(
+    name: str, licence: str, pictures: Sequence[Picture], *, held_out: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return what a model card says of a source of pictures; ``held_out`` are names of others of it."""
+    return {
+        "name": name,
+        "licence": licence,
+        "pictures": len(pictures),
+        "nuclei": int(sum(picture.labels.max() for picture in pictures)),
+        "held_out": list(held_out),
+    }
+
+
 def _read(config: SegmenterTraining, root: Path) -> tuple[list[list[Picture]], list[Picture]]:
     """Pictures of each source to train on, and those of all that are held out."""
     parts = [split_pictures(read_pictures(source, root), source.validation) for source in config.data]
     return [kept for kept, _ in parts], [picture for _, held_out in parts for picture in held_out]
 
 
-def _with_weights(config: SegmenterTraining, weights: dict[str, Tensor]) -> SegmenterNet:
-    net = build_network(config.recipe)
+def _with_weights(recipe: Recipe, weights: dict[str, Tensor]) -> SegmenterNet:
+    net = build_network(recipe)
     net.load_state_dict(weights)
     return net.fold()
 
 
-def _provenance(config: SegmenterTraining, kept: list[list[Picture]]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": source.name,
-            "licence": source.licence,
-            "pictures": len(pictures),
-            "nuclei": int(sum(picture.labels.max() for picture in pictures)),
-            "held_out": list(source.validation),
-        }
-        for source, pictures in zip(config.data, kept, strict=True)
-    ]
+def _previews(recipe: Recipe, held_out: Sequence[Picture], folder: Path, device: torch.device) -> Preview:
+    """Scores and a picture of what the network finds in the held-out pictures on the way."""
+
+    def preview(step: int, ema: dict[str, Tensor]) -> None:
+        found = LearnedSegmenter(recipe, _with_weights(recipe, ema), device=device)
+        write_json(folder / "validation" / f"step-{step:08d}.json", _validate(found, held_out))
+        _save_preview(found, held_out, folder / "previews" / f"step-{step:08d}.png")
+
+    return preview
 
 
-def _validate(segmenter: LearnedSegmenter, pictures: list[Picture]) -> dict[str, Any]:
+def _validate(segmenter: LearnedSegmenter, pictures: Sequence[Picture]) -> dict[str, Any]:
     """Panoptic quality and F1 on held-out pictures, pooled over nuclei."""
     found = (segmenter(picture.pixels[None], picture.mpp) for picture in pictures)
     compared = [
@@ -140,7 +188,7 @@ def _validate(segmenter: LearnedSegmenter, pictures: list[Picture]) -> dict[str,
     return {"pictures": [picture.name for picture in pictures], **instance_scores(compared)}
 
 
-def _save_preview(segmenter: LearnedSegmenter, pictures: list[Picture], path: Path) -> None:
+def _save_preview(segmenter: LearnedSegmenter, pictures: Sequence[Picture], path: Path) -> None:
     """Write a picture of the middle of each held-out picture: nuclei found above, annotated below."""
     rows: list[list[np.ndarray[Any, Any]]] = [[], []]
     for picture in pictures[:6]:

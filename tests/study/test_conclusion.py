@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.phantoms import tiny_study
 
 from nucleosynth.config import parse
+from nucleosynth.study.conclusion import study_verdict
 from nucleosynth.study.protocol import StudyConfig
-from nucleosynth.study.results import study_verdict
 
 TEST = {
     "kid": 0.0412,
@@ -19,7 +19,7 @@ COVERAGE = {"synthetic": 0.444, "real": 0.8, "of_real": 0.555}
 
 def lines(test: dict[str, object]) -> list[str]:
     study = parse(StudyConfig, tiny_study())
-    return study_verdict(study, [], [], {"fidelity": {"test": test}})["lines"]
+    return study_verdict(study, None, [], {"fidelity": {"test": test}})["lines"]
 
 
 def test_coverage_stands_beside_kid_where_it_was_measured() -> None:

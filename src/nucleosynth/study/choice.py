@@ -1,0 +1,96 @@
+"""Which arm is the primary one: chosen and locked before anybody looks at the test patients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nucleosynth.errors import InputError
+from nucleosynth.runs import append_jsonl, now, read_json, read_jsonl, write_json
+from nucleosynth.study.arms import CHOSEN
+from nucleosynth.study.fits import Fit
+from nucleosynth.study.protocol import StudyConfig, arm_jobs, job_folder, outer_fits
+
+LOCK, LOOKS = "locked.json", "test_looks.jsonl"
+
+
+def choose_arms(study: StudyConfig, out: Path, folds: int) -> dict[str, dict[str, Any]]:
+    """Choose the primary arm of every fit whose test patients will be scored.
+
+    The candidate with the highest ``choice.metric`` is taken, the mean over inner folds, generators and
+    classifier seeds, or, without inner folds, on the validation patients; the earlier in the list where two
+    are equal.
+
+    Returns
+    -------
+    Folder of the fit to ``{"arm", "by", "metric", "scores": {arm: mean}}``; ``arm`` None where no arm holds
+    real and synthetic tiles, ``by`` ``protocol`` where the arm is named there.
+    """
+    return {fit.folder: _choose(study, out, fit) for fit in outer_fits(study, folds)}
+
+
+def _choose(study: StudyConfig, out: Path, fit: Fit) -> dict[str, Any]:
+    metric = study.choice.metric
+    if study.report.arm != CHOSEN:
+        return {"arm": study.report.arm, "by": "protocol", "metric": None, "scores": {}}
+    candidates = [arm.name for arm in study.arms.candidates]
+    if len(candidates) < 2:
+        return {"arm": next(iter(candidates), None), "by": "protocol", "metric": None, "scores": {}}
+    fits = fit.within(study.inner_folds) or [fit]
+    found: dict[str, list[float]] = {name: [] for name in candidates}
+    for job in (job for one in fits for job in arm_jobs(study, one)):
+        if job["arm"]["name"] in found:
+            value = read_json(out / job_folder(job) / "result.json")["validation"][metric]
+            found[job["arm"]["name"]].append(np.nan if value is None else value)
+    means = {name: float(np.mean(values)) for name, values in found.items()}
+    defined = {name: value for name, value in means.items() if np.isfinite(value)}
+    if not defined:
+        raise InputError(
+            f"{out}: {metric} is undefined for every candidate, so none can be chosen; "
+            "name one in report.arm, or choose by another metric"
+        )
+    by = f"{study.inner_folds} folds of the training patients" if study.inner_folds else "validation patients"
+    best = max(defined, key=defined.__getitem__)
+    scores = {name: defined.get(name) for name in means}
+    return {"arm": best, "by": by, "metric": metric, "scores": scores}
+
+
+def lock_choice(study: StudyConfig, out: Path, folds: int) -> dict[str, Any]:
+    """Write the choice down, once; what comes after may look at the test patients.
+
+    Returns
+    -------
+    The content of ``locked.json``: ``{"time", "protocol_hash", "chosen", "looks_before"}``.
+    """
+    stored = out / LOCK
+    if not stored.exists():
+        locked = {
+            "time": now(),
+            "protocol_hash": study.protocol_hash,
+            "chosen": choose_arms(study, out, folds),
+            "looks_before": len(read_jsonl(out / LOOKS)),
+        }
+        write_json(stored, locked)
+    return dict(read_json(stored))
+
+
+def look(out: Path, what: str, *, fit: Fit, **names: object) -> None:
+    """Put a look at the test patients on record, just before it; refused while choices are open.
+
+    Raises
+    ------
+    InputError
+        The primary arm is not locked yet.
+    """
+    if not (out / LOCK).exists():
+        raise InputError(f"{out}: the primary arm is not locked; the test patients are looked at after that")
+    append_jsonl(out / LOOKS, {"time": now(), "what": what, "fold": fit.fold, "share": fit.share, **names})
+
+
+def chosen_arm(locked: Mapping[str, Any], fit: Fit) -> str | None:
+    """Return the primary arm of a fit; None where there is none, as without classes."""
+    found: Mapping[str, Any] = locked["chosen"].get(fit.folder, {})
+    return found.get("arm")

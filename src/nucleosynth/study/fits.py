@@ -1,0 +1,94 @@
+"""Whom each fit of a study may see: a fold, a share of its training patients, or a part to choose by."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from nucleosynth.data.split import Fold, Split, check_fold, grouped_folds
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.errors import InputError
+
+GRAIN = 20
+"""Training patients come in so many parts of like class mix, so that a small share lies in a larger one."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Where everything is fitted anew: generator, filter, threshold and classifier.
+
+    Attributes
+    ----------
+    fold
+        Of the split.
+    share
+        Of the training patients of that fold.
+    inner
+        One of the folds of these patients by which the primary arm is chosen; None: all of them train, and
+        the test patients are scored.
+    """
+
+    fold: int = 0
+    share: float = 1.0
+    inner: int | None = None
+
+    @property
+    def folder(self) -> str:
+        """Directory of the fit, relative to the study's."""
+        name = f"fold-{self.fold}" + ("" if self.share == 1 else f"-patients-{100 * self.share:g}%")
+        return name if self.inner is None else f"{name}/choice-{self.inner}"
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return asdict(self)
+
+    def within(self, count: int) -> list[Fit]:
+        """Return the inner folds of this fit."""
+        return [replace(self, inner=index) for index in range(count)]
+
+
+def fit_patients(tiles: TileSet, split: Split, fit: Fit, *, inner: int, seed: int) -> Fold:
+    """Return the patients of a fit.
+
+    A share below 1 keeps the validation and test patients of the fold. An inner fold validates on its part of
+    the training patients and has no test patients.
+
+    Parameters
+    ----------
+    inner
+        Number of inner folds.
+
+    Raises
+    ------
+    InputError
+        A part that lacks a class, or has fewer than two patients.
+    """
+    fold = split.folds[fit.fold]
+    train = share_of_patients(tiles, fold.train, fit.share, seed=seed)
+    if fit.inner is None:
+        found = Fold(train=train, validation=fold.validation, test=fold.test)
+    else:
+        parts = _parts(tiles, train, inner, seed=seed)
+        validation = parts[fit.inner]
+        found = Fold(train=sorted(set(train) - set(validation)), validation=validation)
+    check_fold(tiles, found, fit.folder)
+    return found
+
+
+def share_of_patients(tiles: TileSet, patients: list[str], share: float, *, seed: int) -> list[str]:
+    """Return a share of the patients, of like class mix; a smaller share is part of a larger one."""
+    if share == 1:
+        return sorted(patients)
+    parts = [part for part in _parts(tiles, patients, min(GRAIN, len(patients)), seed=seed) if part]
+    kept = parts[: max(1, round(share * len(parts)))]
+    return sorted(patient for part in kept for patient in part)
+
+
+def _parts(tiles: TileSet, patients: list[str], count: int, *, seed: int) -> list[list[str]]:
+    if len(patients) < count:
+        raise InputError(f"{len(patients)} training patients cannot be parted into {count} inner folds")
+    rows = np.flatnonzero(np.isin(tiles.patients, patients))
+    return grouped_folds(tiles.patients[rows].tolist(), tiles.labels[rows], folds=count, seed=seed)

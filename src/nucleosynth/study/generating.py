@@ -1,0 +1,116 @@
+"""The generators of a fit: trained or taken, their pools filled and filtered, and later judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nucleosynth.data.split import Fold, require_unseen
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.errors import InputError
+from nucleosynth.nuclei.segmenter import MAKER, NOBODY
+from nucleosynth.study.choice import look
+from nucleosynth.study.fits import Fit
+from nucleosynth.study.protocol import StudyConfig, fit_arms
+from nucleosynth.study.sources import judged_folder, pool_folder, selection_folder
+
+if TYPE_CHECKING:
+    from nucleosynth.diffusion.generator import Generator
+
+
+def generate(
+    study: StudyConfig, tiles: TileSet, fold: Fold, fit: Fit, *, out: Path, seed: int, device: str
+) -> None:
+    """Train the generator of one seed, fill its pool, and let each filter choose from it."""
+    from nucleosynth.diffusion.synthesis import synthesise
+    from nucleosynth.diffusion.train import train_generator
+    from nucleosynth.study.selection import select_tiles
+
+    filters = {arm.filter for arm in fit_arms(study, fit) if arm.filter is not None}
+    if study.generator.path is None:
+        path = out / fit.folder / f"generator-{seed}"
+        train_generator(
+            tiles, fold.train, study.generator, out=path, seed=study.seed * 1000 + seed, device=device
+        )
+    by_class = tiles.classes and any(arm.synthetic for arm in fit_arms(study, fit))
+    if not by_class and not (study.segmentation.steps and fit.inner is None):
+        return
+    pool = pool_folder(out, fit, seed)
+    if not pool.exists():
+        generator = _open_generator(study, tiles, fold, fit, out=out, seed=seed, device=device)
+        synthesise(generator, tiles, pool, config=study.synthesis, seed=study.seed * 1000 + seed)
+    for name in sorted(filters):
+        select_tiles(
+            name,
+            TileSet.open(pool),
+            tiles,
+            fold,
+            keep=study.arms.keep,
+            classifier=study.classifier,
+            extractor=study.fidelity.extractor,
+            segmenter=_finder(study),
+            judge=study.segmenter.judge,
+            out=selection_folder(out, fit, seed, name),
+            seed=study.seed * 1000 + seed,
+            device=device,
+        )
+
+
+def refuse_filters(study: StudyConfig, tiles: TileSet) -> None:
+    """Refuse before hours of training what a filter of the study could not do after it."""
+    asked = study.arms.filters
+    if "typicality" in asked and study.fidelity.extractor == NOBODY:
+        raise InputError("arms.filters: typicality needs features; name a `fidelity.extractor`")
+    if "masks" not in asked:
+        return
+    if tiles.mpp is None or tiles.masks is None:
+        missing = "masks" if tiles.masks is None else "µm/px"
+        raise InputError(f"arms.filters: masks needs tiles with {missing}; {tiles.path} has none")
+    if _finder(study) == study.segmenter.judge:
+        raise InputError(
+            f"arms.filters: masks would choose tiles by `{_finder(study)}`, which judges them; "
+            "name another segmenter.make or segmenter.judge"
+        )
+
+
+def _finder(study: StudyConfig) -> str:
+    """Who finds the nuclei of synthetic tiles to choose among them; never the judge."""
+    return MAKER if study.segmenter.make == NOBODY else study.segmenter.make
+
+
+def judge(
+    study: StudyConfig, tiles: TileSet, fold: Fold, fit: Fit, *, out: Path, seed: int, device: str
+) -> None:
+    """Score the generator of one seed on held-out patients."""
+    from nucleosynth.study.judging import judge_generator
+
+    folder = judged_folder(out, fit, seed)
+    if (folder / "judged.json").exists():
+        return
+    generator = _open_generator(study, tiles, fold, fit, out=out, seed=seed, device=device)
+    judge_generator(
+        study,
+        generator,
+        tiles,
+        fold,
+        folder=folder,
+        before_test=lambda: look(out, "generator scored on the test patients", fit=fit, generator=seed),
+    )
+
+
+def _open_generator(
+    study: StudyConfig, tiles: TileSet, fold: Fold, fit: Fit, *, out: Path, seed: int, device: str
+) -> Generator:
+    """Open the generator of one seed, or the one that the study takes; refused where it saw a stranger."""
+    from nucleosynth.diffusion.generator import Generator
+
+    trained = out / fit.folder / f"generator-{seed}"
+    path = trained if study.generator.path is None else Path(study.generator.path)
+    generator = Generator.from_pretrained(path, device=device)
+    require_unseen(str(path), generator.card.fitted_on(tiles.patients.tolist()), fold.train)
+    if generator.card.recipe != study.generator.recipe:
+        raise InputError(
+            f"{path}: is of the recipe {generator.card.recipe}, the study says {study.generator.recipe}; "
+            f"set generator.recipe to {generator.card.recipe}"
+        )
+    return generator

@@ -1,0 +1,95 @@
+"""What a study would do, how far it is, and its report of what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nucleosynth.data.split import Split
+from nucleosynth.errors import InputError
+from nucleosynth.runs import read_jsonl
+from nucleosynth.study.choice import LOCK
+from nucleosynth.study.protocol import StudyConfig, all_fits, arm_jobs, fit_generators, segmenter_jobs
+from nucleosynth.study.record import write_record
+
+
+def plan_study(study: StudyConfig, root: Path | None = None) -> dict[str, Any]:
+    """Return what a study would do: arms, seeds, jobs, budget and hash. Nothing is written or read."""
+    fits = all_fits(study, study.split.folds or 1)
+    jobs = [job for fit in fits for job in arm_jobs(study, fit)]
+    budget = (
+        {"minutes": study.generator.minutes} if study.generator.minutes else {"steps": study.generator.steps}
+    )
+    return {
+        "name": study.name,
+        "data": {"reader": study.data.reader, "root": None if root is None else str(root)},
+        "generators": sum(fit_generators(study, fit) for fit in fits),
+        "generator_budget": budget,
+        "synthetic_tiles": study.synthesis.tiles if any(job["arm"]["dose"] for job in jobs) else 0,
+        "arms": [arm.name for arm in study.arms.all],
+        "primary_arm": study.report.arm,
+        "fits": [fit.folder for fit in fits],
+        "classifier_runs": len(jobs),
+        "classifier_steps": study.classifier.steps * len(jobs),
+        "segmenter_runs": sum(len(list(segmenter_jobs(study, fit))) for fit in fits),
+        "primary": study.report.primary,
+        "hash": study.protocol_hash,
+    }
+
+
+def study_status(out: Path) -> dict[str, Any]:
+    """Return which stages of a study are done, running or waiting."""
+    config = _stored_study(out)
+    folds = len(Split.load(out / "split.json").folds) if (out / "split.json").exists() else 1
+    jobs = [
+        job["folder"]
+        for fit in all_fits(config, folds)
+        for job in (*arm_jobs(config, fit), *segmenter_jobs(config, fit))
+    ]
+    done = [folder for folder in jobs if (out / folder / "DONE").exists()]
+    started = [folder for folder in jobs if (out / folder).exists() and folder not in done]
+    return {
+        "name": config.name,
+        "done": (out / "DONE").exists(),
+        "tiles": (out / "tiles").exists(),
+        "split": (out / "split.json").exists(),
+        "generators": {
+            path.parent.relative_to(out).joinpath(path.name).as_posix(): _steps(path)
+            for path in sorted([*out.glob("fold-*/generator-*"), *out.glob("fold-*/choice-*/generator-*")])
+        },
+        "locked": (out / LOCK).exists(),
+        "arms": {"done": len(done), "started": started, "waiting": len(jobs) - len(done) - len(started)},
+    }
+
+
+def write_report(out: Path, *, real_tiles: bool = True) -> Path:
+    """Write the report of a study again; without real tiles, into ``shared-report``.
+
+    A study that is not finished is reported as far as it is, with a list of what is missing.
+    """
+    study = _stored_study(out)
+    for name in ("tiles", "split.json"):
+        if not (out / name).exists():
+            raise InputError(
+                f"{out}: there is no {name} yet, so nothing to report; run `nucleosynth study run`"
+            )
+    return write_record(study, out, real_tiles=real_tiles)
+
+
+def _stored_study(out: Path) -> StudyConfig:
+    import yaml
+
+    stored = out / "config.yaml"
+    if not stored.exists():
+        raise InputError(f"{out}: no study here (no config.yaml)")
+    data = yaml.safe_load(stored.read_text(encoding="utf-8"))
+    if not isinstance(data, dict) or data.get("kind") != "study":
+        raise InputError(f"{out}: is not the directory of a study")
+    return StudyConfig.model_validate(data["study"])
+
+
+def _steps(path: Path) -> str:
+    if (path / "DONE").exists():
+        return "done"
+    records = read_jsonl(path / "metrics.jsonl")
+    return f"step {records[-1]['step']}" if records else "starting"

@@ -1,0 +1,88 @@
+"""The primary arm is chosen and locked before anybody looks at the test patients."""
+
+from __future__ import annotations
+
+import pytest
+from tests.phantoms import tiny_study
+
+from nucleosynth.config import parse
+from nucleosynth.errors import InputError
+from nucleosynth.runs import read_json, read_jsonl, write_json
+from nucleosynth.study.choice import LOOKS, choose_arms, chosen_arm, lock_choice, look
+from nucleosynth.study.fits import Fit
+from nucleosynth.study.protocol import StudyConfig, all_fits, arm_jobs, job_folder
+
+ARMS = {"doses": [0.25, 0.5], "controls": ["real", "synthetic-only"], "filters": ["copies"]}
+
+
+def study(**changes) -> StudyConfig:
+    return parse(StudyConfig, tiny_study(**{"arms": ARMS, **changes}))
+
+
+def scored(one: StudyConfig, out, values, *, folds=1):
+    """Write validation scores as classifiers would: a function of the fit and the job."""
+    for fit in all_fits(one, folds):
+        for job in arm_jobs(one, fit):
+            folder = out / job_folder(job)
+            folder.mkdir(parents=True)
+            write_json(folder / "result.json", {"validation": {"auroc": values(fit, job), "kappa": 0.0}})
+
+
+def test_the_best_candidate_on_the_validation_patients_is_taken(tmp_path):
+    one = study(generator={"steps": 1, "seeds": 2})
+    means = {"real+25%": 0.6, "real+50%": 0.7, "real+50%-copies": 0.65}
+    noise = {(0, 0): 0.2, (0, 1): -0.2, (1, 0): 0.1, (1, 1): -0.1}
+    scored(one, tmp_path, lambda _, j: means.get(j["arm"]["name"], 0.99) + noise[j["generator"], j["seed"]])
+    found = choose_arms(one, tmp_path, 1)
+    assert found["fold-0"]["arm"] == "real+50%"
+    assert found["fold-0"]["scores"] == pytest.approx(means)
+    assert found["fold-0"]["by"] == "validation patients"
+
+
+def test_inner_folds_decide_and_the_outer_validation_does_not(tmp_path):
+    one = study(choice={"folds": 2})
+    best = {0: "real+25%", 1: "real+25%", None: "real+50%"}
+    scored(one, tmp_path, lambda fit, j: 0.8 if j["arm"]["name"] == best[fit.inner] else 0.5)
+    found = choose_arms(one, tmp_path, 1)["fold-0"]
+    assert (found["arm"], found["by"]) == ("real+25%", "2 folds of the training patients")
+
+
+def test_each_fold_and_share_has_a_choice_of_its_own(tmp_path):
+    one = study(arms={**ARMS, "fractions": [0.5, 1.0]})
+    best = {"fold-0": "real+25%", "fold-1": "real+50%", "fold-0-patients-50%": "real+50%-copies"}
+    scored(one, tmp_path, lambda fit, j: float(j["arm"]["name"] == best.get(fit.folder, "real+25%")), folds=2)
+    locked = lock_choice(one, tmp_path, 2)
+    fits = [Fit(0), Fit(1), Fit(0, 0.5), Fit(1, 0.5)]
+    assert [chosen_arm(locked, fit) for fit in fits] == [*best.values(), "real+25%"]
+
+
+def test_a_named_arm_or_a_single_candidate_needs_no_scores(tmp_path):
+    named = study(report={"arm": "real+25%"})
+    assert choose_arms(named, tmp_path, 1)["fold-0"]["arm"] == "real+25%"
+    single = study(arms={"doses": [0.5]})
+    assert choose_arms(single, tmp_path, 1)["fold-0"]["arm"] == "real+50%"
+    none = study(arms={"controls": ["real"]})
+    assert choose_arms(none, tmp_path, 1)["fold-0"]["arm"] is None
+
+
+def test_a_lock_stays_though_scores_change_and_opens_the_test_patients(tmp_path):
+    one = study()
+    with pytest.raises(InputError, match="is not locked; the test patients are looked at after that"):
+        look(tmp_path, "peek", fit=Fit())
+    assert not (tmp_path / LOOKS).exists()
+    scored(one, tmp_path, lambda _, j: float(j["arm"]["name"] == "real+25%"))
+    first = lock_choice(one, tmp_path, 1)
+    assert (first["looks_before"], first["protocol_hash"]) == (0, one.protocol_hash)
+    look(tmp_path, "scored", fit=Fit(0, 0.5), seed=1)
+    (seen,) = read_jsonl(tmp_path / LOOKS)
+    assert (seen["what"], seen["share"], seen["seed"]) == ("scored", 0.5, 1)
+    for path in tmp_path.glob("fold-0/arms/*/*/result.json"):
+        write_json(path, {"validation": {"auroc": 0.0}})
+    assert lock_choice(one, tmp_path, 1) == first == read_json(tmp_path / "locked.json")
+
+
+def test_an_undefined_measure_chooses_nobody(tmp_path):
+    one = study()
+    scored(one, tmp_path, lambda *_: None)
+    with pytest.raises(InputError, match="auroc is undefined for every candidate"):
+        choose_arms(one, tmp_path, 1)

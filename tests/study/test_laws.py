@@ -1,0 +1,76 @@
+"""Laws of a study, on drawn tissue whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nucleosynth.classify.config import ClassifierConfig
+from nucleosynth.classify.mixture import class_frequencies
+from nucleosynth.classify.train import train_classifier
+from nucleosynth.data.phantom import CLASSES, PhantomConfig, phantom_tiles
+from nucleosynth.data.split import Fold
+from nucleosynth.data.tileset import write_tileset
+from nucleosynth.study.arms import Arm
+from nucleosynth.study.fits import share_of_patients
+from nucleosynth.study.sources import Pool, arm_diet
+
+CONFIG = ClassifierConfig(model="test_resnet", steps=100, batch=32, lr=5e-3, views=1)
+SEEDS = 2
+
+
+@pytest.fixture(scope="module")
+def tissue(tmp_path_factory):
+    """Forty patients, twenty-four of whom train; and tiles of others that a perfect generator would draw."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        folder = tmp_path_factory.mktemp("laws")
+        tiles, pool = (
+            write_tileset(
+                folder / name,
+                phantom_tiles(PhantomConfig(tiles=count, patients=40, seed=seed), size=32, mpp=0.75),
+                classes=CLASSES,
+            )
+            for name, count, seed in (("tiles", 1000, 0), ("pool", 600, 1))
+        )
+        names = sorted(set(tiles.patients.tolist()))
+        yield tiles, Fold(train=names[:24], validation=names[24:28], test=names[28:]), pool
+
+
+def reached(tissue, arm: Arm, out, *, train: list[str] | None = None) -> float:
+    """Mean balanced accuracy of an arm on the test patients."""
+    tiles, fold, pool = tissue
+    everybody = fold.train
+    fold = fold.model_copy(update={"train": train or fold.train})
+    drawn = Pool(pool, np.arange(len(pool)))
+    diet = arm_diet(arm, tiles, fold, drawn, everybody=everybody, seed=0)
+    parts = ("validation", "test")
+    values = [
+        train_classifier(
+            diet.sources,
+            CONFIG,
+            natural=class_frequencies(tiles.labels[tiles.rows_of(fold.train)], len(CLASSES)),
+            evaluate={part: (tiles, tiles.rows_of(getattr(fold, part))) for part in parts},
+            out=out / f"{arm.name}-{len(fold.train)}-{seed}",
+            settings={},
+            seed=seed,
+            device="cpu",
+        )["test"]["balanced_accuracy"]
+        for seed in range(SEEDS)
+    ]
+    return float(np.mean(values))
+
+
+def test_more_patients_help_and_wrong_labels_harm(tissue, tmp_path):
+    fold = tissue[1]
+    real = Arm("real", "real")
+    few = share_of_patients(tissue[0], fold.train, 0.12, seed=0)
+    scarce = reached(tissue, real, tmp_path, train=few)
+    enough = reached(tissue, real, tmp_path)
+    right = reached(tissue, Arm("dose", "dose", dose=0.8), tmp_path, train=few)
+    wrong = reached(tissue, Arm("shuffled", "shuffled", dose=0.8), tmp_path, train=few)
+    held_back = reached(tissue, Arm("held-back", "held-back", dose=0.8), tmp_path, train=few)
+    assert enough > scarce + 0.02, "more independent patients help"
+    assert right > scarce + 0.02, "so do the tiles of a perfect generator"
+    assert held_back > scarce + 0.02, "and real tiles in place of synthetic ones"
+    assert wrong < right - 0.05, "whose labels matter"
