@@ -68,6 +68,7 @@ def compare_morphology(
     *,
     found_by: str | None = None,
     benign: str | float | None = None,
+    patients: Sequence[str] | None = None,
 ) -> Comparison:
     """Compare the nuclei of real and synthetic tiles.
 
@@ -81,6 +82,8 @@ def compare_morphology(
     benign : str or float, optional
         Class of benign tissue, or the diameter of benign nuclei in µm. None takes the lowest class where
         classes are ordered and it has nuclei enough; elsewhere there is no size ratio.
+    patients
+        Of the real tiles only those of these patients are read; None reads all.
 
     Returns
     -------
@@ -96,12 +99,14 @@ def compare_morphology(
         Tiles of different size or scale, or of unknown scale; no masks; an unknown segmenter or class.
     """
     mpp = _common_scale(real, synthetic)
-    tables = [_nuclei(tiles, found_by, mpp) for tiles in (real, synthetic)]
-    reference = _reference(real, tables[0], benign)
+    read = [np.arange(len(real)) if patients is None else real.rows_of(patients), np.arange(len(synthetic))]
+    sides = list(zip((real, synthetic), read, strict=True))
+    tables = [_nuclei(tiles, chosen, found_by, mpp) for tiles, chosen in sides]
+    reference = _reference(real, tables[0], real.labels[read[0]], benign)
     rows = [tile_table(table, benign_um=reference.diameter_um) for table in tables]
     pair = [
-        samples(table, row, labels=tiles.labels, patients=tiles.patients)
-        for tiles, table, row in zip((real, synthetic), tables, rows, strict=True)
+        samples(table, row, labels=tiles.labels[chosen], patients=tiles.patients[chosen])
+        for (tiles, chosen), table, row in zip(sides, tables, rows, strict=True)
     ]
     classes = [name for name in real.classes if name in synthetic.classes]
     scores = {
@@ -239,26 +244,26 @@ def _common_scale(real: TileSet, synthetic: TileSet) -> float:
     return real.mpp
 
 
-def _nuclei(tiles: TileSet, found_by: str | None, mpp: float) -> pa.Table:
+def _nuclei(tiles: TileSet, rows: NDArray[np.int64], found_by: str | None, mpp: float) -> pa.Table:
+    images = np.asarray(tiles.images[rows])
     if found_by is not None:
-        found = find_nuclei(get_segmenter(found_by), tiles.images, mpp)
-        return nuclei_table(tiles.images, found, mpp=mpp)
-    if tiles.masks is None or not tiles.has_mask.all():
-        without = len(tiles) - int(tiles.has_mask.sum())
+        return nuclei_table(images, find_nuclei(get_segmenter(found_by), images, mpp), mpp=mpp)
+    if tiles.masks is None or not tiles.has_mask[rows].all():
+        without = int((~tiles.has_mask[rows]).sum())
         raise InputError(
-            f"{tiles.path}: {without} of {len(tiles)} tiles carry no mask; have the nuclei found "
+            f"{tiles.path}: {without} of {len(rows)} tiles carry no mask; have the nuclei found "
             "(--found-by NAME) or add masks with `nucleosynth segment`"
         )
-    return nuclei_table(tiles.images, tiles.masks, mpp=mpp)
+    return nuclei_table(images, np.asarray(tiles.masks[rows]), mpp=mpp)
 
 
-def _reference(real: TileSet, nuclei: pa.Table, benign: str | float | None) -> BenignReference:
+def _reference(
+    real: TileSet, nuclei: pa.Table, labels: NDArray[np.int64], benign: str | float | None
+) -> BenignReference:
     if isinstance(benign, int | float):
         return given_reference(benign)
     try:
-        return benign_reference(
-            nuclei, real.labels, classes=real.classes, ordinal=real.ordinal, benign=benign
-        )
+        return benign_reference(nuclei, labels, classes=real.classes, ordinal=real.ordinal, benign=benign)
     except InputError as error:
         if benign is not None:
             raise

@@ -45,7 +45,8 @@ def _headline(
     study: StudyConfig, claim: Record | None, comparisons: Sequence[Record], missing: int, *, classes: bool
 ) -> str:
     if missing:
-        return f"Not finished: {missing} runs have not been scored on the test patients yet."
+        what = "1 run has" if missing == 1 else f"{missing} runs have"
+        return f"Not finished: {what} not been scored on the test patients yet."
     if not classes:
         return "No classes, no classifier: the generator is judged by its masks and its likeness to tissue."
     if claim is None:

@@ -83,8 +83,11 @@ def judge(
 ) -> None:
     """Score the generator of one seed on held-out patients."""
     from nucleosynth.study.judging import judge_generator
+    from nucleosynth.study.morphology import judge_morphology
 
     folder = judged_folder(out, fit, seed)
+    if seed == 0:
+        judge_morphology(study, tiles, fold, pool=pool_folder(out, fit, seed), folder=folder)
     if (folder / "judged.json").exists():
         return
     generator = _open_generator(study, tiles, fold, fit, out=out, seed=seed, device=device)

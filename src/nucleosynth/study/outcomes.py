@@ -60,6 +60,12 @@ class Outcomes:
         names = {chosen_arm(self._locked, fit) for fit in self._fits(share)}
         return CHOSEN if len(names) > 1 else next(iter(names), None)
 
+    def arm(self, name: str, fold: int, share: float) -> str:
+        """Return the arm that a name stands for in a fold: itself, but for ``chosen``."""
+        if name != CHOSEN or self._locked is None:
+            return name
+        return chosen_arm(self._locked, Fit(fold, share)) or name
+
     def missing(self, arm: str, share: float) -> list[str]:
         """Return the runs of an arm that have not been scored on the test patients."""
         return [job_folder(job) for job in self._jobs(arm, share) if not self._scored(job)]
@@ -111,9 +117,7 @@ class Outcomes:
     def _jobs(self, arm: str, share: float) -> list[Mapping[str, Any]]:
         jobs: list[Mapping[str, Any]] = []
         for fit in self._fits(share):
-            name = arm
-            if arm == CHOSEN and self._locked is not None:
-                name = chosen_arm(self._locked, fit) or arm
+            name = self.arm(arm, fit.fold, share)
             jobs += [job for job in arm_jobs(self._study, fit) if job["arm"]["name"] == name]
         return jobs
 

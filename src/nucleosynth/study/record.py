@@ -18,6 +18,7 @@ from nucleosynth.study.comparisons import claim, compare_arms
 from nucleosynth.study.conclusion import study_verdict
 from nucleosynth.study.fits import Fit
 from nucleosynth.study.memorization import pair_pictures
+from nucleosynth.study.morphology import MORPHOLOGY
 from nucleosynth.study.outcomes import Outcomes
 from nucleosynth.study.protocol import StudyConfig
 from nucleosynth.study.report import build_report, save_figures
@@ -41,6 +42,8 @@ def write_record(study: StudyConfig, out: Path, *, real_tiles: bool = True) -> P
     tiles = TileSet.open(out / "tiles")
     split = Split.load(out / "split.json")
     record = study_record(study, tiles, split, out)
+    if not real_tiles:
+        record = {**record, "command": "nucleosynth study run"}  # it names folders of this machine
     pictures = study_pictures(study, tiles, split.folds[0], out)
     target = out if real_tiles else out / "shared-report"
     save_figures(record, pictures, target / "figures")
@@ -87,6 +90,7 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
         "agreement": judged.get("agreement"),
         "fidelity": judged.get("fidelity"),
         "memorization": judged.get("memorization"),
+        "morphology": _morphology(out),
         "generator": {**judged.get("generator", {}), **_training(out / first.folder / "generator-0")},
         "generators": [_scores(one) for one in generators if one],
         "synthesis": _synthesis(study, pool_folder(out, first, 0)),
@@ -98,6 +102,11 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
 def _judged(out: Path, fit: Fit, generator: int) -> dict[str, Any]:
     stored = judged_folder(out, fit, generator) / "judged.json"
     return dict(read_json(stored)) if stored.exists() else {}
+
+
+def _morphology(out: Path) -> dict[str, Any] | None:
+    stored = judged_folder(out, Fit(), 0) / MORPHOLOGY
+    return dict(read_json(stored)) if stored.exists() else None
 
 
 def _scores(judged: Mapping[str, Any]) -> dict[str, Any]:

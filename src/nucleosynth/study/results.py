@@ -12,6 +12,7 @@ from nucleosynth.evaluate.calibration import calibration
 from nucleosynth.evaluate.classification import METRICS
 from nucleosynth.evaluate.votes import patient_votes
 from nucleosynth.runs import read_json
+from nucleosynth.study.arms import CHOSEN
 from nucleosynth.study.fits import Fit
 from nucleosynth.study.outcomes import Outcomes
 from nucleosynth.study.protocol import StudyConfig, arm_jobs, job_folder, outer_fits
@@ -55,8 +56,10 @@ def summarise_arms(results: Sequence[Result], outcomes: Outcomes) -> list[dict[s
     ``per_class`` recall and precision, and of finished arms ``calibration`` and ``votes``.
     """
     arms = []
-    for share, name in dict.fromkeys((result["share"], result["arm"]) for result in results):
-        of_arm = [result for result in results if (result["share"], result["arm"]) == (share, name)]
+    for share, name in _named(results, outcomes):
+        of_arm = [
+            r for r in results if r["share"] == share and r["arm"] == outcomes.arm(name, r["fold"], share)
+        ]
         confusion = np.sum([result["confusion"] for result in of_arm], axis=0)
         finished = not outcomes.missing(name, share)
         arms.append(
@@ -71,6 +74,13 @@ def summarise_arms(results: Sequence[Result], outcomes: Outcomes) -> list[dict[s
             }
         )
     return arms
+
+
+def _named(results: Sequence[Result], outcomes: Outcomes) -> list[tuple[float, str]]:
+    """Return shares and arms in their order, ``chosen`` last where folds chose different ones."""
+    named = list(dict.fromkeys((result["share"], result["arm"]) for result in results))
+    shares = dict.fromkeys(share for share, _ in named)
+    return [*named, *((share, CHOSEN) for share in shares if outcomes.primary(share) == CHOSEN)]
 
 
 def _per_class(confusion: Any) -> list[dict[str, float | None]]:

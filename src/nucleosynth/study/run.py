@@ -19,7 +19,7 @@ from nucleosynth.engine import Engine, JobFunction, LocalEngine
 from nucleosynth.errors import NucleosynthError, WorkError
 from nucleosynth.nuclei.frames import import_with_nuclei
 from nucleosynth.runs import Run, now, open_run, write_json
-from nucleosynth.study.choice import lock_choice
+from nucleosynth.study.choice import LOCK, lock_choice
 from nucleosynth.study.fits import fit_patients
 from nucleosynth.study.generating import generate, judge, refuse_filters
 from nucleosynth.study.protocol import (
@@ -126,7 +126,8 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
         for seed in range(study.generator.seeds if fit.share == 1 else 1):
             judge(study, tiles, patients[fit], fit, out=out, seed=seed, device=device)
     write_record(study, out)
-    run.finish(["report.json", "report.html", "split.json"])
+    made = [path.name for path in sorted(out.iterdir()) if path.suffix in (".csv", ".md")]
+    run.finish(["report.json", "report.html", "split.json", LOCK, *made])
 
 
 def study_tiles(study: StudyConfig, out: Path, root: Path) -> TileSet:
