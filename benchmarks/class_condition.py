@@ -129,6 +129,7 @@ def describe(generator: Generator, trained: Path) -> dict[str, Any]:
         "network": card.network.model_dump(mode="json"),
         "parameters": generator.parameters,
         "masks": card.masks,
+        "start": None if card.start is None else card.start.generator,
         "patients": len(card.patients),
         "tileset": card.content_hash,
         "steps": card.steps,

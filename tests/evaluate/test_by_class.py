@@ -1,4 +1,4 @@
-"""Fidelity class by class: it is that of the class alone, nothing is embedded twice, and few tiles are said."""
+"""Fidelity class by class: that of the class alone, nothing embedded twice, few tiles are said."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.evaluate.test_fidelity import MeanColour, coloured
 
 from nucleosynth.data.tileset import Tile, TileSet, write_tileset
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.by_class import fidelity_by_class
 from nucleosynth.evaluate.fidelity import fidelity
 from nucleosynth.evaluate.sides import Side, seen_and_unseen
-from tests.evaluate.test_fidelity import MeanColour, coloured
 
 CLASSES = ("normal", "atypical")
 Labelled = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -33,7 +33,7 @@ class Counting(MeanColour):
 def labelled(*, seed: int, shift: float = 0.0, prefix: str = "p", second: int = 4) -> Labelled:
     """Ten patients with four tiles of the first class, and four or fewer shifted ones of the second."""
     one = coloured(10, 4, seed=seed, prefix=prefix)
-    other = coloured(10, second, seed=seed, shift=shift, prefix=prefix)
+    other = coloured(10, second, seed=seed + 50, shift=shift, prefix=prefix)
     labels = np.repeat([0, 1], [40, 10 * second])
     return np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]]), labels
 
@@ -72,7 +72,7 @@ def test_a_class_with_few_tiles_is_left_out_and_said() -> None:
     found = scored(real, made, held_out=labelled(seed=2, prefix="q", second=1))
     assert found["by_class"]["atypical"] is None
     assert found["by_class"]["normal"]["n"] == 40
-    line = "class atypical: 10 synthetic and 10 held_out tiles; expected at least 20"
+    line = "class atypical: 10 synthetic, 10 held_out tiles; expected at least 20 each"
     assert found["warnings"].count(line) == 1
     assert scored(real, made, fewest=10)["by_class"]["atypical"]["n"] == 10
 
@@ -81,7 +81,7 @@ def test_a_class_that_unseen_patients_lack_has_no_floor_between() -> None:
     found = scored(labelled(seed=0), labelled(seed=1), held_out=labelled(seed=2, prefix="q", second=0))
     assert found["by_class"]["normal"]["floor"]["between"] is not None
     assert found["by_class"]["atypical"]["floor"]["between"] is None
-    assert "class atypical: 0 held_out tiles; expected at least 20" in found["warnings"]
+    assert "class atypical: 0 held_out tiles; expected at least 20 each" in found["warnings"]
 
 
 def test_tiles_without_a_class_count_in_the_whole_alone() -> None:
@@ -136,7 +136,7 @@ def test_tilesets_bring_classes_and_donors_tell_seen_from_unseen(tmp_path: Path)
     renamed = tileset(tmp_path / "renamed", made, donor=True, classes=("normal", "grade 2"))
     with pytest.raises(InputError, match="classes normal, atypical and normal, grade 2; expected the same"):
         fidelity_by_class(tiles, renamed, extractor=MeanColour())
-    with pytest.raises(InputError, match="tiles at 0.25 and 0.5 µm/px"):
+    with pytest.raises(InputError, match=r"tiles at 0\.25 and 0\.5 µm/px"):
         fidelity(replace(seen, mpp=0.25), synthetic, extractor=MeanColour())
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.linalg import sqrtm
+from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.distances import fid, kid, kid_interval
+from nucleosynth.evaluate.distances import cmmd, fid, kid, kid_interval
 from nucleosynth.evaluate.uncertainty import draw_counts
 
 
@@ -64,12 +65,65 @@ def test_fid_agrees_with_the_matrix_root(n: int) -> None:
     assert fid(x, y) == pytest.approx(expected, rel=1e-3)
 
 
+def test_fid_agrees_with_torchmetrics() -> None:
+    generator = torch.Generator().manual_seed(0)
+    real = torch.randint(0, 200, (60, 3, 2, 2), dtype=torch.uint8, generator=generator)
+    fake = torch.randint(0, 255, (50, 3, 2, 2), dtype=torch.uint8, generator=generator)
+    metric = FrechetInceptionDistance(feature=Flat())
+    metric.set_dtype(torch.float64)
+    metric.update(real, real=True)
+    metric.update(fake, real=False)
+    assert fid(Flat()(real), Flat()(fake)) == pytest.approx(float(metric.compute()), rel=1e-4)
+
+
 def test_fid_of_gaussians_by_formula() -> None:
     x = features(20000, 3)
     assert fid(x, 2 * x + 1) == pytest.approx(
         3 * (1 + 1), rel=0.05
     )  # shift 1 and deviation 2 - 1, three times
     assert fid(x, x) == pytest.approx(0, abs=1e-9)
+
+
+def test_cmmd_by_hand() -> None:
+    x, y = np.array([[2.0, 0.0], [0.0, 3.0]]), np.array([[-1.0, 0.0], [0.0, 5.0]])
+    # directions: x east, north; y west, north. Squared distances: x 2, y 2; across 4, 2, 2, 0
+    near, right, opposite = 1.0, np.exp(-2 / 200), np.exp(-4 / 200)
+    assert cmmd(x, y) == pytest.approx(1000 * (2 * right - (opposite + 2 * right + near) / 2))
+
+
+def test_cmmd_by_the_formula_of_its_authors() -> None:
+    """They also count each tile with itself."""
+    x, y = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (features(30), features(20, seed=1)))
+
+    def mean(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.exp(-((a[:, None] - b) ** 2).sum(-1) / 200).mean())
+
+    own = [(n * mean(one, one) - 1) / (n - 1) for one, n in ((x, 30), (y, 20))]
+    assert cmmd(x, y) == pytest.approx(1000 * (sum(own) - 2 * mean(x, y)))
+    apart = np.mean(
+        [((one[:, None] - one) ** 2).sum(-1).sum() / (n * (n - 1)) for one, n in ((x, 30), (y, 20))]
+    )
+    added = 1000 * (mean(x, x) + mean(y, y) - sum(own))
+    assert added == pytest.approx(10 * apart * (1 / 30 + 1 / 20) / 2, rel=0.02)
+
+
+def test_cmmd_sees_directions_alone_and_is_unbiased() -> None:
+    x, y = features(40), features(40, seed=1, shift=0.4)
+    assert cmmd(x, 7 * y) == pytest.approx(cmmd(x, y))
+    assert cmmd(x, y) > 5 * abs(cmmd(x, features(40, seed=2)))
+    values = [cmmd(features(20, seed=i), features(20, seed=1000 + i)) for i in range(300)]
+    assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(300)
+    assert np.isfinite(cmmd(np.zeros((3, 4)), np.ones((3, 4))))
+
+
+def test_kid_of_two_halves_of_one_set_covers_zero() -> None:
+    covers = 0
+    for seed in range(60):
+        both, patients = grouped(120, 1, seed=seed)
+        x, y, half = both[:60], both[60:], patients[:60]
+        found = kid_interval(x, y, groups_x=half, groups_y=patients[60:], n=500)
+        covers += found.lo <= 0 <= found.hi
+    assert covers >= 57  # of 60, at 95 %
 
 
 @pytest.mark.parametrize("donors", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,11 @@ def test_tiles_from_far_away_are_above_the_floors_and_near_ones_are_not() -> Non
     assert near["floor"] == far["floor"]
     assert far["kid"] > 10 * max(far["floor"]["within"], far["floor"]["between"])
     assert far["kid_interval"][0] < far["kid"] < far["kid_interval"][1]
-    assert far["fid"] > near["fid"]
+    for name in ("cmmd", "fid", "fid_extrapolated"):
+        assert far[name] > near[name]
+        assert far[name] > 2 * max(far["floor"][name].values())
+    assert far["beside_floor"]["n"] == far["floor"]["n"] == 120
+    assert near["beside_floor"]["fid"] < near["floor"]["fid"]["within"]
     assert (far["extractor"], far["weights_hash"]) == ("mean-colour", "0" * 16)
     for name in ("precision", "recall", "density", "coverage"):
         assert near["neighbours"][name]["real"] == far["neighbours"][name]["real"]
@@ -69,7 +74,10 @@ def test_without_patients_there_is_kid_but_no_interval_and_no_floor() -> None:
     found = fidelity((images, None), (images[::-1], None), extractor=MeanColour())
     assert found["kid"] == pytest.approx(kid(MeanColour()(images), MeanColour()(images)))
     assert found["kid_interval"] is None
-    assert found["floor"] == {"within": None, "within_range": None, "between": None, "n": None}
+    none = {"within": None, "between": None}
+    others = dict.fromkeys(("cmmd", "fid", "fid_extrapolated"), none)
+    assert found["floor"] == {**none, "within_range": None, "n": None, **others}
+    assert found["beside_floor"] is None
     assert found["neighbours"]["coverage"] == {"synthetic": 1.0, "real": None, "of_real": None}
 
 
@@ -80,6 +88,52 @@ def test_few_tiles_and_few_patients_are_said() -> None:
     assert any(line.startswith("4 patients") for line in found["warnings"])
     plenty = fidelity(coloured(12, 20, seed=0), coloured(12, 20, seed=1), extractor=MeanColour())
     assert plenty["warnings"] == []
+
+
+def test_fid_is_not_extrapolated_from_too_few_tiles() -> None:
+    def found(patients: int) -> dict[str, Any]:
+        return fidelity(coloured(patients, 1, seed=0), coloured(patients, 1, seed=1), extractor=MeanColour())
+
+    few, some = found(6), found(12)
+    assert few["fid_extrapolated"] is None
+    assert few["floor"]["fid_extrapolated"]["within"] is None
+    assert "FID is not extrapolated from 6 tiles; expected more than 6" in few["warnings"]
+    assert isinstance(some["fid_extrapolated"], float)
+    assert any(line.startswith("FID extrapolated from 12 tiles in 6 dimensions") for line in some["warnings"])
+
+
+class Spoilt(MeanColour):
+    """Gives what a broken network gives for tiles of one brightness."""
+
+    name = "spoilt@8"
+
+    def __init__(self, *, value: float, tile: int | slice = slice(None)) -> None:
+        self.value, self.tile = value, tile
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        found = super().__call__(images)
+        if images.mean() > 150:
+            found[self.tile] = self.value
+        return found
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_not_numbers_are_named(value: float) -> None:
+    real, bright = coloured(4, 6, seed=0), coloured(4, 6, seed=1, shift=60)
+    with pytest.raises(InputError, match="spoilt@8: features of `synthetic`, tile 3 are not numbers; use"):
+        fidelity(real, bright, extractor=Spoilt(value=value, tile=3))
+    with pytest.raises(InputError, match="features of `held_out`, tile 3 are"):
+        fidelity(real, real, held_out=bright, extractor=Spoilt(value=value, tile=3))
+
+
+def test_constant_features_are_refused() -> None:
+    real, bright = coloured(4, 6, seed=0), coloured(4, 6, seed=1, shift=60)
+    for value in (0.0, 5.0):
+        with pytest.raises(InputError, match="spoilt@8: features of `synthetic` are the same for all 24"):
+            fidelity(real, bright, extractor=Spoilt(value=value))
+    grey = np.full_like(real[0], 128)
+    with pytest.raises(InputError, match="features of `real` are the same for all 24 tiles; look at"):
+        fidelity((grey, None), real, extractor=MeanColour())
 
 
 def test_same_seed_same_result() -> None:

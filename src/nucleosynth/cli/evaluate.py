@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from nucleosynth.cli.settings import Seed
 from nucleosynth.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from nucleosynth.data.tileset import TileSet
-
-    Part = tuple[npt.NDArray[np.uint8], list[str]]
 
 app = App(name="evaluate", help="Score synthetic tiles against real ones.", help_format="plaintext")
 
@@ -28,29 +20,30 @@ def fidelity(
     synthetic: Path,
     /,
     *,
-    extractor: Annotated[str, Parameter(help="Whose features are compared.")] = "lite0",
+    extractor: Annotated[
+        str, Parameter(help="Whose features are compared: lite0, inception, dinov2, clip, timm:MODEL ...")
+    ] = "lite0",
+    by_class: Annotated[bool, Parameter(negative="", help="Score each class alone too.")] = False,
     seed: Seed = 0,
 ) -> None:
-    """Print KID with its floors, FID, and coverage beside real of synthetic tiles against real ones.
+    """Print KID, CMMD and FID with their floors, and coverage beside real, of synthetic against real tiles.
 
     The real side are the patients who gave donors; all other patients give the floor between patients.
 
     For example::
 
-        nucleosynth evaluate fidelity runs/tiles runs/synthetic
+        nucleosynth evaluate fidelity runs/tiles runs/synthetic --by-class
     """
     from nucleosynth.data.tileset import TileSet
-    from nucleosynth.evaluate.fidelity import fidelity as score
+    from nucleosynth.evaluate.by_class import fidelity_by_class
+    from nucleosynth.evaluate.fidelity import fidelity as whole
+    from nucleosynth.evaluate.sides import seen_and_unseen
 
-    made, tiles = TileSet.open(synthetic), TileSet.open(real)
-    donors = set(made.patients.tolist())
-    seen, unseen = _part(tiles, donors), _part(tiles, set(tiles.patients.tolist()) - donors)
-    scores = (
-        score(seen, made, held_out=unseen, extractor=extractor, seed=seed)
-        if seen and unseen
-        else score(tiles, made, extractor=extractor, seed=seed)
-    )
-    print(json.dumps(scores, indent=2))
+    made = TileSet.open(synthetic)
+    seen, unseen = seen_and_unseen(TileSet.open(real), made)
+    score = fidelity_by_class if by_class else whole
+    scores = score(seen, made, held_out=unseen, extractor=extractor, seed=seed)
+    print(json.dumps(scores, indent=2, ensure_ascii=False))
 
 
 @app.command
@@ -173,8 +166,3 @@ def layouts(tiles: Path, model: Path, /, *, seed: Seed = 0) -> None:
 
     scores = compare_layouts(TileSet.open(tiles), LayoutModel.load(model), seed=seed)
     print(json.dumps(scores, indent=2, ensure_ascii=False))
-
-
-def _part(tiles: TileSet, patients: set[str]) -> Part | None:
-    rows = tiles.rows_of(patients)
-    return (tiles.images[rows], tiles.patients[rows].tolist()) if len(rows) else None

@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleosynth.errors import InputError
+from nucleosynth.evaluate.extractors import classifier_extractor, lite0_extractor
+from nucleosynth.evaluate.inception import inception_extractor
+from nucleosynth.evaluate.pretrained import clip_extractor, dinov2_extractor, timm_extractor
 
 
 @runtime_checkable
@@ -38,77 +41,6 @@ class Extractor(Protocol):
         """Map (n, h, w, 3) uint8 RGB to (n, d) float32."""
 
 
-class Lite0Extractor:
-    """Pooled features of EfficientNet-Lite0 with ImageNet weights, offline.
-
-    Parameters
-    ----------
-    size : int
-        Tiles are resized to this many pixels (bilinear, with antialiasing where they shrink). 224 is what the
-        network was trained at; another size gives other features, so it is part of the name.
-    batch : int
-        Tiles per forward pass: memory and speed only.
-
-    Raises
-    ------
-    InputError
-        When the package with the weights is not installed.
-    """
-
-    def __init__(self, *, size: int = 224, batch: int = 32) -> None:
-        import torch
-
-        from nucleosynth.backbones import lite0, weights_hash
-
-        if size < 32 or batch < 1:
-            raise InputError(f"lite0: size {size}, batch {batch}; expected at least 32 px and 1 tile")
-        self.size, self.batch = size, batch
-        network = lite0()
-        self.weights_hash = weights_hash(network)
-        self._network = network.eval().to(memory_format=torch.channels_last)
-
-    @property
-    def name(self) -> str:
-        """What reports print."""
-        return f"lite0@{self.size}"
-
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Map tiles to features.
-
-        Parameters
-        ----------
-        images : (n, h, w, 3) uint8
-            RGB; a memory map is read batch by batch.
-
-        Returns
-        -------
-        (n, 1280) float32
-
-        Raises
-        ------
-        InputError
-            For images of another shape or dtype.
-        """
-        import torch
-        import torch.nn.functional as F
-
-        from nucleosynth.backbones import to_input
-
-        if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
-            raise InputError(
-                f"images are {images.dtype} {images.shape}; expected uint8 RGB of shape (n, h, w, 3)"
-            )
-        features = np.empty((len(images), 1280), dtype=np.float32)
-        with torch.inference_mode():
-            for start in range(0, len(images), self.batch):
-                tiles = to_input(images[start : start + self.batch])  # n 3 h w
-                if tiles.shape[-2:] != (self.size, self.size):
-                    tiles = F.interpolate(tiles, (self.size, self.size), mode="bilinear", antialias=True)
-                tiles = tiles.contiguous(memory_format=torch.channels_last)
-                features[start : start + self.batch] = self._network(tiles).numpy()
-        return features
-
-
 class Remembering:
     """An extractor that does not compute the features of a tile twice.
 
@@ -131,21 +63,41 @@ class Remembering:
         return np.stack([self._known[key] for key in keys])
 
 
-_FACTORIES: dict[str, Callable[[], Extractor]] = {"lite0": Lite0Extractor}
+def _lite0(argument: str) -> Extractor:
+    if argument:
+        raise InputError(f"extractor lite0:{argument}: lite0 has one set of weights; name it lite0")
+    return lite0_extractor()
+
+
+_FACTORIES: dict[str, Callable[[str], Extractor]] = {
+    "lite0": _lite0,
+    "inception": inception_extractor,
+    "dinov2": dinov2_extractor,
+    "clip": clip_extractor,
+    "timm": timm_extractor,
+    "classifier": classifier_extractor,
+}
+FORMS = "lite0, inception[:FILE], dinov2[:FILE], clip[:FILE], timm:MODEL[@FILE], classifier:RUN"
 
 
 @functools.cache
 def get_extractor(name: str) -> Extractor:
     """Return the extractor of a name; loaded once.
 
+    Parameters
+    ----------
+    name : str
+        `lite0`, offline; `inception`, `dinov2` or `clip`, with weights of the hub, its cache or, after a
+        colon, of a file; `timm:MODEL`, `timm:hf-hub:OWNER/NAME` or `timm:MODEL@FILE.safetensors`; or
+        `classifier:RUN`, a finished run directory.
+
     Raises
     ------
     InputError
         For an unknown name, with the known ones, or where its weights cannot be had.
     """
-    if name not in _FACTORIES:
-        nearest = difflib.get_close_matches(name, _FACTORIES, n=1, cutoff=0.0)[0]
-        raise InputError(
-            f"extractor {name!r}: unknown; the nearest is {nearest}, known: {', '.join(_FACTORIES)}"
-        )
-    return _FACTORIES[name]()
+    kind, _, argument = name.partition(":")
+    if kind not in _FACTORIES:
+        nearest = difflib.get_close_matches(kind, _FACTORIES, n=1, cutoff=0.0)[0]
+        raise InputError(f"extractor {name!r}: unknown; the nearest is {nearest}, known: {FORMS}")
+    return _FACTORIES[kind](argument)

@@ -1,32 +1,22 @@
-"""How close synthetic tiles are to real ones: KID between its floors, coverage beside real, and FID."""
+"""How close synthetic tiles are to real ones: distances between their floors, coverage beside real."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from nucleosynth.errors import InputError
-from nucleosynth.evaluate.distances import fid, kid, kid_interval
+from nucleosynth.evaluate.distances import cmmd, fid, kid, kid_interval
+from nucleosynth.evaluate.extrapolation import PARTS, fid_extrapolated
 from nucleosynth.evaluate.features import Extractor, get_extractor
+from nucleosynth.evaluate.floors import patient_halves, real_floors
 from nucleosynth.evaluate.neighbours import neighbours_beside_real
+from nucleosynth.evaluate.sides import Features, Side, check_alike
 from nucleosynth.evaluate.uncertainty import MINIMUM_PATIENTS
-from nucleosynth.seeds import rng, some_rows
 
 if TYPE_CHECKING:
-    from nucleosynth.data.tileset import TileSet
-
-    Tiles = TileSet | tuple[NDArray[np.uint8], Sequence[str] | NDArray[np.str_] | None]
-
-Division = tuple[NDArray[np.intp], NDArray[np.intp]]
-"""Rows of two halves of the patients."""
+    from nucleosynth.evaluate.sides import Tiles
 
 __all__ = ["fid", "fidelity", "kid", "kid_interval", "patient_halves"]
 
-ROWS = "fidelity-rows"
 FEW_TILES = 100
 """Below it KID's own spread is as large as what one wants to see."""
 
@@ -46,19 +36,19 @@ def fidelity(
 
     Parameters
     ----------
-    real : TileSet or (images, groups)
+    real : TileSet, Side or (images, groups)
         Tiles of the training patients: (n, h, w, 3) uint8 and the patient of each, or None.
-    synthetic : TileSet or (images, groups)
+    synthetic : TileSet, Side or (images, groups)
         Synthetic tiles and the patient of each donor (None keeps them fixed in the bootstrap).
-    held_out : TileSet or (images, groups), optional
+    held_out : TileSet, Side or (images, groups), optional
         Real tiles of patients that training never saw, for the *between* floor.
     extractor : str or Extractor
-        Whose features are compared.
+        Whose features are compared, see :func:`~nucleosynth.evaluate.features.get_extractor`.
     limit : int
         At most so many tiles per set.
     halves : int
         The *within* floor and the scores of `neighbours` are means over so many random divisions of the
-        patients.
+        patients, those of FID over the first three.
     resamples : int
         Bootstrap resamples over patients.
     seed : int
@@ -67,44 +57,47 @@ def fidelity(
     Returns
     -------
     dict
-        `kid` and `fid` of `n` real tiles against `n` synthetic ones; `kid_interval` [lo, hi] or None;
-        `n_patients`; `floor`, KID among real tiles, `n` on each side (fewer than above where a half of the
-        patients or the held-out set holds fewer; KID's mean does not depend on it): `within` two halves of
-        the training patients, `within_range` [least, largest over the divisions], `between` held-out and
-        training patients, each None where it cannot be had; `neighbours`, precision, recall, density and
-        coverage of halves of the training patients by synthetic tiles, by as many real ones, and as a share
-        of that, `of_real` (:func:`~nucleosynth.evaluate.neighbours.neighbours_beside_real`); `extractor`;
-        `weights_hash`; `warnings`, lines.
+        - `kid`, `cmmd`, `fid`, `fid_extrapolated`: `n` real tiles against `n` synthetic ones; the last is
+          None unless n exceeds the number of features. `kid_interval`: [lo, hi] over `n_patients`, or None.
+        - `floor`: distances among real tiles, `n` on each side, fewer than above where a half of the patients
+          or the held-out set holds fewer: KID `within` two halves of the training patients, `within_range`
+          [least, largest over the divisions], `between` held-out and training patients; below `cmmd`, `fid`
+          and `fid_extrapolated` the same of these. None where it cannot be had.
+        - `beside_floor`: `fid` and `fid_extrapolated` of synthetic tiles at the `n` of the floors, since they
+          depend on it, as KID and CMMD do not; None without floors.
+        - `neighbours`: precision, recall, density and coverage of halves of the training patients by
+          synthetic tiles, by as many real ones, and as a share of that, `of_real`
+          (:func:`~nucleosynth.evaluate.neighbours.neighbours_beside_real`).
+        - `extractor`, `weights_hash`; `warnings`, lines.
 
     Raises
     ------
     InputError
-        When a set is empty, or the sets differ in tile size or scale.
+        When a set is empty, the sets differ in tile size or scale, or features are constant or not numbers.
     """
     network = get_extractor(extractor) if isinstance(extractor, str) else extractor
-    sets = {"real": _Set.of(real, "real"), "synthetic": _Set.of(synthetic, "synthetic")}
-    if held_out is not None:
-        sets["held_out"] = _Set.of(held_out, "held_out")
-    _check_alike(list(sets.values()))
+    given = {"real": real, "synthetic": synthetic, "held_out": held_out}
+    sides = {name: Side.of(tiles, name) for name, tiles in given.items() if tiles is not None}
+    check_alike(sides.values())
     some = {
-        name: one.some(limit * (1 + (name == "real")), seed=seed).features(network)
-        for name, one in sets.items()
+        name: side.some(limit * (1 + (name == "real")), seed=seed).features(network)
+        for name, side in sides.items()
     }
-    n = min(limit, len(some["real"]), len(some["synthetic"]))
-    x, y = some["real"].some(n, seed=seed), some["synthetic"].some(n, seed=seed)
-    divisions = patient_halves(some["real"].groups, count=halves, seed=seed)
-    floor = _floor(some["real"], some.get("held_out"), divisions, n=n, seed=seed)
-    interval = None
-    if x.groups is not None:
-        found = kid_interval(x.x, y.x, groups_x=x.groups, groups_y=y.groups, n=resamples, seed=seed)
-        interval = None if found.lo is None else [found.lo, found.hi]
-    n_patients = 0 if x.groups is None else len(np.unique(x.groups))
+    ours, made, unseen = some["real"], some["synthetic"], some.get("held_out")
+    n = min(limit, len(ours), len(made))
+    x, y = ours.some(n, seed=seed), made.some(n, seed=seed)
+    divisions = patient_halves(ours.groups, count=halves, seed=seed)
+    floor = real_floors(ours.x, None if unseen is None else unseen.x, divisions, n=n, seed=seed)
+    n_patients = 0 if x.groups is None else len(set(x.groups.tolist()))
     return {
         "kid": kid(x.x, y.x),
-        "kid_interval": interval,
+        "kid_interval": _interval(x, y, resamples, seed),
+        "cmmd": cmmd(x.x, y.x),
         "fid": fid(x.x, y.x),
+        "fid_extrapolated": fid_extrapolated(x.x, y.x),
         "floor": floor,
-        "neighbours": neighbours_beside_real(some["real"].x, some["synthetic"].x, divisions, seed=seed),
+        "beside_floor": _beside_floor(ours, made, floor["n"], seed),
+        "neighbours": neighbours_beside_real(ours.x, made.x, divisions, seed=seed),
         "n": n,
         "n_patients": n_patients,
         "extractor": network.name,
@@ -113,104 +106,18 @@ def fidelity(
     }
 
 
-def _floor(
-    real: _Set, held_out: _Set | None, divisions: Sequence[Division], *, n: int, seed: int
-) -> dict[str, Any]:
-    sizes = [len(part) for division in divisions for part in division]
-    n = min([n, *sizes] if held_out is None else [n, len(held_out), *sizes])
-    within = [kid(*(_draw(real.x[part], n, seed=seed) for part in division)) for division in divisions]
-    between = None if held_out is None else kid(_draw(held_out.x, n, seed=seed), _draw(real.x, n, seed=seed))
-    return {
-        "within": float(np.mean(within)) if within else None,
-        "within_range": [min(within), max(within)] if within else None,
-        "between": between,
-        "n": n if within or held_out is not None else None,
-    }
+def _interval(x: Features, y: Features, resamples: int, seed: int) -> list[float] | None:
+    if x.groups is None:
+        return None
+    found = kid_interval(x.x, y.x, groups_x=x.groups, groups_y=y.groups, n=resamples, seed=seed)
+    return None if found.lo is None or found.hi is None else [found.lo, found.hi]
 
 
-def patient_halves(groups: NDArray[np.str_] | None, *, count: int, seed: int = 0) -> list[Division]:
-    """Divide patients at random into two halves of nearly as many tiles, several times.
-
-    Parameters
-    ----------
-    groups : (n,) str or None
-        Patient of each tile.
-    count : int
-        Divisions; fewer where there are not so many different ones.
-
-    Returns
-    -------
-    list of (rows, rows)
-        Rows of the two halves, both with two tiles at least; empty with fewer than two patients.
-    """
-    if groups is None or len(np.unique(groups)) < 2:
-        return []
-    patients, patient = np.unique(groups, return_inverse=True)
-    sizes = np.bincount(patient)
-    found: dict[frozenset[int], Division] = {}
-    for attempt in range(4 * count):
-        order = rng(seed, "patient-halves", attempt).permutation(len(patients))
-        filled = sizes[order].cumsum()[:-1]
-        cut = 1 + int(np.abs(filled - len(patient) / 2).argmin())
-        first = np.isin(patient, order[:cut])
-        key = frozenset(order[:cut].tolist() if 0 in order[:cut] else order[cut:].tolist())
-        if key not in found and 2 <= first.sum() <= len(patient) - 2:
-            found[key] = (np.flatnonzero(first), np.flatnonzero(~first))
-        if len(found) == count:
-            break
-    return list(found.values())
-
-
-@dataclass(frozen=True, slots=True)
-class _Set:
-    """Images, later features, with the patient of each."""
-
-    x: NDArray[Any]
-    groups: NDArray[np.str_] | None
-    mpp: float | None = None
-
-    @classmethod
-    def of(cls, tiles: Tiles, name: str) -> _Set:
-        if isinstance(tiles, tuple):
-            images, groups = tiles
-            patients, mpp = None if groups is None else np.asarray(groups).astype(str), None
-        else:
-            known = bool((tiles.patients != "").all())  # of a synthetic tile the donor's
-            images, patients, mpp = tiles.images, tiles.patients if known else None, tiles.mpp
-        if len(images) < 2:
-            raise InputError(f"fidelity: {name} holds {len(images)} tiles; expected at least 2")
-        if patients is not None and patients.shape != (len(images),):
-            raise InputError(
-                f"fidelity: {name} has {len(images)} tiles and {patients.size} patients; expected one each"
-            )
-        return cls(images, patients, mpp)
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def some(self, n: int, *, seed: int) -> _Set:
-        rows = some_rows(seed, ROWS, len(self), n)
-        return _Set(self.x[rows], None if self.groups is None else self.groups[rows], self.mpp)
-
-    def features(self, network: Extractor) -> _Set:
-        return _Set(network(self.x), self.groups, self.mpp)
-
-
-def _draw(features: NDArray[np.float32], n: int, *, seed: int) -> NDArray[np.float32]:
-    return features[some_rows(seed, ROWS, len(features), n)]
-
-
-def _check_alike(sets: Sequence[_Set]) -> None:
-    sizes = sorted({one.x.shape[1:3] for one in sets})
-    if len(sizes) > 1:
-        raise InputError(
-            f"fidelity: tiles of {sizes[0]} and {sizes[1]} px; expected one size, import them alike"
-        )
-    scales = sorted({one.mpp for one in sets if one.mpp is not None})
-    if len(scales) > 1:
-        raise InputError(
-            f"fidelity: tiles at {scales[0]} and {scales[1]} µm/px; expected one scale, import them alike"
-        )
+def _beside_floor(real: Features, made: Features, n: int | None, seed: int) -> dict[str, Any] | None:
+    if n is None:
+        return None
+    x, y = real.some(n, seed=seed).x, made.some(n, seed=seed).x
+    return {"n": n, "fid": fid(x, y), "fid_extrapolated": fid_extrapolated(x, y)}
 
 
 def _warnings(n: int, n_floor: int | None, n_patients: int, *, dimensions: int) -> list[str]:
@@ -222,6 +129,12 @@ def _warnings(n: int, n_floor: int | None, n_patients: int, *, dimensions: int) 
     if n <= dimensions:
         found.append(
             f"FID from {n} tiles in {dimensions} dimensions is biased upwards; do not quote it alone"
+        )
+        found.append(f"FID is not extrapolated from {n} tiles; expected more than {dimensions}")
+    elif n < PARTS * dimensions:
+        found.append(
+            f"FID extrapolated from {n} tiles in {dimensions} dimensions keeps some of its bias; "
+            f"expected at least {PARTS * dimensions}"
         )
     if n_patients < MINIMUM_PATIENTS:
         found.append(f"{n_patients} patients: the interval is rough below {MINIMUM_PATIENTS}, absent below 3")

@@ -207,9 +207,7 @@ def control_tiles(
         {key: how[key] for key in SynthesisConfig.model_fields if key in how}
     )
     stain = slide_descriptors(real, rows)
-    return draw_like(
-        generator, real, rows, config, stain=stain, seed=seed, first=FIRST_INDEX, vary=True
-    )
+    return draw_like(generator, real, rows, config, stain=stain, seed=seed, first=FIRST_INDEX, vary=True)
 
 
 def write_memorization(

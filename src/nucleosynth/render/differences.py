@@ -76,7 +76,7 @@ def _column(axes: Axes, found: Sequence[Difference], arms: Sequence[str]) -> Non
         size = PRIMARY_SIZE if one.primary else SIZE
         axes.scatter([one.estimate], [row], s=size, color=colour, marker=marker, edgecolors="white", zorder=3)
     axes.axvline(0, color=INK, linewidth=1)
-    axes.locator_params(axis="x", nbins=5)
+    axes.locator_params(axis="x", nbins=3)
     axes.grid(visible=False, axis="y")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.batches import slide_descriptors, usable_rows
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.synthesis import draw_like
+from nucleosynth.errors import InputError
+from nucleosynth.evaluate.by_class import fidelity_by_class
 from nucleosynth.evaluate.features import Extractor, Remembering, get_extractor
 from nucleosynth.evaluate.fidelity import fidelity
 from nucleosynth.nuclei.masks import Verdict, judge_tiles, mask_makers, refuse_maker
@@ -24,6 +27,7 @@ from nucleosynth.seeds import rng, some_rows
 from nucleosynth.study.memorization import audit_generator
 from nucleosynth.study.protocol import StudyConfig
 
+_log = logging.getLogger(__name__)
 FIRST_INDEX = 10_000_000  # apart from those of the pool
 
 
@@ -146,13 +150,22 @@ def _fidelity(
     fold: Fold,
     rows: npt.NDArray[np.int64],
     made: npt.NDArray[np.uint8],
-) -> Mapping[str, Any]:
+) -> Mapping[str, Any] | None:
+    """Compare tiles made for held-out rows with training tiles; None, with a warning, where that is idle."""
     train = some_rows(study.seed, "judged", tiles.rows_of(fold.train), study.fidelity.tiles)
-    return fidelity(
-        (np.asarray(tiles.images[train]), tiles.patients[train]),
-        (made, tiles.patients[rows]),
-        held_out=(np.asarray(tiles.images[rows]), tiles.patients[rows]),
-        extractor=extractor,
-        limit=study.fidelity.tiles,
-        seed=study.seed,
-    )
+    settings: dict[str, Any] = {"extractor": extractor, "limit": study.fidelity.tiles, "seed": study.seed}
+    real, held_out = (_labelled(tiles, which, np.asarray(tiles.images[which])) for which in (train, rows))
+    synthetic = _labelled(tiles, rows, made)
+    try:
+        if tiles.classes:
+            return fidelity_by_class(real, synthetic, held_out=held_out, classes=tiles.classes, **settings)
+        return fidelity(real, synthetic, held_out=held_out, **settings)
+    except InputError as error:
+        _log.warning("fidelity is left out: %s", error)
+        return None
+
+
+def _labelled(
+    tiles: TileSet, rows: npt.NDArray[np.int64], images: npt.NDArray[np.uint8]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.str_], npt.NDArray[np.int64]]:
+    return images, tiles.patients[rows], tiles.labels[rows]
