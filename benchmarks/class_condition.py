@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from benchmarks.class_judges import PARTS, Judges, train_judges
 from benchmarks.class_scores import METRICS, Likeness, by_class, differences, labelled_rows
-from benchmarks.markdown import number
+from benchmarks.class_section import PICTURE
+from benchmarks.markdown import PICTURES, number
 from benchmarks.rows import put_row
 from benchmarks.studies import HOME, open_study
 from nucleosynth.data.split import Fold, require_unseen
@@ -44,7 +45,7 @@ from nucleosynth.training.metrics import trained_seconds
 STUDY = HOME / "studies" / "amibr.yaml"
 RESULT = HOME / "benchmarks" / "results" / "class_condition.json"
 KEYS = ("name", "guidance")
-SHOWN, COLUMNS = 48, 12
+SHOWN, COLUMNS = 24, 8
 
 
 def open_generator(trained: Path, tiles: TileSet, donors: TileSet, fold: Fold, *, device: str) -> Generator:
@@ -178,6 +179,7 @@ def main(
     study: Path = STUDY,
     run: Path = HOME / "runs" / "benchmark-classes",
     result: Path = RESULT,
+    pictures: Path = HOME / "docs" / PICTURES,
 ) -> None:
     """Train the classifiers, draw, judge and write each row as it is done.
 
@@ -213,6 +215,8 @@ def main(
             made = draw(generator, donors, guidance=weight, samples=samples, seed=seed, run=run / "samples")
             picture = run / "samples" / f"{name}-guidance-{weight:g}.png"
             show_tiles(picture, made.images, made.labels, made.classes)
+            if weight == 1:
+                show_tiles(pictures / PICTURE, made.images, made.labels, made.classes)
             row = {
                 "name": name,
                 "guidance": weight,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.markdown import Result, interval, machine, markdown_table, number, significant
+from benchmarks.markdown import PICTURES, Result, interval, machine, markdown_table, number, significant
+
+PICTURE = "classes.png"
 
 
 def section_class_condition(result: Result) -> str:
@@ -25,6 +27,7 @@ def section_class_condition(result: Result) -> str:
             "which favours these. Means over seeds; intervals over patients, of synthetic tiles those of "
             "the donors, of differences over seeds too. Aim: no lower than on real validation tiles, at "
             "guidance 1 too.",
+            f"![Synthetic tiles: {' above '.join(data['classes'])}]({PICTURES / PICTURE})",
             _judged_generators(rows),
             _class_labels(result["real"], rows),
             "KID to the training tiles and coverage of them, all classes at the frequencies of the training "
@@ -47,13 +50,23 @@ def _judged_generators(rows: Sequence[Result]) -> str:
                 f"`{name}`",
                 made["recipe"] + (", student" if made["student"] else ""),
                 "yes" if made["masks"] else "no",
+                "a prior" if made["start"] else "nothing",
                 number(made["parameters"] / 1e6, 1),
                 f"{made['steps']:,}",
                 significant(made["train_seconds"] / 60),
                 f"{sampling['sampler']}, {sampling['steps']} steps",
             ]
         )
-    head = ["", "recipe", "reads masks", "parameters (M)", "training steps", "minutes", "sampler"]
+    head = [
+        "",
+        "recipe",
+        "reads masks",
+        "starts from",
+        "parameters (M)",
+        "training steps",
+        "minutes",
+        "sampler",
+    ]
     return markdown_table(head, lines)
 
 

@@ -100,7 +100,7 @@ def trained(tmp_path_factory):
 def test_rows_of_a_generator(trained, tmp_path, capsys):
     home, fold = trained
     options = {"samples": 12, "seeds": 2, "device": "cpu", "study": home / "study.yaml"}
-    places = {"run": tmp_path / "run", "result": tmp_path / "result.json"}
+    places = {"run": tmp_path / "run", "result": tmp_path / "result.json", "pictures": tmp_path / "pictures"}
     main(home / "ours", **options, **places)
     assert capsys.readouterr().out.count("ours, guidance") == 2
     found = read_json(places["result"])

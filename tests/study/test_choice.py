@@ -81,6 +81,21 @@ def test_a_lock_stays_though_scores_change_and_opens_the_test_patients(tmp_path)
     assert lock_choice(one, tmp_path, 1) == first == read_json(tmp_path / "locked.json")
 
 
+def test_other_protocols_that_saw_the_test_patients_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path / "cache"))
+    first, second = study(report={"arm": "real+25%"}), study(report={"arm": "real+50%"})
+
+    def lock(one, name, test):
+        (tmp_path / name).mkdir()
+        return [e["protocol_hash"] for e in lock_choice(one, tmp_path / name, 1, test=test)["earlier"]]
+
+    assert lock(first, "a", ["p:1", "p:2"]) == []
+    assert lock(first, "again", ["p:2", "p:1"]) == [], "the same protocol is no new look"
+    assert lock(second, "b", ["p:1", "p:2"]) == [first.protocol_hash]
+    assert lock(first, "first", ["p:1", "p:2"]) == [], "and was there before the other"
+    assert lock(second, "others", ["p:1", "p:3"]) == []
+
+
 def test_an_undefined_measure_chooses_nobody(tmp_path):
     one = study()
     scored(one, tmp_path, lambda *_: None)

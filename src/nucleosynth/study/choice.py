@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from nucleosynth.errors import InputError
 from nucleosynth.runs import append_jsonl, now, read_json, read_jsonl, write_json
 from nucleosynth.study.arms import CHOSEN
 from nucleosynth.study.fits import Fit
+from nucleosynth.study.ledger import enter_protocol
 from nucleosynth.study.protocol import StudyConfig, arm_jobs, job_folder, outer_fits
 
 LOCK, LOOKS = "locked.json", "test_looks.jsonl"
@@ -58,20 +59,27 @@ def _choose(study: StudyConfig, out: Path, fit: Fit) -> dict[str, Any]:
     return {"arm": best, "by": by, "metric": metric, "scores": scores}
 
 
-def lock_choice(study: StudyConfig, out: Path, folds: int) -> dict[str, Any]:
+def lock_choice(study: StudyConfig, out: Path, folds: int, *, test: Iterable[str] = ()) -> dict[str, Any]:
     """Write the choice down, once; what comes after may look at the test patients.
+
+    Parameters
+    ----------
+    test
+        These patients, of all folds; other protocols that looked at them on this machine are named.
 
     Returns
     -------
-    The content of ``locked.json``: ``{"time", "protocol_hash", "chosen", "looks_before"}``.
+    The content of ``locked.json``: ``{"time", "protocol_hash", "chosen", "looks_before", "earlier"}``.
     """
     stored = out / LOCK
     if not stored.exists():
+        earlier = enter_protocol(test, name=study.name, protocol_hash=study.protocol_hash)
         locked = {
             "time": now(),
             "protocol_hash": study.protocol_hash,
             "chosen": choose_arms(study, out, folds),
             "looks_before": len(read_jsonl(out / LOOKS)),
+            "earlier": earlier,
         }
         write_json(stored, locked)
     return dict(read_json(stored))

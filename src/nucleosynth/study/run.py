@@ -118,7 +118,8 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
         if tiles.classes:
             run_jobs(run_arm, arm_jobs(study, fit))
         run_jobs(run_segmenter, ({**job, "fit": patients[fit].train} for job in segmenter_jobs(study, fit)))
-    lock_choice(study, out, folds if tiles.classes else 0)
+    test = {patient for fold in split.folds for patient in fold.test}
+    lock_choice(study, out, folds if tiles.classes else 0, test=test)
     for fit in outer_fits(study, folds):
         if tiles.classes:
             run_jobs(look_at_test, arm_jobs(study, fit))
