@@ -40,7 +40,7 @@ from nucleosynth.nuclei.masks import find_nuclei
 from nucleosynth.render.figure import save_figure
 from nucleosynth.render.grid import grid, save_png
 from nucleosynth.runs import environment, partial, write_json
-from nucleosynth.study.figures import tile_pictures
+from nucleosynth.study.report.figures import tile_pictures
 from nucleosynth.training.metrics import trained_seconds
 
 SHOWN = 48

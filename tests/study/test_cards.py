@@ -9,7 +9,7 @@ import yaml
 from tests.study.records import PRIMARY, audit, few_patients, half_finished, sample_record
 
 from nucleosynth.runs import read_json
-from nucleosynth.study.cards import dataset_card, licence, model_card, write_cards
+from nucleosynth.study.report.cards import dataset_card, licence, model_card, write_cards
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 

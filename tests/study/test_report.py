@@ -17,7 +17,7 @@ from tests.study.records import PATIENTS, PRIMARY, audit, few_patients, sample_p
 from nucleosynth.errors import InputError
 from nucleosynth.render.page import tile_figure
 from nucleosynth.runs import read_json
-from nucleosynth.study.report import build_report, pseudonymise, save_figures
+from nucleosynth.study.report.page import build_report, pseudonymise, save_figures
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 FEW = ("real", "oversampled", PRIMARY)

@@ -17,8 +17,8 @@ from tests.study.records import (
     second_judge,
 )
 
-from nucleosynth.study import report
-from nucleosynth.study.report import build_report
+from nucleosynth.study.report import page as report
+from nucleosynth.study.report.page import build_report
 
 
 @pytest.fixture(autouse=True)

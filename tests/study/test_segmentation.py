@@ -24,9 +24,9 @@ from nucleosynth.nuclei.learned.tiles import TileSource, crop_for, train_on_tile
 from nucleosynth.nuclei.learned.train import train_segmenter
 from nucleosynth.nuclei.learned.weights import WEIGHTS
 from nucleosynth.runs import append_jsonl, read_json, read_jsonl
-from nucleosynth.study.segmentation import run_segmenter, score_segmenter
-from nucleosynth.study.segmentation_config import SEGMENTATION_ARMS, SegmentationConfig
-from nucleosynth.study.segmentation_results import compare_segmenters, nuclei_statistic, nuclei_sums
+from nucleosynth.study.segmentation.config import SEGMENTATION_ARMS, SegmentationConfig
+from nucleosynth.study.segmentation.scores import compare_segmenters, nuclei_statistic, nuclei_sums
+from nucleosynth.study.segmentation.training import run_segmenter, score_segmenter
 from nucleosynth.training import loop
 
 FIT = [f"phantom:p{index:02d}" for index in range(5)]

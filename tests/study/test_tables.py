@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tests.study.records import METRICS, few_patients, one_arm, sample_record, second_judge
 
-from nucleosynth.study import tables
-from nucleosynth.study.tables import write_tables
+from nucleosynth.study.report import tables
+from nucleosynth.study.report.tables import write_tables
 
 
 def read(path: Path) -> list[dict[str, str]]:

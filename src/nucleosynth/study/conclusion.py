@@ -27,7 +27,7 @@ def study_verdict(
     claim
         Of :func:`~nucleosynth.study.comparisons.claim`.
     segmenters
-        Of :func:`~nucleosynth.study.second_judge.read_segmenters`.
+        Of :func:`~nucleosynth.study.segmentation.summary.read_segmenters`.
     missing
         Runs that have not been scored on the test patients.
     """

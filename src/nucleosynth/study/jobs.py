@@ -15,7 +15,7 @@ from nucleosynth.study.arms import Arm
 from nucleosynth.study.choice import look
 from nucleosynth.study.fits import Fit, fit_patients
 from nucleosynth.study.protocol import StudyConfig, job_folder
-from nucleosynth.study.segmentation import score_segmenter
+from nucleosynth.study.segmentation.training import score_segmenter
 from nucleosynth.study.sources import Pool, arm_diet
 
 

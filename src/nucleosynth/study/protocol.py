@@ -21,7 +21,7 @@ from nucleosynth.diffusion.recipes import RECIPES, SAMPLER_NAMES, sampling_defau
 from nucleosynth.nuclei.segmenter import JUDGE, MAKER, NOBODY
 from nucleosynth.study.arms import CHOSEN, Arm, ArmsConfig
 from nucleosynth.study.fits import Fit
-from nucleosynth.study.segmentation_config import SEGMENTATION_ARMS, SegmentationConfig
+from nucleosynth.study.segmentation.config import SEGMENTATION_ARMS, SegmentationConfig
 
 Metric = Literal["balanced_accuracy", "macro_f1", "kappa", "auroc", "accuracy"]
 AUROC: Metric = "auroc"

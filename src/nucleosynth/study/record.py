@@ -21,9 +21,9 @@ from nucleosynth.study.memorization import pair_pictures
 from nucleosynth.study.morphology import MORPHOLOGY
 from nucleosynth.study.outcomes import Outcomes
 from nucleosynth.study.protocol import StudyConfig
-from nucleosynth.study.report import build_report, save_figures
+from nucleosynth.study.report.page import build_report, save_figures
 from nucleosynth.study.results import read_results, summarise_arms
-from nucleosynth.study.second_judge import read_segmenters
+from nucleosynth.study.segmentation.summary import read_segmenters
 from nucleosynth.study.sources import judged_folder, pool_folder
 from nucleosynth.training.metrics import METRICS_FILE, trained_seconds
 

@@ -99,7 +99,7 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
         )
     from nucleosynth.study.jobs import look_at_nuclei, look_at_test, run_arm
     from nucleosynth.study.judging import mask_judge
-    from nucleosynth.study.segmentation import run_segmenter
+    from nucleosynth.study.segmentation.training import run_segmenter
 
     tiles = study_tiles(study, out, root)
     mask_judge(study, tiles)  # refused before hours of training, not after

@@ -13,12 +13,12 @@ from nucleosynth.render.figure import save_figure, svg_data_uri
 from nucleosynth.render.page import TileFigure, render_page, tile_figure, tile_scale
 from nucleosynth.render.wording import elapsed
 from nucleosynth.runs import write_json, write_text
-from nucleosynth.study import shown
-from nucleosynth.study.cards import write_cards
-from nucleosynth.study.figures import confusions, study_figures, tile_pictures
-from nucleosynth.study.gauges import agreement_gauge, fidelity_gauge
-from nucleosynth.study.pseudonyms import pseudonymise
-from nucleosynth.study.tables import write_tables
+from nucleosynth.study.report import shown
+from nucleosynth.study.report.cards import write_cards
+from nucleosynth.study.report.figures import confusions, study_figures, tile_pictures
+from nucleosynth.study.report.gauges import agreement_gauge, fidelity_gauge
+from nucleosynth.study.report.pseudonyms import pseudonymise
+from nucleosynth.study.report.tables import write_tables
 
 TEMPLATES = Path(__file__).parent / "templates"
 HALF_WIDTH = 528  # px: real and synthetic tiles stand side by side

@@ -8,8 +8,8 @@ from typing import Any
 from nucleosynth.runs import read_json
 from nucleosynth.study.protocol import StudyConfig, outer_fits, segmenter_jobs
 from nucleosynth.study.results import spread
-from nucleosynth.study.segmentation_config import SEGMENTATION_ARMS
-from nucleosynth.study.segmentation_results import COMPARED, Sums, compare_segmenters
+from nucleosynth.study.segmentation.config import SEGMENTATION_ARMS
+from nucleosynth.study.segmentation.scores import COMPARED, Sums, compare_segmenters
 
 SCORES = "test-nuclei.json"
 

@@ -12,7 +12,7 @@ from nucleosynth.render.outlines import draw_masks, draw_outlines
 from nucleosynth.render.page import tile_scale
 from nucleosynth.render.tile_rows import tile_rows
 from nucleosynth.render.wording import is_number
-from nucleosynth.study.shown import (
+from nucleosynth.study.report.shown import (
     Record,
     against_real,
     arm_kinds,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nucleosynth.runs import write_text
-from nucleosynth.study.shown import Record, arm_kinds, segmenter_rows
+from nucleosynth.study.report.shown import Record, arm_kinds, segmenter_rows
 
 Row = Mapping[str, Any]
 SPREAD = ("mean", "min", "max")

@@ -19,8 +19,8 @@ from nucleosynth.nuclei.learned.tiles import TileSource, crop_for, train_on_tile
 from nucleosynth.nuclei.learned.weights import CARD, load_weights
 from nucleosynth.nuclei.masks import find_nuclei, mask_makers
 from nucleosynth.runs import read_json, write_json
-from nucleosynth.study.segmentation_config import SegmentationArm, SegmentationConfig
-from nucleosynth.study.segmentation_results import nuclei_scores, nuclei_sums
+from nucleosynth.study.segmentation.config import SegmentationArm, SegmentationConfig
+from nucleosynth.study.segmentation.scores import nuclei_scores, nuclei_sums
 from nucleosynth.training.devices import choose_device
 from nucleosynth.training.metrics import trained_seconds
 

@@ -10,7 +10,7 @@ import yaml
 
 from nucleosynth.render.page import render_page
 from nucleosynth.runs import write_text
-from nucleosynth.study.shown import Record
+from nucleosynth.study.report.shown import Record
 
 TEMPLATES = Path(__file__).parent / "templates"
 LICENCES = {

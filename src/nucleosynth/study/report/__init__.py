@@ -1,0 +1,1 @@
+"""The report of a study: pages, figures, tables and cards, from its record alone."""

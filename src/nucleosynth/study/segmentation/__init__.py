@@ -1,0 +1,1 @@
+"""The second judge of a study: segmenters that learn from real and synthetic tiles."""
