@@ -100,7 +100,7 @@ def _line(c: Record) -> str:
     text = "" if bounds is None else f" (95 % interval {bounds[0]:+.3f} to {bounds[1]:+.3f})"
     return (
         f"{c['arm']} minus {c['baseline']}{at}, {words(c['metric'])}: {c['difference']:+.3f}{text}; "
-        f"{c['verdict']}."
+        f"{c['verdict'].split(':')[0]}."
     )
 
 
@@ -118,7 +118,7 @@ def _nuclei_lines(segmenters: Record | None) -> list[str]:
         found = [
             c for c in segmenters["comparisons"] if (c["arm"], c["share"], c["metric"]) == (arm, 1, "pq")
         ]
-        how = found[0]["verdict"] if found else "not compared"
+        how = found[0]["verdict"].split(":")[0] if found else "not compared"
         lines.append(
             f"Segmenters that learn from {what} reach PQ {value:.3f} on real test tiles, from real ones "
             f"{real:.3f}{f' ({value / real:.0%} of it)' if real else ''}; {how}."
