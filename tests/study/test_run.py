@@ -218,6 +218,19 @@ def test_a_study_that_has_not_begun_has_no_report(tmp_path):
         write_report(tmp_path)
 
 
+def test_a_study_of_a_share_of_the_patients_alone_is_reported(tmp_path):
+    one = study(
+        data={"reader": "phantom", "patients": 20, "tiles": 120},
+        arms={"doses": [0.5], "controls": ["real"], "fractions": [0.6]},
+        classifier={**tiny_study()["classifier"], "seeds": 1},
+    )
+    run_study(one, out=tmp_path / "run", device="cpu")
+    record = read_json(tmp_path / "run" / "report.json")
+    assert (record["missing"], record["claim"]["share"]) == ([], 0.6)
+    assert record["agreement"]["test"] is not None
+    assert record["generator"]["steps"] == 6
+
+
 def test_folds_are_pooled_and_each_patient_is_tested_once(tmp_path):
     one = study(
         split={"folds": 3},

@@ -109,14 +109,14 @@ def _nuclei_lines(segmenters: Record | None) -> list[str]:
     if segmenters is None:
         return []
     reached = {(a["arm"], a["share"]): a["metrics"]["pq"]["mean"] for a in segmenters["arms"]}
-    lines = []
+    lines, largest = [], max((share for _, share in reached), default=1.0)
     for (arm, share), value in reached.items():
-        if arm == "real" or share != 1 or ("real", share) not in reached:
+        if arm == "real" or share != largest or ("real", share) not in reached:
             continue
         real = reached["real", share]
         what = {"synthetic-only": "synthetic tiles alone", "both": "real and synthetic tiles"}[arm]
         found = [
-            c for c in segmenters["comparisons"] if (c["arm"], c["share"], c["metric"]) == (arm, 1, "pq")
+            c for c in segmenters["comparisons"] if (c["arm"], c["share"], c["metric"]) == (arm, share, "pq")
         ]
         how = found[0]["verdict"].split(":")[0] if found else "not compared"
         lines.append(

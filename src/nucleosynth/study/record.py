@@ -20,7 +20,7 @@ from nucleosynth.study.fits import Fit
 from nucleosynth.study.memorization import pair_pictures
 from nucleosynth.study.morphology import MORPHOLOGY
 from nucleosynth.study.outcomes import Outcomes
-from nucleosynth.study.protocol import StudyConfig
+from nucleosynth.study.protocol import StudyConfig, outer_fits
 from nucleosynth.study.report.page import build_report, save_figures
 from nucleosynth.study.results import read_results, summarise_arms
 from nucleosynth.study.segmentation.summary import read_segmenters
@@ -61,7 +61,8 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
     outcomes = Outcomes(study, tiles, split, out)
     comparisons = compare_arms(study, outcomes) if results else []
     claimed = claim(study, outcomes, comparisons)
-    first, judged = Fit(), _judged(out, Fit(), 0)
+    first = outer_fits(study, 1)[0]
+    judged = _judged(out, first, 0)
     generators = [_judged(out, first, seed) for seed in range(study.generator.seeds)]
     return {
         "schema": 2,
@@ -90,7 +91,7 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
         "agreement": judged.get("agreement"),
         "fidelity": judged.get("fidelity"),
         "memorization": judged.get("memorization"),
-        "morphology": _morphology(out),
+        "morphology": _morphology(out, first),
         "generator": {**judged.get("generator", {}), **_training(out / first.folder / "generator-0")},
         "generators": [_scores(one) for one in generators if one],
         "synthesis": _synthesis(study, pool_folder(out, first, 0)),
@@ -104,8 +105,8 @@ def _judged(out: Path, fit: Fit, generator: int) -> dict[str, Any]:
     return dict(read_json(stored)) if stored.exists() else {}
 
 
-def _morphology(out: Path) -> dict[str, Any] | None:
-    stored = judged_folder(out, Fit(), 0) / MORPHOLOGY
+def _morphology(out: Path, fit: Fit) -> dict[str, Any] | None:
+    stored = judged_folder(out, fit, 0) / MORPHOLOGY
     return dict(read_json(stored)) if stored.exists() else None
 
 
@@ -125,12 +126,12 @@ def _scores(judged: Mapping[str, Any]) -> dict[str, Any]:
 
 def study_pictures(study: StudyConfig, tiles: TileSet, fold: Fold, out: Path) -> dict[str, Any]:
     """Draw tiles at random: real ones of training patients, synthetic ones of the pool or for test masks."""
-    train = tiles.rows_of(fold.train)
-    pool_path = pool_folder(out, Fit(), 0)
-    losses = read_jsonl(out / Fit().folder / "generator-0" / METRICS_FILE)
+    train, first = tiles.rows_of(fold.train), outer_fits(study, 1)[0]
+    pool_path = pool_folder(out, first, 0)
+    losses = read_jsonl(out / first.folder / "generator-0" / METRICS_FILE)
     curve = [(record["step"], record["loss"]) for record in losses]
-    judged = judged_folder(out, Fit(), 0)
-    pairs = pair_pictures(tiles, _judged(out, Fit(), 0).get("memorization"), judged / "copies.npy")
+    judged = judged_folder(out, first, 0)
+    pairs = pair_pictures(tiles, _judged(out, first, 0).get("memorization"), judged / "copies.npy")
     if not tiles.classes and not (judged / "test.npy").exists():
         return {"real": {"all": _images(tiles, _pick(train, study.seed))}, "loss_curve": curve}
     if not tiles.classes:
@@ -159,7 +160,7 @@ def _judged_tiles(study: StudyConfig, tiles: TileSet, fold: Fold, out: Path) -> 
     from nucleosynth.study.judging import held_out_rows
 
     rows = held_out_rows(study, tiles, fold.test)
-    made = np.load(judged_folder(out, Fit(), 0) / "test.npy")
+    made = np.load(judged_folder(out, outer_fits(study, 1)[0], 0) / "test.npy")
     shown = _pick(np.arange(len(rows)), study.seed)
     return made[shown], None if tiles.masks is None else np.asarray(tiles.masks[rows[shown]])
 

@@ -124,7 +124,7 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
         if tiles.classes:
             run_jobs(look_at_test, arm_jobs(study, fit))
         run_jobs(look_at_nuclei, segmenter_jobs(study, fit))
-        for seed in range(study.generator.seeds if fit.share == 1 else 1):
+        for seed in range(study.generator.seeds if fit.share == max(study.arms.fractions) else 1):
             judge(study, tiles, patients[fit], fit, out=out, seed=seed, device=device)
     write_record(study, out)
     made = [path.name for path in sorted(out.iterdir()) if path.suffix in (".csv", ".md")]
