@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nucleosynth.config import parse
-from nucleosynth.data.split import Fold, Split, check_split, grouped_folds, require_unseen
+from nucleosynth.data.split import Fold, Split, check_fold, check_split, grouped_folds, require_unseen
 from nucleosynth.data.split_rules import SplitConfig, make_split
 from nucleosynth.data.tileset import Tile, write_tileset
 from nucleosynth.errors import InputError
@@ -106,15 +106,16 @@ def test_a_class_without_a_training_tile_is_named(tiles):
         check_split(tiles, rare)
 
 
-def test_one_patient_in_training_or_test_is_refused_and_one_validation_patient_warned_of(tiles, caplog):
+def test_a_study_refuses_one_patient_in_training_or_test_and_warns_of_one_in_validation(tiles, caplog):
     names = sorted(set(tiles.patients.tolist()))
     for part, sizes in (("train", (1, 2, 2)), ("test", (2, 2, 1))):
         ends = np.cumsum(sizes)
         parts = [names[end - size : end] for size, end in zip(sizes, ends, strict=True)]
         alone = Fold(train=parts[0], validation=parts[1], test=parts[2])
         with pytest.raises(InputError, match=f"fold 0: one patient in {part}; each of training and test"):
-            check_split(tiles, Split(rule="x", folds=[alone]))
-    check_split(tiles, Split(rule="x", folds=[Fold(train=names[:2], validation=names[2:3], test=names[3:5])]))
+            check_fold(tiles, alone, "fold 0")
+        check_split(tiles, Split(rule="x", folds=[alone]))
+    check_fold(tiles, Fold(train=names[:2], validation=names[2:3], test=names[3:5]), "fold 0")
     assert "one validation patient" in caplog.text
 
 

@@ -69,13 +69,14 @@ def check_split(tiles: TileSet, split: Split) -> None:
                 f"split fold {number}: no patient in test; each of train, validation and test needs one "
                 f"({len(known)} known)"
             )
-        check_fold(tiles, fold, f"split fold {number}")
+        check_fold(tiles, fold, f"split fold {number}", fewest=1)
 
 
-def check_fold(tiles: TileSet, fold: Fold, name: str) -> None:
-    """Refuse a fold one of whose parts cannot be used; warn where validation or test patients are too few.
+def check_fold(tiles: TileSet, fold: Fold, name: str, *, fewest: int = 2) -> None:
+    """Refuse a fold one of whose parts cannot be used.
 
-    Training needs every class. Validation tiles of one class leave the threshold where it is.
+    Training and test need every class, and so many patients at least. Of validation it is warned: tiles of
+    one class leave the threshold where it is, one patient does not speak for others.
     """
     for part in ("train", "validation"):
         if not getattr(fold, part):
@@ -91,7 +92,7 @@ def check_fold(tiles: TileSet, fold: Fold, name: str) -> None:
             raise InputError(f"{name}: class `{missing[0]}` has no {what} tile; move a patient or drop it")
         if len(patients) == 1 and part == "validation":
             _log.warning("%s: one validation patient; what is chosen by it may not hold for others", name)
-        elif len(patients) == 1:
+        elif 0 < len(patients) < fewest:
             raise InputError(f"{name}: one patient in {part}; each of training and test needs two")
 
 
