@@ -223,6 +223,7 @@ def class_row(name: str, guidance: float, accuracy: float) -> dict[str, Any]:
             "recipe": "unified",
             "student": None,
             "masks": False,
+            "start": None,
             "parameters": 2_000_000,
             "steps": 1500,
             "train_seconds": 600.0,
@@ -247,7 +248,7 @@ def test_classes_stand_beside_those_of_real_tiles():
         "rows": [class_row("ours", 1.0, 0.74), class_row("ours", 1.5, 0.8)],
     }
     page = render({"class_condition": result})
-    assert page.count("| `ours` | unified | no | 2.0 | 1,500 | 10 | dpmpp-2m-sde, 10 steps |") == 1
+    assert page.count("| `ours` | unified | no | nothing | 2.0 | 1,500 | 10 | dpmpp-2m-sde, 10 steps |") == 1
     real = "| real, validation | - | 0.750 | 0.650 to 0.850 | 0.740, 0.760 | - | - | 0.800 | 0.700 to 0.900 |"
     ours = "| `ours` | 1 | 0.740 | 0.640 to 0.840 | 0.730, 0.750 | -0.010 | -0.110 to 0.090 | 0.900 |"
     assert real in page
