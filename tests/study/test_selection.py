@@ -54,7 +54,7 @@ class Dark:
 
 @pytest.fixture(autouse=True)
 def _fakes(monkeypatch):
-    monkeypatch.setitem(features._FACTORIES, "cells", Cells)
+    monkeypatch.setitem(features._FACTORIES, "cells", lambda _: Cells())
     register_segmenter("dark", Dark)
     register_segmenter("judge-by-another-name", judge)
 
