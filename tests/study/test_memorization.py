@@ -65,6 +65,16 @@ def test_a_copy_is_found_and_shown_beside_its_original(tiles, fold, generator, t
     assert np.array_equal(synthetic, real)
 
 
+def test_variations_have_no_control_and_are_called_what_they_are(tiles, fold, generator, tmp_path):
+    synthesis = {**tiny_study()["synthesis"], "variation": 0.05}
+    one = parse(StudyConfig, tiny_study(memorization={"tiles": 8}, synthesis=synthesis))
+    found = audit_generator(one, generator, tiles, fold, extractor=Cells(), folder=tmp_path)
+    assert found["compared_with"] == "held_out"
+    assert not (tmp_path / "control.npy").exists()
+    assert found["copies"]["synthetic"]["copies"] == 8
+    assert found["verdict"] != "no more copies shown than chance"
+
+
 def test_it_can_be_left_out(tiles, fold, generator, tmp_path):
     assert audit_generator(study(0), generator, tiles, fold, extractor=Cells(), folder=tmp_path) is None
     assert audit_generator(study(8), generator, tiles, fold, extractor=None, folder=tmp_path) is None

@@ -165,9 +165,9 @@ class Generator:
             How many times more noise the denoiser is told of than there is, where texture is decided; 1 is
             off (`samplers.overstated`). None: the recipe's own.
         origins, variation
-            (n, h, w, 3) tiles and the noise level to which they are noised; sampling goes on from there. Of
-            unit variance, so at 0.3 texture is new, at 1 shapes move, at 5 little is left of the origin.
-            Source: Meng et al. 2022, "SDEdit".
+            (n, h, w, 3) tiles and the noise level to which they are noised; sampling goes on from there.
+            Tissue has unit variance; at 1 its structure stays, at 40 nothing does. Source: Meng et al. 2022,
+            "SDEdit".
         seed, indices
             Tile ``i`` depends on the seed and on ``indices[i]`` alone, never on the batch it is made in.
 

@@ -191,7 +191,8 @@ def control_tiles(
 ) -> NDArray[np.uint8] | None:
     """Draw tiles for the classes, masks and stains of patients that a generator never saw.
 
-    Sampled as ``synthetic`` was; None where its masks were invented, or ``real`` has no tile for it.
+    Sampled as ``synthetic`` was; None where its masks were invented, where it holds variations, which are
+    near their donors without any memory, or where ``real`` has no tile for it.
     """
     from nucleosynth.diffusion.batches import slide_descriptors, usable_rows
     from nucleosynth.diffusion.config import SynthesisConfig
@@ -200,7 +201,7 @@ def control_tiles(
     how = synthetic.info["provenance"]
     unseen = np.flatnonzero(~np.isin(real.patients, generator.card.saw))
     usable = usable_rows(real, unseen, generator.card.recipe)
-    if "layouts" in how or not len(usable):
+    if "layouts" in how or how.get("variation") is not None or not len(usable):
         return None
     rows = some_rows(seed, "memorization-control", usable, limit)
     config = SynthesisConfig.model_validate(

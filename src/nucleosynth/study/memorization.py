@@ -37,8 +37,9 @@ def audit_generator(
     """Look for copies of training tiles among tiles drawn for their own class, mask and stain.
 
     As many are drawn for validation tiles: a tile is like the one whose mask it follows, also where the
-    generator never saw that one. The test patients are not looked at. Tiles are kept in ``folder`` as
-    ``copies.npy`` and ``control.npy``.
+    generator never saw that one. Variations have no such control: they are near their donor because they were
+    made from it, and whoever shares them must know. The test patients are not looked at. Tiles are kept in
+    ``folder`` as ``copies.npy`` and ``control.npy``.
 
     Returns
     -------
@@ -49,7 +50,9 @@ def audit_generator(
     """
     train, held_out = tiles.rows_of(fold.train), tiles.rows_of(fold.validation)
     count = study.memorization.tiles
-    asked = {name: _some(study, tiles, rows) for name, rows in (("copies", train), ("control", held_out))}
+    asked = {"copies": _some(study, tiles, train)}
+    if study.synthesis.variation is None:
+        asked["control"] = _some(study, tiles, held_out)
     few = len(set(tiles.patients[train].tolist())) < 2 or not all(map(len, asked.values()))
     if not count or extractor is None or few or tiles.size[0] % CELLS:
         return None
@@ -60,7 +63,7 @@ def audit_generator(
         Real(np.asarray(tiles.images[train]), tiles.patients[train]),
         made["copies"],
         Real(np.asarray(tiles.images[held_out]), tiles.patients[held_out]),
-        control=made["control"],
+        control=made.get("control"),
         extractor=extractor,
         limit=count,
         seed=study.seed,

@@ -33,7 +33,8 @@ SHOWN = 32
 def write_record(study: StudyConfig, out: Path, *, real_tiles: bool = True) -> Path:
     """Write ``report.json``, ``report.html`` and ``figures/`` from a study's directory.
 
-    Without real tiles the report goes into ``shared-report``, with patients under numbers.
+    Without real tiles, and without variations of them, the report goes into ``shared-report``, with patients
+    under numbers.
 
     Returns
     -------
@@ -45,6 +46,8 @@ def write_record(study: StudyConfig, out: Path, *, real_tiles: bool = True) -> P
     if not real_tiles:
         record = {**record, "command": "nucleosynth study run"}  # it names folders of this machine
     pictures = study_pictures(study, tiles, split.folds[0], out)
+    if not real_tiles and study.synthesis.variation is not None:  # too near to the real tiles they vary
+        pictures = {name: value for name, value in pictures.items() if not name.startswith("synthetic")}
     target = out if real_tiles else out / "shared-report"
     save_figures(record, pictures, target / "figures")
     patients = sorted(set(tiles.patients.tolist()) - {""})
