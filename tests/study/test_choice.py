@@ -10,7 +10,7 @@ from nucleosynth.errors import InputError
 from nucleosynth.runs import read_json, read_jsonl, write_json
 from nucleosynth.study.choice import LOOKS, choose_arms, chosen_arm, lock_choice, look
 from nucleosynth.study.fits import Fit
-from nucleosynth.study.protocol import StudyConfig, all_fits, arm_jobs, job_folder
+from nucleosynth.study.protocol import StudyConfig, all_fits, arm_jobs
 
 ARMS = {"doses": [0.25, 0.5], "controls": ["real", "synthetic-only"], "filters": ["copies"]}
 
@@ -23,7 +23,7 @@ def scored(one: StudyConfig, out, values, *, folds=1):
     """Write validation scores as classifiers would: a function of the fit and the job."""
     for fit in all_fits(one, folds):
         for job in arm_jobs(one, fit):
-            folder = out / job_folder(job)
+            folder = out / job["folder"]
             folder.mkdir(parents=True)
             write_json(folder / "result.json", {"validation": {"auroc": values(fit, job), "kappa": 0.0}})
 

@@ -11,7 +11,7 @@ from nucleosynth.config import parse
 from nucleosynth.data.split import Fold, Split
 from nucleosynth.errors import InputError
 from nucleosynth.study.fits import Fit, fit_patients, share_of_patients
-from nucleosynth.study.protocol import StudyConfig, all_fits, arm_jobs, fit_arms, job_folder, outer_fits
+from nucleosynth.study.protocol import StudyConfig, all_fits, arm_jobs, fit_arms, outer_fits
 
 
 def study(**changes) -> StudyConfig:
@@ -87,7 +87,7 @@ def test_an_inner_fold_runs_the_candidates_alone_with_one_generator():
     assert [arm.name for arm in fit_arms(one, Fit(0, 0.5))][-1] == "held-back"
     assert len(list(arm_jobs(one, Fit(0, 1.0, 0)))) == 2 * 2
     assert len(list(arm_jobs(one, Fit()))) == 2 * (1 + 3 * 3)
-    folders = [job_folder(job) for fit in all_fits(one, 1) for job in arm_jobs(one, fit)]
+    folders = [job["folder"] for fit in all_fits(one, 1) for job in arm_jobs(one, fit)]
     assert len(set(folders)) == len(folders)
 
 

@@ -31,11 +31,8 @@ class OfficialSplit(Config):
 
     @model_validator(mode="after")
     def _one_source(self) -> OfficialSplit:
-        given = (
-            (self.table is not None, self.patient is not None),
-            (self.column is not None, self.value is not None),
-        )
-        if given not in (((True, True), (False, False)), ((False, False), (True, True))):
+        given = [value is not None for value in (self.table, self.patient, self.column, self.value)]
+        if given not in ([True, True, False, False], [False, False, True, True]):
             raise ValueError("give `table` and `patient`, or `column` and `value`")
         return self
 

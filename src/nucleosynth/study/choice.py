@@ -13,7 +13,7 @@ from nucleosynth.runs import append_jsonl, now, read_json, read_jsonl, write_jso
 from nucleosynth.study.arms import CHOSEN
 from nucleosynth.study.fits import Fit
 from nucleosynth.study.ledger import enter_protocol
-from nucleosynth.study.protocol import StudyConfig, arm_jobs, job_folder, outer_fits
+from nucleosynth.study.protocol import StudyConfig, arm_jobs, outer_fits
 
 LOCK, LOOKS = "locked.json", "test_looks.jsonl"
 
@@ -44,7 +44,7 @@ def _choose(study: StudyConfig, out: Path, fit: Fit) -> dict[str, Any]:
     found: dict[str, list[float]] = {name: [] for name in candidates}
     for job in (job for one in fits for job in arm_jobs(study, one)):
         if job["arm"]["name"] in found:
-            value = read_json(out / job_folder(job) / "result.json")["validation"][metric]
+            value = read_json(out / job["folder"] / "result.json")["validation"][metric]
             found[job["arm"]["name"]].append(np.nan if value is None else value)
     means = {name: float(np.mean(values)) for name, values in found.items()}
     defined = {name: value for name, value in means.items() if np.isfinite(value)}
@@ -73,13 +73,12 @@ def lock_choice(study: StudyConfig, out: Path, folds: int, *, test: Iterable[str
     """
     stored = out / LOCK
     if not stored.exists():
-        earlier = enter_protocol(test, name=study.name, protocol_hash=study.protocol_hash)
         locked = {
             "time": now(),
             "protocol_hash": study.protocol_hash,
             "chosen": choose_arms(study, out, folds),
             "looks_before": len(read_jsonl(out / LOOKS)),
-            "earlier": earlier,
+            "earlier": enter_protocol(test, name=study.name, protocol_hash=study.protocol_hash),
         }
         write_json(stored, locked)
     return dict(read_json(stored))

@@ -13,8 +13,8 @@ from nucleosynth.data.split import Fold, Split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.study.arms import Arm
 from nucleosynth.study.choice import look
-from nucleosynth.study.fits import Fit, fit_patients
-from nucleosynth.study.protocol import StudyConfig, job_folder
+from nucleosynth.study.fits import Fit
+from nucleosynth.study.protocol import StudyConfig
 from nucleosynth.study.segmentation.training import score_segmenter
 from nucleosynth.study.sources import Pool, arm_diet
 
@@ -25,8 +25,9 @@ def run_arm(job: Mapping[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     job
-        ``{"out", "study", "device", "fit", "arm", "generator", "seed"}``: plain data; ``out`` is the study's
-        directory, which holds tiles, split and the synthetic pools.
+        ``{"out", "study", "device", "fit", "arm", "generator", "seed", "folder", "patients"}``: plain data.
+        ``out`` is the study's directory, which holds tiles, split and the synthetic pools; ``folder`` is that
+        of the run below it; ``patients`` are those of the fit, by part.
 
     Returns
     -------
@@ -39,7 +40,7 @@ def run_arm(job: Mapping[str, Any]) -> dict[str, Any]:
     """
     out, fit, arm = Path(job["out"]), Fit(**job["fit"]), Arm(**job["arm"])
     study, tiles, split = _opened(job)
-    fold = _fold(study, tiles, split, fit)
+    fold = Fold.model_validate(job["patients"])
     pool = Pool.open(out, fit, job["generator"], fold=fold, kept_by=arm.filter) if arm.synthetic else None
     diet = arm_diet(arm, tiles, fold, pool, everybody=split.folds[fit.fold].train, seed=study.seed)
     settings = {
@@ -57,7 +58,7 @@ def run_arm(job: Mapping[str, Any]) -> dict[str, Any]:
         first=diet.first,
         first_share=diet.first_share,
         evaluate={"validation": (tiles, tiles.rows_of(fold.validation))},
-        out=out / job_folder(job),
+        out=out / job["folder"],
         settings={"study": settings},
         seed=study.seed * 1000 + job["seed"],
         device=job["device"],
@@ -70,7 +71,7 @@ def look_at_test(job: Mapping[str, Any]) -> dict[str, Any]:
     study, tiles, split = _opened(job)
     names = {"arm": job["arm"]["name"], "generator": job["generator"], "seed": job["seed"]}
     return score_part(
-        out / job_folder(job),
+        out / job["folder"],
         "test",
         tiles,
         tiles.rows_of(split.folds[fit.fold].test),
@@ -98,7 +99,3 @@ def _opened(job: Mapping[str, Any]) -> tuple[StudyConfig, TileSet, Split]:
     out = Path(job["out"])
     study = StudyConfig.model_validate(job["study"])
     return study, TileSet.open(out / "tiles"), Split.load(out / "split.json")
-
-
-def _fold(study: StudyConfig, tiles: TileSet, split: Split, fit: Fit) -> Fold:
-    return fit_patients(tiles, split, fit, inner=study.inner_folds, seed=study.seed)

@@ -18,7 +18,7 @@ from nucleosynth.runs import read_json
 from nucleosynth.study.arms import CHOSEN
 from nucleosynth.study.choice import LOCK, chosen_arm
 from nucleosynth.study.fits import Fit
-from nucleosynth.study.protocol import StudyConfig, arm_jobs, fit_arms, job_folder, outer_fits
+from nucleosynth.study.protocol import StudyConfig, arm_jobs, fit_arms, outer_fits
 
 Crossed = list[list[Statistic]]
 """One statistic per generator and classifier seed."""
@@ -68,7 +68,7 @@ class Outcomes:
 
     def missing(self, arm: str, share: float) -> list[str]:
         """Return the runs of an arm that have not been scored on the test patients."""
-        return [job_folder(job) for job in self._jobs(arm, share) if not self._scored(job)]
+        return [job["folder"] for job in self._jobs(arm, share) if not self._scored(job)]
 
     def crossed(self, arm: str, metric: str, share: float) -> Crossed:
         """Return a metric of each generator and classifier seed as a function of drawn patients."""
@@ -95,7 +95,7 @@ class Outcomes:
         """
         runs: dict[tuple[int, int], list[tuple[npt.NDArray[Any], float | None]]] = {}
         for job in self._jobs(arm, share):
-            folder = self._out / job_folder(job)
+            folder = self._out / job["folder"]
             found = np.load(folder / "test.npy")
             size = self._sizes[job["fit"]["fold"]]
             if len(found) != size:
@@ -122,7 +122,8 @@ class Outcomes:
         return jobs
 
     def _scored(self, job: Mapping[str, Any]) -> bool:
-        return (self._out / job_folder(job) / "test.json").exists()
+        scores: Path = self._out / job["folder"] / "test.json"
+        return scores.exists()
 
 
 def _joined(parts: list[tuple[npt.NDArray[Any], float | None]]) -> tuple[npt.NDArray[Any], Any]:

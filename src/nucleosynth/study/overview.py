@@ -54,7 +54,7 @@ def study_status(out: Path) -> dict[str, Any]:
         "tiles": (out / "tiles").exists(),
         "split": (out / "split.json").exists(),
         "generators": {
-            path.parent.relative_to(out).joinpath(path.name).as_posix(): _steps(path)
+            path.relative_to(out).as_posix(): _steps(path)
             for path in sorted([*out.glob("fold-*/generator-*"), *out.glob("fold-*/choice-*/generator-*")])
         },
         "locked": (out / LOCK).exists(),

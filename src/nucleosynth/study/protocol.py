@@ -180,14 +180,13 @@ def arm_jobs(study: StudyConfig, fit: Fit) -> Iterator[dict[str, Any]]:
     for arm in fit_arms(study, fit):
         for generator in range(fit_generators(study, fit) if arm.synthetic else 1):
             for seed in range(study.classifier.seeds):
-                job = {"fit": fit.plain, "arm": asdict(arm), "generator": generator, "seed": seed}
-                yield {**job, "folder": job_folder(job)}
-
-
-def job_folder(job: Mapping[str, Any]) -> str:
-    """Return the run directory of a job of `arm_jobs`, relative to the study's."""
-    folder = Fit(**job["fit"]).folder
-    return f"{folder}/arms/{job['arm']['name']}/generator-{job['generator']}-seed-{job['seed']}"
+                yield {
+                    "fit": fit.plain,
+                    "arm": asdict(arm),
+                    "generator": generator,
+                    "seed": seed,
+                    "folder": f"{fit.folder}/arms/{arm.name}/generator-{generator}-seed-{seed}",
+                }
 
 
 def segmenter_jobs(study: StudyConfig, fit: Fit) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,7 @@ from nucleosynth.runs import read_json
 from nucleosynth.study.arms import CHOSEN
 from nucleosynth.study.fits import Fit
 from nucleosynth.study.outcomes import Outcomes
-from nucleosynth.study.protocol import StudyConfig, arm_jobs, job_folder, outer_fits
+from nucleosynth.study.protocol import StudyConfig, arm_jobs, outer_fits
 
 Result = Mapping[str, Any]
 
@@ -25,11 +25,11 @@ def read_results(study: StudyConfig, out: Path, folds: int) -> tuple[list[dict[s
     results, missing = [], []
     for fit in outer_fits(study, folds):
         for job in arm_jobs(study, fit):
-            folder = out / job_folder(job)
+            folder = out / job["folder"]
             if (folder / "test.json").exists():
                 results.append(_result(job, fit, folder))
             else:
-                missing.append(job_folder(job))
+                missing.append(job["folder"])
     return results, missing
 
 

@@ -116,7 +116,8 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
         for seed in range(fit_generators(study, fit)):
             generate(study, tiles, patients[fit], fit, out=out, seed=seed, device=device)
         if tiles.classes:
-            run_jobs(run_arm, arm_jobs(study, fit))
+            fold = patients[fit].model_dump()
+            run_jobs(run_arm, ({**job, "patients": fold} for job in arm_jobs(study, fit)))
         run_jobs(run_segmenter, ({**job, "fit": patients[fit].train} for job in segmenter_jobs(study, fit)))
     test = {patient for fold in split.folds for patient in fold.test}
     lock_choice(study, out, folds if tiles.classes else 0, test=test)
