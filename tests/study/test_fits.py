@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from tests.phantoms import phantom_tileset, tiny_study
 
 from nucleosynth.config import parse
 from nucleosynth.data.split import Fold, Split
 from nucleosynth.errors import InputError
+from nucleosynth.seeds import rng
 from nucleosynth.study.fits import Fit, fit_patients, share_of_patients
 from nucleosynth.study.protocol import StudyConfig, all_fits, arm_jobs, fit_arms, outer_fits
 
@@ -36,6 +39,26 @@ def test_a_share_holds_the_smaller_shares(tiles, split):
     shares = [set(share_of_patients(tiles, train, share, seed=3)) for share in (0.25, 0.5, 1.0)]
     assert shares[0] < shares[1] < shares[2] == set(train)
     assert [len(found) for found in shares] == [4, 8, 16]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_share_of_uneven_patients_is_one_of_their_tiles_and_classes_too(seed):
+    sizes = [120, 80, *[2 + 3 * (i % 7) for i in range(98)]]
+    names = [f"p{i:03}" for i in range(100)]
+    patients = np.repeat(names, sizes)
+    labels = (rng(seed, "labels").random(len(patients)) < 0.2).astype(np.int64)
+    tiles = SimpleNamespace(
+        labels=labels,
+        patients=patients,
+        classes=["low", "high"],
+        rows_of=lambda wanted: np.flatnonzero(np.isin(patients, wanted)),
+    )
+    for share in (0.25, 0.5):
+        taken = share_of_patients(tiles, names, share, seed=seed)
+        rows = tiles.rows_of(taken)
+        assert len(taken) == 100 * share
+        assert len(rows) / len(patients) == pytest.approx(share, abs=0.07)
+        assert labels[rows].mean() == pytest.approx(labels.mean(), abs=0.05)
 
 
 def test_a_share_keeps_who_validates_and_who_tests(tiles, split):

@@ -183,7 +183,7 @@ def test_bad_requests_are_one_line(copied):
     with pytest.raises(InputError, match=r"bare: none of the 30 tiles asked for carries a mask"):
         run_segmenter(job(copied, "both", pool="bare", folder="new"))
     write_tileset(copied / "unknown", pool.tiles(), classes=pool.classes)
-    with pytest.raises(InputError, match="does not say which patients its generator saw"):
+    with pytest.raises(InputError, match="does not tell which patients its generator saw"):
         run_segmenter(job(copied, "both", pool="unknown", folder="new"))
     with pytest.raises(InputError, match="dose"):
         parse(SegmentationConfig, {"dose": 1.0})

@@ -6,13 +6,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nucleosynth.data.split import Fold, Split, check_fold, grouped_folds
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
+from nucleosynth.seeds import rng
 
-GRAIN = 20
-"""Training patients come in so many parts of like class mix, so that a small share lies in a larger one."""
+DRAWN = 8
+"""Of so many patients drawn, the one that keeps a share most like the whole joins it next."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,26 @@ def fit_patients(tiles: TileSet, split: Split, fit: Fit, *, inner: int, seed: in
 
 
 def share_of_patients(tiles: TileSet, patients: list[str], share: float, *, seed: int) -> list[str]:
-    """Return a share of the patients, of like class mix; a smaller share is part of a larger one."""
-    if share == 1:
-        return sorted(patients)
-    parts = [part for part in _parts(tiles, patients, min(GRAIN, len(patients)), seed=seed) if part]
-    kept = parts[: max(1, round(share * len(parts)))]
-    return sorted(patient for part in kept for patient in part)
+    """Return a share of the patients, with about that share of the tiles of each class.
+
+    A smaller share is part of a larger one.
+    """
+    drawn = rng(seed, "share of patients").permutation(sorted(patients)).tolist()
+    counts = {patient: _class_counts(tiles, patient) for patient in drawn}
+    whole = np.sum([counts[patient] for patient in drawn], axis=0)
+    taken: list[str] = []
+    have = np.zeros_like(whole)
+    while len(taken) < max(1, round(share * len(patients))):
+        aim = whole * (len(taken) + 1) / len(patients)
+        off = [np.sum(((have + counts[patient] - aim) / whole.clip(1)) ** 2) for patient in drawn[:DRAWN]]
+        taken.append(drawn.pop(int(np.argmin(off))))
+        have = have + counts[taken[-1]]
+    return sorted(taken)
+
+
+def _class_counts(tiles: TileSet, patient: str) -> NDArray[np.int64]:
+    """Count the tiles of each class, those without one first."""
+    return np.bincount(tiles.labels[tiles.rows_of([patient])] + 1, minlength=len(tiles.classes) + 1)
 
 
 def _parts(tiles: TileSet, patients: list[str], count: int, *, seed: int) -> list[list[str]]:

@@ -21,6 +21,7 @@ from nucleosynth.nuclei.segmenter import JUDGE
 from nucleosynth.runs import open_run, read_json, write_json
 from nucleosynth.study.arms import FilterName
 from nucleosynth.study.filters import Confidence, Copies, Filter, Floats, Masks, Rows, Sides, Typicality
+from nucleosynth.study.sources import SELECTION, patients_behind
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -101,9 +102,9 @@ def select_tiles(
             kept = best_share(scores, pool.labels, _drawn(pool), keep=keep)
             patients = sorted(set(tiles.patients[rows].tolist()))
             found = {"patients": patients, "classes": _by_class(pool, scores, kept), "rows": kept.tolist()}
-            write_json(out / "selection.json", {**asked, **found})
-            run.finish(["selection.json"])
-        return np.array(read_json(out / "selection.json")["rows"], np.int64)
+            write_json(out / SELECTION, {**asked, **found})
+            run.finish([SELECTION])
+        return np.array(read_json(out / SELECTION)["rows"], np.int64)
 
 
 def best_share(scores: Floats, labels: Rows, order: Rows, *, keep: float) -> Rows:
@@ -131,12 +132,7 @@ def _check(pool: TileSet, tiles: TileSet, fold: Fold, keep: float) -> None:
     """Refuse what no filter can work with, and a pool that saw somebody whom it must not have seen."""
     if not 0 < keep <= 1:
         raise InputError(f"keep {keep:g}: expected a share of the pool, above 0 and at most 1")
-    saw = pool.info["provenance"].get("patients")
-    if saw is None:
-        raise InputError(
-            f"{pool.path}: does not tell which patients its generator saw; draw it with `nucleosynth sample`"
-        )
-    require_unseen(str(pool.path), {*saw, *pool.patients.tolist()} - {""}, fold.train)
+    require_unseen(str(pool.path), patients_behind(pool), fold.train)
     if (pool.classes, pool.size) != (tiles.classes, tiles.size):
         raise InputError(
             f"{pool.path}: has tiles of {pool.size[0]} px and classes {pool.classes}, the real ones are of "

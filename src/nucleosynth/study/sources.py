@@ -38,14 +38,29 @@ class Pool:
         """
         path = pool_folder(out, fit, generator)
         tiles = TileSet.open(path)
-        require_unseen(str(path), tiles.info["provenance"]["patients"], fold.train)
-        require_unseen(str(path), {str(p) for p in tiles.patients if p}, fold.train)
+        require_unseen(str(path), patients_behind(tiles), fold.train)
         if kept_by is None:
             return cls(tiles, np.arange(len(tiles)))
         stored = selection_folder(out, fit, generator, kept_by) / SELECTION
         found = read_json(stored)
         require_unseen(str(stored), found["patients"], fold.train)
         return cls(tiles, np.array(found["rows"], dtype=np.int64))
+
+
+def patients_behind(pool: TileSet) -> set[str]:
+    """Return the patients of a pool: those whom its generator saw, and the donors of its tiles.
+
+    Raises
+    ------
+    InputError
+        The pool does not tell whom its generator saw.
+    """
+    saw = pool.info["provenance"].get("patients")
+    if saw is None:
+        raise InputError(
+            f"{pool.path}: does not tell which patients its generator saw; draw it with `nucleosynth sample`"
+        )
+    return {*saw, *(str(patient) for patient in pool.patients if patient)}
 
 
 def pool_folder(out: Path, fit: Fit, generator: int) -> Path:

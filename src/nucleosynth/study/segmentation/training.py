@@ -21,6 +21,7 @@ from nucleosynth.nuclei.masks import find_nuclei, mask_makers
 from nucleosynth.runs import read_json, write_json
 from nucleosynth.study.segmentation.config import SegmentationArm, SegmentationConfig
 from nucleosynth.study.segmentation.scores import nuclei_scores, nuclei_sums
+from nucleosynth.study.sources import patients_behind
 from nucleosynth.training.devices import choose_device
 from nucleosynth.training.metrics import trained_seconds
 
@@ -112,7 +113,7 @@ def segmenter_sources(
     if share > 0:
         if pool is None:
             raise InputError(f"arm {arm}: trains on synthetic tiles and no pool was drawn; draw one first")
-        saw = _seen(pool)
+        saw = patients_behind(pool)
         require_unseen(str(pool.path), saw, fit)
         rows = np.arange(len(pool), dtype=np.int64)
         sources.append(_source("synthetic", pool, rows, share=share, patients=saw))
@@ -183,14 +184,6 @@ def _stored(path: Path, asked: Sequence[str]) -> dict[str, Any]:
     if found["patients"] != asked:
         raise InputError(f"{path}: holds the scores of other patients; choose another name for the part")
     return found
-
-
-def _seen(pool: TileSet) -> set[str]:
-    """Patients of a pool's generator and donors."""
-    fitted = pool.info["provenance"].get("patients")
-    if fitted is None:
-        raise InputError(f"{pool.path}: does not say which patients its generator saw; draw the pool again")
-    return {*fitted, *(str(patient) for patient in pool.patients if patient)}
 
 
 def _source(
