@@ -308,3 +308,11 @@ def test_kill_9_at_random_moments_changes_no_number(tmp_path):
     subprocess.run([*command, str(tmp_path / "killed")], check=True, capture_output=True)
     records = [read_json(tmp_path / name / "report.json") for name in ("whole", "killed")]
     assert numbers(records[0]) == numbers(records[1])
+
+
+def test_the_plan_of_a_study_without_classes_counts_no_classifier():
+    data = {"reader": "paired", "dataset": "x", "images": "images", "masks": "masks", "mask_kind": "binary"}
+    one = study(data=data, segmentation={"steps": 5, "seeds": 2})
+    planned = plan_study(one)
+    assert (planned["classifier_runs"], planned["arms"], planned["segmenter_runs"]) == (0, [], 2 * 3)
+    assert planned["synthetic_tiles"] == one.synthesis.tiles

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nucleosynth.data.readers import PairedConfig, PicturesReader, TableConfig
 from nucleosynth.data.split import Split
+from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.runs import read_jsonl
 from nucleosynth.study.choice import LOCK
@@ -16,7 +18,8 @@ from nucleosynth.study.record import write_record
 def plan_study(study: StudyConfig, root: Path | None = None) -> dict[str, Any]:
     """Return what a study would do: arms, seeds, jobs, budget and hash. Nothing is written or read."""
     fits = all_fits(study, study.split.folds or 1)
-    jobs = [job for fit in fits for job in arm_jobs(study, fit)]
+    jobs = [job for fit in fits for job in arm_jobs(study, fit)] if _names_classes(study) else []
+    segmenters = [job for fit in fits for job in segmenter_jobs(study, fit)]
     budget = (
         {"minutes": study.generator.minutes} if study.generator.minutes else {"steps": study.generator.steps}
     )
@@ -25,13 +28,13 @@ def plan_study(study: StudyConfig, root: Path | None = None) -> dict[str, Any]:
         "data": {"reader": study.data.reader, "root": None if root is None else str(root)},
         "generators": sum(fit_generators(study, fit) for fit in fits),
         "generator_budget": budget,
-        "synthetic_tiles": study.synthesis.tiles if any(job["arm"]["dose"] for job in jobs) else 0,
-        "arms": [arm.name for arm in study.arms.all],
+        "synthetic_tiles": study.synthesis.tiles if segmenters or any(job["arm"]["dose"] for job in jobs) else 0,
+        "arms": [arm.name for arm in study.arms.all] if jobs else [],
         "primary_arm": study.report.arm,
         "fits": [fit.folder for fit in fits],
         "classifier_runs": len(jobs),
         "classifier_steps": study.classifier.steps * len(jobs),
-        "segmenter_runs": sum(len(list(segmenter_jobs(study, fit))) for fit in fits),
+        "segmenter_runs": len(segmenters),
         "primary": study.report.primary,
         "hash": study.protocol_hash,
     }
@@ -41,10 +44,11 @@ def study_status(out: Path) -> dict[str, Any]:
     """Return which stages of a study are done, running or waiting."""
     config = _stored_study(out)
     folds = len(Split.load(out / "split.json").folds) if (out / "split.json").exists() else 1
+    classes = TileSet.open(out / "tiles").classes if (out / "tiles").exists() else _names_classes(config)
     jobs = [
         job["folder"]
         for fit in all_fits(config, folds)
-        for job in (*arm_jobs(config, fit), *segmenter_jobs(config, fit))
+        for job in (*(arm_jobs(config, fit) if classes else ()), *segmenter_jobs(config, fit))
     ]
     done = [folder for folder in jobs if (out / folder / "DONE").exists()]
     started = [folder for folder in jobs if (out / folder).exists() and folder not in done]
@@ -86,6 +90,13 @@ def _stored_study(out: Path) -> StudyConfig:
     if not isinstance(data, dict) or data.get("kind") != "study":
         raise InputError(f"{out}: is not the directory of a study")
     return StudyConfig.model_validate(data["study"])
+
+
+def _names_classes(study: StudyConfig) -> bool:
+    """Whether the data will have classes: table and pairs name them; folders and drawn tissue have them."""
+    if isinstance(study.data, TableConfig | PairedConfig):
+        return bool(study.data.classes)
+    return not isinstance(study.data, PicturesReader)
 
 
 def _steps(path: Path) -> str:
