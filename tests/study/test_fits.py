@@ -10,7 +10,7 @@ import pytest
 from tests.phantoms import phantom_tileset, tiny_study
 
 from nucleosynth.config import parse
-from nucleosynth.data.split import Fold, Split
+from nucleosynth.data.split import Fold, Split, check_split
 from nucleosynth.errors import InputError
 from nucleosynth.seeds import rng
 from nucleosynth.study.fits import Fit, fit_patients, share_of_patients
@@ -82,10 +82,16 @@ def test_a_part_that_cannot_be_used_is_named(tiles, split, caplog):
     lonely = Split(rule="x", folds=[split.folds[0].model_copy(update={"test": split.folds[0].test[:1]})])
     with pytest.raises(InputError, match=r"fold-0: .*test"):
         fit_patients(tiles, lonely, Fit(), inner=0, seed=0)
-    alone = Split(rule="x", folds=[split.folds[0].model_copy(update={"validation": ["phantom:nobody"]})])
+    single = {"validation": split.folds[0].validation[:1]}
+    alone = Split(rule="x", folds=[split.folds[0].model_copy(update=single)])
     with caplog.at_level(logging.WARNING):
+        check_split(tiles, alone)
+        assert "one validation patient" in caplog.text
+        caplog.clear()
         fit_patients(tiles, alone, Fit(), inner=0, seed=0)
-    assert "has no validation tile" in caplog.text
+        assert not caplog.text  # of the split's own patients it was warned
+        fit_patients(tiles, split, Fit(0, 1.0, 0), inner=16, seed=0)
+        assert "choice-0: one validation patient" in caplog.text
     with pytest.raises(InputError, match=r"fold-0-patients-5%: "):
         fit_patients(tiles, split, Fit(0, 0.05), inner=0, seed=0)
     with pytest.raises(InputError, match="16 training patients cannot be parted into 17 inner folds"):

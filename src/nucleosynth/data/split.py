@@ -72,11 +72,11 @@ def check_split(tiles: TileSet, split: Split) -> None:
         check_fold(tiles, fold, f"split fold {number}", fewest=1)
 
 
-def check_fold(tiles: TileSet, fold: Fold, name: str, *, fewest: int = 2) -> None:
+def check_fold(tiles: TileSet, fold: Fold, name: str, *, fewest: int = 2, warn: bool = True) -> None:
     """Refuse a fold one of whose parts cannot be used.
 
-    Training and test need every class, and so many patients at least. Of validation it is warned: tiles of
-    one class leave the threshold where it is, one patient does not speak for others.
+    Training and test need every class, and so many patients at least. Of validation it is warned, unless it
+    was before: tiles of one class leave the threshold where it is, one patient does not speak for others.
     """
     for part in ("train", "validation"):
         if not getattr(fold, part):
@@ -85,14 +85,16 @@ def check_fold(tiles: TileSet, fold: Fold, name: str, *, fewest: int = 2) -> Non
         patients: list[str] = getattr(fold, part)
         labels = tiles.labels[tiles.rows_of(patients)]
         missing = [label for index, label in enumerate(tiles.classes) if patients and index not in labels]
-        if missing and part == "validation":
-            _log.warning("%s: class `%s` has no validation tile", name, missing[0])
-        elif missing:
+        if part == "validation":
+            if missing and warn:
+                _log.warning("%s: class `%s` has no validation tile", name, missing[0])
+            if len(patients) == 1 and warn:
+                _log.warning("%s: one validation patient; what is chosen by it may not hold for others", name)
+            continue
+        if missing:
             what = {"train": "training", "test": "test"}[part]
             raise InputError(f"{name}: class `{missing[0]}` has no {what} tile; move a patient or drop it")
-        if len(patients) == 1 and part == "validation":
-            _log.warning("%s: one validation patient; what is chosen by it may not hold for others", name)
-        elif 0 < len(patients) < fewest:
+        if 0 < len(patients) < fewest:
             raise InputError(f"{name}: one patient in {part}; each of training and test needs two")
 
 

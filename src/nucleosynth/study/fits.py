@@ -76,7 +76,7 @@ def fit_patients(tiles: TileSet, split: Split, fit: Fit, *, inner: int, seed: in
         parts = _parts(tiles, train, inner, seed=seed)
         validation = parts[fit.inner]
         found = Fold(train=sorted(set(train) - set(validation)), validation=validation)
-    check_fold(tiles, found, fit.folder)
+    check_fold(tiles, found, fit.folder, warn=fit.inner is not None)  # of the split's it was warned
     return found
 
 

@@ -20,6 +20,7 @@ def plan_study(study: StudyConfig, root: Path | None = None) -> dict[str, Any]:
     fits = all_fits(study, study.split.folds or 1)
     jobs = [job for fit in fits for job in arm_jobs(study, fit)] if _names_classes(study) else []
     segmenters = [job for fit in fits for job in segmenter_jobs(study, fit)]
+    drawn = segmenters or any(job["arm"]["dose"] for job in jobs)
     budget = (
         {"minutes": study.generator.minutes} if study.generator.minutes else {"steps": study.generator.steps}
     )
@@ -28,7 +29,7 @@ def plan_study(study: StudyConfig, root: Path | None = None) -> dict[str, Any]:
         "data": {"reader": study.data.reader, "root": None if root is None else str(root)},
         "generators": sum(fit_generators(study, fit) for fit in fits),
         "generator_budget": budget,
-        "synthetic_tiles": study.synthesis.tiles if segmenters or any(job["arm"]["dose"] for job in jobs) else 0,
+        "synthetic_tiles": study.synthesis.tiles if drawn else 0,
         "arms": [arm.name for arm in study.arms.all] if jobs else [],
         "primary_arm": study.report.arm,
         "fits": [fit.folder for fit in fits],
