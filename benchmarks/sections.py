@@ -162,9 +162,9 @@ def section_realism(result: Result) -> str:
     ]
     trained = result.get("segmenter")
     if trained:
-        real, synthetic = (trained[name]["pq"] for name in ("real", "synthetic"))
+        real, synthetic = trained["real"], trained["synthetic"]
         shares = number(synthetic / real if real else None, 2), number(synthetic), number(real)
-        rows.append(["PQ by synthetic pairs alone", *shares, "at least 0.9"])
+        rows.append([f"PQ by synthetic pairs alone, study `{trained['study']}`", *shares, "at least 0.9"])
     asked = result["settings"].get("sampling", {})
     sampled = "sampled by default"
     if asked:

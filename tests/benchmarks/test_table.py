@@ -160,13 +160,13 @@ def test_realism_stands_beside_what_is_real():
         "settings": {"samples": 256, "part": "validation"},
         "generator": {"steps": 9000},
         "train_seconds": 10_800.0,
-        "segmenter": {"real": {"pq": 0.5}, "synthetic": {"pq": 0.45}},
+        "segmenter": {"study": "tnbc", "real": 0.5, "synthetic": 0.45},
     }
     page = render({"realism": result})
     assert "9,000 steps, 180 minutes" in page.replace("\n", " ")
-    assert "| PQ by synthetic pairs alone | 0.90 | 0.450 | 0.500 | at least 0.9 |" in page
-    result["segmenter"]["real"]["pq"] = 0.0
-    assert "| PQ by synthetic pairs alone | - | 0.450 | 0.000 |" in render({"realism": result})
+    assert "| PQ by synthetic pairs alone, study `tnbc` | 0.90 | 0.450 | 0.500 | at least 0.9 |" in page
+    result["segmenter"]["real"] = 0.0
+    assert "| PQ by synthetic pairs alone, study `tnbc` | - | 0.450 | 0.000 |" in render({"realism": result})
     assert "PQ" not in render({"realism": {**result, "segmenter": None}})
 
 
