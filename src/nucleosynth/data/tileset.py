@@ -164,6 +164,21 @@ class TileSet:
             f"TileSet({str(self.path)!r}, {len(self)} tiles of {height}x{width} px, classes={self.classes})"
         )
 
+    @property
+    def scale(self) -> float:
+        """µm/px, for what measures or finds nuclei.
+
+        Raises
+        ------
+        InputError
+            It is unknown.
+        """
+        if self.mpp is None:
+            raise InputError(
+                f"{self.path}: its µm/px is unknown; nuclei are found and sized in µm, import it with `mpp`"
+            )
+        return self.mpp
+
     @cached_property
     def table(self) -> pa.Table:
         """All columns but the pixels."""

@@ -226,14 +226,8 @@ def _median(values: Floats) -> float | None:
 
 
 def _common_scale(real: TileSet, synthetic: TileSet) -> float:
-    for tiles in (real, synthetic):
-        if tiles.mpp is None:
-            raise InputError(
-                f"{tiles.path}: its µm/px is unknown; nuclei are sized in µm, import it with `mpp`"
-            )
-    assert real.mpp is not None
     for what, ours, theirs in (
-        ("µm/px", real.mpp, synthetic.mpp),
+        ("µm/px", real.scale, synthetic.scale),
         ("px (height, width)", real.size, synthetic.size),
     ):
         if ours != theirs:
@@ -241,7 +235,7 @@ def _common_scale(real: TileSet, synthetic: TileSet) -> float:
                 f"{synthetic.path}: tiles of {theirs} {what}, and {real.path} of {ours}; expected the same, "
                 "import them alike"
             )
-    return real.mpp
+    return real.scale
 
 
 def _nuclei(tiles: TileSet, rows: NDArray[np.int64], found_by: str | None, mpp: float) -> pa.Table:

@@ -40,7 +40,7 @@ def add_masks(tiles: TileSet, out: Path, *, backend: str = MAKER, replace: bool 
         The scale is unknown, tiles carry masks already, or no segmenter has that name.
     """
     segmenter = get_segmenter(backend)
-    mpp = _scale(tiles)
+    mpp = tiles.scale
     carried = int(tiles.has_mask.sum())
     if carried and not replace:
         raise InputError(
@@ -166,10 +166,10 @@ def judge_masks(real: TileSet, synthetic: TileSet, *, judge: str = JUDGE) -> dic
     refuse_maker(segmenter, real, synthetic)
     asked = _masked_rows(synthetic, np.flatnonzero(synthetic.has_mask))
     if mask_makers(real) or mask_makers(synthetic):
-        verdict = judge_tiles(segmenter, asked, real=None, mpp=_scale(synthetic))
+        verdict = judge_tiles(segmenter, asked, real=None, mpp=synthetic.scale)
         return {**verdict, "real_tiles": 0, "held_out": None}
     held_out, rows = _ceiling_rows(real, asked[2])
-    verdict = judge_tiles(segmenter, asked, real=_masked_rows(real, rows), mpp=_scale(synthetic))
+    verdict = judge_tiles(segmenter, asked, real=_masked_rows(real, rows), mpp=synthetic.scale)
     return {**verdict, "real_tiles": len(rows), "held_out": held_out}
 
 
@@ -224,11 +224,3 @@ def _ceiling_rows(real: TileSet, donors: NDArray[np.str_]) -> tuple[bool, NDArra
     if len(held_out):
         return True, held_out.astype(np.int64)
     return False, np.flatnonzero(real.has_mask).astype(np.int64)
-
-
-def _scale(tiles: TileSet) -> float:
-    if tiles.mpp is None:
-        raise InputError(
-            f"{tiles.path}: its µm/px is unknown; nuclei are found by size, so import it with `mpp`"
-        )
-    return tiles.mpp

@@ -9,7 +9,7 @@ from nucleosynth.evaluate.claims import beats_all, difference_record, holm
 from nucleosynth.evaluate.uncertainty import paired_difference
 from nucleosynth.study.arms import RIVALS
 from nucleosynth.study.outcomes import Outcomes
-from nucleosynth.study.protocol import AUROC, StudyConfig
+from nucleosynth.study.protocol import StudyConfig
 
 Record = Mapping[str, Any]
 
@@ -58,7 +58,7 @@ def claim(study: StudyConfig, outcomes: Outcomes, comparisons: Sequence[Record])
     share = max(study.arms.fractions)
     arm = outcomes.primary(share)
     of_arm = [c for c in comparisons if c["arm"] == arm and c["share"] == share]
-    metrics = list(dict.fromkeys([study.report.primary, AUROC]))
+    metrics = study.report.claimed
     needed = [c for c in of_arm if c["metric"] in metrics and c["baseline"] in RIVALS]
     if arm is None or not needed:
         return None

@@ -71,8 +71,13 @@ class ReportConfig(Config):
 
     @property
     def shown(self) -> list[Metric]:
-        """The metrics that arms are compared in: the primary one, AUROC and the others."""
-        return list(dict.fromkeys([self.primary, AUROC, *self.metrics]))
+        """The metrics that arms are compared in: those of the claim and the others."""
+        return list(dict.fromkeys([*self.claimed, *self.metrics]))
+
+    @property
+    def claimed(self) -> list[Metric]:
+        """The metrics in which a claim of help needs the intervals above zero: the primary one and AUROC."""
+        return list(dict.fromkeys([self.primary, AUROC]))
 
 
 class FidelityConfig(Config):

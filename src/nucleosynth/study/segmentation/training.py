@@ -86,7 +86,7 @@ def segmenter_training(config: SegmentationConfig, tiles: TileSet) -> NetworkTra
         steps=config.steps,
         batch=config.batch,
         lr=config.lr,
-        crop=crop_for(max(tiles.size), _scale(tiles)),
+        crop=crop_for(max(tiles.size), tiles.scale),
     )
 
 
@@ -161,7 +161,7 @@ def score_segmenter(
     known = {patient for source in card["training"] for patient in source["patients"]}
     if known & set(asked):
         raise InputError(f"{run}: was trained on patient {min(known & set(asked))}; score it on others")
-    rows, mpp = _masked_rows(tiles, tiles.rows_of(asked)), _scale(tiles)
+    rows, mpp = _masked_rows(tiles, tiles.rows_of(asked)), tiles.scale
     segmenter = LearnedSegmenter(str(card["recipe"]), net, device=choose_device(device))
     before()
     images, masks = _pairs(tiles, rows)
@@ -194,7 +194,7 @@ def _source(
         name=name,
         images=images,
         masks=masks,
-        mpp=_scale(tiles),
+        mpp=tiles.scale,
         share=share,
         licence=str(tiles.info.get("licence", "")),
         patients=sorted(patients),
@@ -213,11 +213,3 @@ def _masked_rows(tiles: TileSet, rows: NDArray[np.int64]) -> NDArray[np.int64]:
 def _pairs(tiles: TileSet, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
     assert tiles.masks is not None  # rows are masked ones
     return np.asarray(tiles.images[rows]), np.asarray(tiles.masks[rows])
-
-
-def _scale(tiles: TileSet) -> float:
-    if tiles.mpp is None:
-        raise InputError(
-            f"{tiles.path}: its µm/px is unknown; nuclei are found by size, so import it with `mpp`"
-        )
-    return tiles.mpp
