@@ -52,6 +52,13 @@ def test_a_loss_that_falls_to_the_end_lets_it_run_to_the_end(tmp_path):
     assert fitted.stopped.startswith("after all 40 steps")
 
 
+@pytest.mark.parametrize(("apart", "checked"), [(1, list(range(4, 41, 4))), (13, [14, 27, 40]), (99, [40])])
+def test_a_short_run_is_checked_seldom_and_always_at_its_end(tmp_path, apart, checked):
+    loss, _ = scripted([float(10 - i) for i in range(10)])
+    train(tmp_path / "run", HeldOut(loss, checks=10, apart=apart))
+    assert [one["step"] for one in read_jsonl(tmp_path / "run" / CHECKS_FILE)] == checked
+
+
 def test_a_stopped_run_asked_again_does_not_train_on(tmp_path):
     loss, _ = scripted([1.0, 2.0, 2.0])
     first = train(tmp_path / "run", HeldOut(loss, checks=10, patience=2))

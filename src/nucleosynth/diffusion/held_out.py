@@ -18,6 +18,8 @@ from nucleosynth.training.devices import autocast
 FEWEST_PATIENTS = 10
 """Below, no patient is held out: each is too much of what there is to learn from."""
 BATCHES = 24
+APART = 200
+"""Steps between two checks; one takes as long as eight of them."""
 
 
 def held_out_patients(tiles: TileSet, patients: Sequence[str], *, share: float, seed: int) -> list[str]:

@@ -21,7 +21,7 @@ from nucleosynth.diffusion.card import ModelCard, build_denoiser
 from nucleosynth.diffusion.config import NO_START, GeneratorConfig
 from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.generator import EARLY, Generator
-from nucleosynth.diffusion.held_out import denoising_loss, held_out_loss, held_out_patients
+from nucleosynth.diffusion.held_out import APART, denoising_loss, held_out_loss, held_out_patients
 from nucleosynth.diffusion.recipes import RECIPES
 from nucleosynth.diffusion.schedule import linear_sigmas
 from nucleosynth.diffusion.spectrum import Statistics, measured
@@ -136,7 +136,7 @@ def train_generator(
         if held_out:
             plain = config.model_copy(update={"drop": 0.0, "jitter": 0.0, "crops": False})
             unseen = training_batches(tiles, held_rows, plain, use_masks=use_masks, seed=seed)
-            check = HeldOut(held_out_loss(partial(with_weights, card), unseen, target))
+            check = HeldOut(held_out_loss(partial(with_weights, card), unseen, target), apart=APART)
 
         def preview(step: int, ema: dict[str, Tensor]) -> None:
             shown = Generator(with_weights(card, ema), replace(card, steps=step)).to(device)

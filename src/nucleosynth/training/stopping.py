@@ -26,13 +26,16 @@ class HeldOut:
     loss
         ``loss(ema)``: of the averaged weights on held-out data; the same for the same weights.
     checks
-        How often in a run, evenly spaced, the last time at its end.
+        How often in a run at most, evenly spaced, the last time at its end.
+    apart
+        So many steps at least lie between two checks, which cost time of training.
     patience
         Checks in a row without a new best after which training stops.
     """
 
     loss: Callable[[dict[str, Tensor]], float]
     checks: int = 20
+    apart: int = 1
     patience: int = 5
 
 
@@ -43,13 +46,13 @@ class Watch:
         self._run = run
         self._held_out = held_out
         self._total = total
+        self._checks = max(1, min(held_out.checks, total // held_out.apart))
         cut_back(run / CHECKS_FILE, step)
         self._losses = {r["step"]: r["loss"] for r in read_jsonl(run / CHECKS_FILE)}
 
     def due(self, step: int) -> bool:
         """Whether a check falls on this step."""
-        checks = self._held_out.checks
-        return step * checks // self._total > (step - 1) * checks // self._total
+        return step * self._checks // self._total > (step - 1) * self._checks // self._total
 
     def check(self, step: int, ema: dict[str, Tensor]) -> None:
         """Score the weights and keep them where they are the best so far."""
