@@ -62,6 +62,12 @@ def test_each_fold_keeps_its_own_threshold() -> None:
     assert patient_votes(p, labels, groups, threshold=0.5)["balanced_accuracy"] == 0.5
 
 
+def test_patients_of_other_folds_are_not_ranked_against_each_other() -> None:
+    p, labels, groups = two([0.1, 0.2, 0.8, 0.9, 0.9]), [0, 1, 0, 1, 1], list("abcdd")
+    assert patient_votes(p, labels, groups, threshold=0.5)["auroc"] == 0.75
+    assert patient_votes(p, labels, groups, threshold=0.5, folds=[0, 0, 1, 1, 1])["auroc"] == 1.0
+
+
 def test_missing_classes_and_nobody() -> None:
     one = patient_votes(two([0.1, 0.9]), [0, 0], ["a", "b"], threshold=0.5)
     assert one == {"n": 2, "balanced_accuracy": 0.5, "auroc": None, "left_out": 0}

@@ -14,7 +14,12 @@ Floats = NDArray[np.float64]
 
 
 def patient_votes(
-    probabilities: ArrayLike, labels: ArrayLike, groups: ArrayLike, *, threshold: float | Floats | None
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    groups: ArrayLike,
+    *,
+    threshold: float | Floats | None,
+    folds: ArrayLike | None = None,
 ) -> dict[str, Any]:
     """Judge patients by the mean probability of their tiles.
 
@@ -34,6 +39,8 @@ def patient_votes(
     threshold : float, (n,) float or None
         See :func:`~nucleosynth.evaluate.classification.decide`, applied to a patient's mean probability; of
         one per tile, the mean over the patient's tiles.
+    folds : (n,) int, optional
+        Whose classifier judged a tile: only patients of one fold are ranked against each other.
 
     Returns
     -------
@@ -58,9 +65,10 @@ def patient_votes(
     mean = np.stack([_mean_by(patient, column) for column in p.T], axis=1)[clear]
     if isinstance(threshold, np.ndarray):
         threshold = _mean_by(patient, threshold)[clear]
+    fold = None if folds is None else _mean_by(patient, np.asarray(folds, float)).astype(np.int64)[clear]
     return {
         "n": int(clear.sum()),
-        **_scores(mean, tiles.argmax(1)[clear], threshold),
+        **_scores(mean, tiles.argmax(1)[clear], threshold, fold),
         "left_out": int((~clear).sum()),
     }
 
@@ -69,12 +77,14 @@ def _mean_by(patient: NDArray[np.intp], values: Floats) -> Floats:
     return np.bincount(patient, weights=values) / np.bincount(patient)
 
 
-def _scores(p: Floats, y: NDArray[np.int64], threshold: float | Floats | None) -> dict[str, float | None]:
+def _scores(
+    p: Floats, y: NDArray[np.int64], threshold: float | Floats | None, folds: NDArray[np.int64] | None
+) -> dict[str, float | None]:
     found: dict[str, float | None] = {"balanced_accuracy": None, "auroc": None}
     if not len(y):
         return found
     for metric in found:
-        statistic = metric_statistic(metric, p, y, groups=np.zeros(len(y)), threshold=threshold)
+        statistic = metric_statistic(metric, p, y, groups=np.zeros(len(y)), threshold=threshold, folds=folds)
         value = float(statistic(np.ones((1, 1)))[0])
         found[metric] = value if np.isfinite(value) else None
     return found

@@ -106,7 +106,10 @@ def _probabilities(outcomes: Outcomes, arm: str, share: float) -> dict[str, Any]
     single = [calibration(found, outcomes.labels) for found, _ in runs]
     together = np.concatenate([found for found, _ in runs])
     reliability = calibration(together, np.tile(outcomes.labels, len(runs)))["reliability"]
-    votes = [patient_votes(found, outcomes.labels, outcomes.groups, threshold=cuts) for found, cuts in runs]
+    votes = [
+        patient_votes(found, outcomes.labels, outcomes.groups, threshold=cuts, folds=outcomes.fold_of)
+        for found, cuts in runs
+    ]
     return {
         "calibration": {
             **{name: spread([one[name] for one in single]) for name in ("ece", "brier")},
