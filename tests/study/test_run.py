@@ -62,7 +62,7 @@ def test_a_whole_study(copied):
     test = record["agreement"]["test"]
     assert 0 <= test["floor"] <= 1
     assert 0 <= test["ceiling"] <= 1
-    assert study_status(out)["arms"] == {"done": 6, "started": [], "waiting": 0}
+    assert study_status(out)["arms"] == {"done": 6, "started": {}, "waiting": 0}
 
     looks = read_jsonl(out / "test_looks.jsonl")
     assert len(looks) == 7
@@ -202,6 +202,20 @@ def test_a_study_on_its_way_is_reported_with_what_is_missing(everything, tmp_pat
     again = read_json(half / "report.json")
     assert numbers(again) == numbers(read_json(out / "report.json"))
     assert len(read_jsonl(half / "test_looks.jsonl")) == len(before) + 3
+
+
+def test_the_status_names_what_is_on_its_way(everything, tmp_path):
+    one, out = everything
+    half = Path(shutil.copytree(out, tmp_path / "half"))
+    whole = study_status(half)["generators"]
+    assert whole["done"] > 1
+    (half / "fold-0/generator-0/DONE").unlink()
+    shutil.rmtree(half / "fold-0/generator-1")
+    assert study_status(half)["generators"] == {
+        "done": whole["done"] - 2,
+        "started": {"fold-0/generator-0": one.generator.steps},
+        "waiting": 1,
+    }
 
 
 def test_arms_of_different_test_sets_are_not_compared(everything, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,19 +52,19 @@ def study_status(out: Path) -> dict[str, Any]:
         for fit in all_fits(config, folds)
         for job in (*(arm_jobs(config, fit) if classes else ()), *segmenter_jobs(config, fit))
     ]
-    done = [folder for folder in jobs if (out / folder / "DONE").exists()]
-    started = [folder for folder in jobs if (out / folder).exists() and folder not in done]
+    trained = [
+        f"{fit.folder}/generator-{seed}"
+        for fit in all_fits(config, folds)
+        for seed in range(0 if config.generator.path else fit_generators(config, fit))
+    ]
     return {
         "name": config.name,
         "done": (out / "DONE").exists(),
         "tiles": (out / "tiles").exists(),
         "split": (out / "split.json").exists(),
-        "generators": {
-            path.relative_to(out).as_posix(): _steps(path)
-            for path in sorted([*out.glob("fold-*/generator-*"), *out.glob("fold-*/choice-*/generator-*")])
-        },
+        "generators": _progress(out, trained),
+        "arms": _progress(out, jobs),
         "locked": (out / LOCK).exists(),
-        "arms": {"done": len(done), "started": started, "waiting": len(jobs) - len(done) - len(started)},
     }
 
 
@@ -100,8 +101,18 @@ def _names_classes(study: StudyConfig) -> bool:
     return not isinstance(study.data, PicturesReader)
 
 
-def _steps(path: Path) -> str:
-    if (path / "DONE").exists():
-        return "done"
+def _progress(out: Path, folders: Sequence[str]) -> dict[str, Any]:
+    """Count the finished trainings, name those on their way with their step, count those that wait."""
+    done = [folder for folder in folders if (out / folder / "DONE").exists()]
+    started = [folder for folder in folders if (out / folder).exists() and folder not in done]
+    return {
+        "done": len(done),
+        "started": {folder: _step(out / folder) for folder in started},
+        "waiting": len(folders) - len(done) - len(started),
+    }
+
+
+def _step(path: Path) -> int:
+    """Return the last step that a training has noted; 0 before the first."""
     records = read_jsonl(path / "metrics.jsonl")
-    return f"step {records[-1]['step']}" if records else "starting"
+    return int(records[-1]["step"]) if records else 0
