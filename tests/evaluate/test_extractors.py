@@ -174,7 +174,7 @@ def test_weights_that_cannot_be_had_are_one_line(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path))
     assert "as an extractor: timm:resnet18@FILE.safetensors" in refusal("timm:resnet18")
-    assert "could not be had from the hub" in refusal("timm:hf-hub:timm/no-such-model")
+    assert "hub weights could not be had" in refusal("timm:hf-hub:timm/no-such-model")
     assert refusal("dinov2").endswith("a .safetensors file; as an extractor: dinov2:FILE.safetensors")
     assert refusal("clip").endswith("as an extractor: clip:FILE.safetensors")
     assert "no such file" in refusal("timm:resnet18@nowhere.safetensors")

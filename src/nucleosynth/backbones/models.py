@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 LITE0 = "tf_efficientnet_lite0"
+HUB = "hf-hub:"
+"""Before ``OWNER/NAME``: a timm model of the Hugging Face hub, which also says what it is."""
 
 
 def create_backbone(name: str, *, weights: str | Path = "none", num_classes: int) -> nn.Module:
@@ -22,7 +24,7 @@ def create_backbone(name: str, *, weights: str | Path = "none", num_classes: int
     Parameters
     ----------
     name : str
-        A timm model name, such as `tf_efficientnetv2_b0`.
+        A timm model name, such as `tf_efficientnetv2_b0`; or, with weights "hub", `hf-hub:OWNER/NAME`.
     weights : "none", "hub", "lite0" or path
         From nothing (torch's global generator decides: seed it before); timm's pretrained weights, which
         need the network or a filled cache; ImageNet weights of the package
@@ -41,7 +43,7 @@ def create_backbone(name: str, *, weights: str | Path = "none", num_classes: int
     InputError
         For an unknown name (the nearest known one is named), for weights that do not fit or cannot be had.
     """
-    _check_name(name)
+    _check_name(name, weights)
     if num_classes < 0:
         raise InputError(f"num_classes is {num_classes}; expected the number of classes, or 0 for features")
     if weights == "hub":
@@ -85,9 +87,13 @@ def _build(name: str, *, pretrained: bool, num_classes: int) -> nn.Module:
     return module
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, weights: str | Path) -> None:
     import timm
 
+    if name.startswith(HUB):
+        if weights != "hub":
+            raise InputError(f'model {name!r}: only the hub tells what it is; use weights "hub" with it')
+        return
     architecture, _, tag = name.partition(".")
     if timm.is_model(architecture) and (not tag or name in timm.list_pretrained(f"{architecture}.*")):
         return
@@ -100,7 +106,7 @@ def _check_name(name: str) -> None:
 def _from_hub(name: str, num_classes: int) -> nn.Module:
     import timm
 
-    if not timm.is_model_pretrained(name):
+    if not (name.startswith(HUB) or timm.is_model_pretrained(name)):
         raise InputError(f'model {name!r}: the hub has no weights for it; use "none" or a .safetensors file')
     client = logging.getLogger("huggingface_hub")
     level = client.level

@@ -16,7 +16,8 @@ class ClassifierConfig(Config):
     """The `classifier` section: the same for every arm of a study."""
 
     model: str = Field(
-        "tf_efficientnetv2_b0", description="any timm model; the paper's is tf_efficientnetv2_s"
+        "tf_efficientnetv2_b0",
+        description="any timm model, or hf-hub:OWNER/NAME; the paper's is tf_efficientnetv2_s",
     )
     weights: str = Field("none", description="none, hub, lite0, or a .safetensors file")
     balance: Balance = Field(

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from nucleosynth.backbones import HUB, create_backbone
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.extractors import NetworkExtractor, resizing
 
-if TYPE_CHECKING:
-    from torch import nn
-
-HUB = "hf-hub:"
 DINOV2 = "vit_small_patch14_dinov2.lvd142m"
 DINOV2_SIZE = 224
 """Side in px; its own 518 costs five times as much and shows no more of a tile that is smaller."""
@@ -40,7 +36,8 @@ def timm_extractor(spec: str) -> NetworkExtractor:
             "extractor timm: names no model; "
             "expected timm:MODEL, timm:MODEL@FILE.safetensors or timm:hf-hub:OWNER/NAME"
         )
-    return _pretrained(model, file, f"timm:{model}", offline=f"timm:{model}@FILE.safetensors")
+    offline = "timm:MODEL@FILE.safetensors" if model.startswith(HUB) else f"timm:{model}@FILE.safetensors"
+    return _pretrained(model, file, f"timm:{model}", offline=offline)
 
 
 def dinov2_extractor(file: str = "") -> NetworkExtractor:
@@ -86,40 +83,14 @@ def clip_extractor(file: str = "") -> NetworkExtractor:
 def _pretrained(
     model: str, file: str, label: str, *, offline: str, size: int | None = None, outputs: int = 0
 ) -> NetworkExtractor:
-    from nucleosynth.backbones import create_backbone
-
-    network: Any
-    if model.startswith(HUB):
-        network = _from_hub(model)
-    elif file:
-        network = create_backbone(model, weights=file, num_classes=outputs)
-    else:
-        try:
-            network = create_backbone(model, weights="hub", num_classes=outputs)
-        except InputError as error:
-            raise InputError(f"{error}; as an extractor: {offline}") from error
+    try:
+        network: Any = create_backbone(model, weights=file or "hub", num_classes=outputs)
+    except InputError as error:
+        if file:
+            raise
+        raise InputError(f"{error}; as an extractor: {offline}") from error
     stated = network.pretrained_cfg
     if size is not None:
         network.set_input_size((size, size))
     mode = "bicubic" if stated.get("interpolation") == "bicubic" else "bilinear"
     return resizing(network, label, size=size or int(stated["input_size"][-1]), mode=mode)
-
-
-def _from_hub(model: str) -> nn.Module:
-    import timm
-
-    create: Any = timm.create_model
-    client = logging.getLogger("huggingface_hub")
-    level = client.level
-    client.setLevel(logging.CRITICAL)  # its retries would bury the one line below
-    try:
-        network: nn.Module = create(model, pretrained=True, num_classes=0)
-    except Exception as error:  # the client has its own kinds for no network, no such model, time-outs
-        reason = str(error).strip().split("\n", maxsplit=1)[0][:60].rstrip()
-        raise InputError(
-            f"extractor timm:{model}: could not be had from the hub ({type(error).__name__}: {reason}); "
-            "connect to the network, or use timm:MODEL@FILE.safetensors"
-        ) from error
-    finally:
-        client.setLevel(level)
-    return network
