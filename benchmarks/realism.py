@@ -33,7 +33,7 @@ from nucleosynth.runs import environment, read_json, write_json
 from nucleosynth.study.report.figures import tile_pictures
 from nucleosynth.training.metrics import trained_seconds
 
-SHOWN = 48
+SHOWN = 64
 
 
 def second_judge(report: Path) -> dict[str, Any]:

@@ -160,15 +160,20 @@ def section_realism(result: Result) -> str:
             "at least 0.8",
         ],
     ]
-    trained = result.get("segmenter")
+    trained, judges = result.get("segmenter"), ""
     if trained:
         real, synthetic = trained["real"], trained["synthetic"]
         shares = number(synthetic / real if real else None, 2), number(synthetic), number(real)
-        rows.append([f"PQ by synthetic pairs alone, study `{trained['study']}`", *shares, "at least 0.9"])
+        rows.append(["PQ by synthetic pairs alone", *shares, "at least 0.9"])
+        judges = (
+            f"PQ is of segmenters of {trained['steps']} steps each on real tiles of the test patients, in the "
+            f"study `{trained['study']}`, whose generator is its own."
+        )
     asked = result["settings"].get("sampling", {})
     sampled = "sampled by default"
     if asked:
         sampled = "sampled with " + ", ".join(f"`{key}` {value:g}" for key, value in asked.items())
+    began = "the prior" if result["generator"].get("start") else "nothing"
     loads = [result["load_before"]]
     return "\n\n".join(
         [
@@ -176,12 +181,13 @@ def section_realism(result: Result) -> str:
             if usual
             else f"### The same at {data['tile']} px",
             f"{data['name']}, {data['tile']} px at {data['mpp']} µm/px: {result['generator']['steps']:,} "
-            f"steps, {significant(result['train_seconds'] / 60)} minutes; "
+            f"steps from {began}, {significant(result['train_seconds'] / 60)} minutes; "
             f"{result['settings']['samples']} tiles for masks of the {result['settings']['part']} patients, "
             f"{sampled}.",
             f"![Nuclei asked for, and the tiles made]({PICTURES}/realism{suffix}_masks.png)",
             f"![Synthetic tiles, in the order drawn]({PICTURES}/realism{suffix}_grid.png)",
             markdown_table(["", "", "synthetic", "real", "aim"], rows),
+            *([judges] if judges else []),
             machine(result["environment"], threads=result["environment"]["threads"], loads=loads),
         ]
     )

@@ -160,13 +160,13 @@ def test_realism_stands_beside_what_is_real():
         "settings": {"samples": 256, "part": "validation"},
         "generator": {"steps": 9000},
         "train_seconds": 10_800.0,
-        "segmenter": {"study": "tnbc", "real": 0.5, "synthetic": 0.45},
+        "segmenter": {"study": "tnbc", "steps": 600, "real": 0.5, "synthetic": 0.45},
     }
     page = render({"realism": result})
-    assert "9,000 steps, 180 minutes" in page.replace("\n", " ")
-    assert "| PQ by synthetic pairs alone, study `tnbc` | 0.90 | 0.450 | 0.500 | at least 0.9 |" in page
+    assert "9,000 steps from nothing, 180 minutes" in page.replace("\n", " ")
+    assert "| PQ by synthetic pairs alone | 0.90 | 0.450 | 0.500 | at least 0.9 |" in page
     result["segmenter"]["real"] = 0.0
-    assert "| PQ by synthetic pairs alone, study `tnbc` | - | 0.450 | 0.000 |" in render({"realism": result})
+    assert "| PQ by synthetic pairs alone | - | 0.450 | 0.000 |" in render({"realism": result})
     assert "PQ" not in render({"realism": {**result, "segmenter": None}})
 
 
@@ -185,9 +185,11 @@ def test_realism_names_its_size_and_how_it_was_sampled():
         **result,
         "data": {**result["data"], "tile": 128},
         "settings": {**result["settings"], "sampling": {"steps": 20, "sigma_scale": 1.1}},
+        "generator": {"steps": 1500, "start": {"generator": "abc", "patients": []}},
     }
     page = render({"realism": result, "realism_128": finer}).replace("\n", " ")
     assert "### The same at 128 px" in page
+    assert "1,500 steps from the prior, " in page
     assert "sampled with `steps` 20, `sigma_scale` 1.1." in page
     assert f"]({PICTURES / 'realism_128_grid.png'})" in page
 
