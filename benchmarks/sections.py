@@ -166,7 +166,7 @@ def section_realism(result: Result) -> str:
         shares = number(synthetic / real if real else None, 2), number(synthetic), number(real)
         rows.append(["PQ by synthetic pairs alone", *shares, "at least 0.9"])
         judges = (
-            f"PQ is of segmenters of {trained['steps']} steps each on real tiles of the test patients, in the "
+            f"PQ is of segmenters of {trained['steps']} steps each on real tiles of test patients, in the "
             f"study `{trained['study']}`, whose generator is its own."
         )
     asked = result["settings"].get("sampling", {})
