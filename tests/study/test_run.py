@@ -272,6 +272,8 @@ def test_a_failed_arm_is_named_and_tried_again(tmp_path):
 
 def test_the_shared_report_shows_no_patient_and_no_real_tile(copied):
     shared = write_report(copied, real_tiles=False)
+    ended = read_json(copied / "DONE")["finished"]
+    assert read_json(shared.with_name("report.json"))["finished"] == ended  # not when the report was made
     patients = set(TileSet.open(copied / "tiles").patients.tolist())
     for path in (shared, shared.with_name("report.json")):
         text = path.read_text(encoding="utf-8")

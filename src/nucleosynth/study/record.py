@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nucleosynth.data.split import Fold, Split
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.runs import environment, now, read_json, read_jsonl
+from nucleosynth.runs import now, read_json, read_jsonl
 from nucleosynth.seeds import rng
 from nucleosynth.study.choice import LOOKS
 from nucleosynth.study.comparisons import claim, compare_arms
@@ -71,7 +71,7 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
         "schema": 2,
         "name": study.name,
         "created": protocol["written"],
-        "finished": now(),
+        "finished": read_json(out / "DONE")["finished"] if (out / "DONE").exists() else now(),
         "command": protocol["command"],
         "verdict": study_verdict(
             study,
@@ -99,7 +99,7 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
         "generators": [_scores(one) for one in generators if one],
         "synthesis": _synthesis(study, pool_folder(out, first, 0)),
         "test_looks": read_jsonl(out / LOOKS),
-        "provenance": _provenance(study, tiles),
+        "provenance": _provenance(study, tiles, out),
     }
 
 
@@ -242,8 +242,8 @@ def _synthesis(study: StudyConfig, pool_path: Path) -> dict[str, Any] | None:
     }
 
 
-def _provenance(study: StudyConfig, tiles: TileSet) -> dict[str, Any]:
-    machine = environment()
+def _provenance(study: StudyConfig, tiles: TileSet, out: Path) -> dict[str, Any]:
+    machine = read_json(out / "environment.json")  # where the study began, not where it is reported
     return {
         "versions": machine["versions"],
         "hardware": {
