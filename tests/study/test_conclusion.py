@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.phantoms import tiny_study
 
 from nucleosynth.config import parse
@@ -32,3 +33,30 @@ def test_coverage_stands_beside_kid_where_it_was_measured() -> None:
     ]
     alone = {"synthetic": 0.444, "real": None, "of_real": None}
     assert lines({**TEST, "neighbours": {"k": 5, "n": 70, "coverage": alone}}) == [kid]
+
+
+@pytest.mark.parametrize(
+    ("p_holm", "says"),
+    [
+        (None, "helps."),
+        (0.012, "helps (p = 0.012 after Holm's correction)."),
+        (0.136, "helps taken alone, no longer after Holm's correction for all comparisons (p = 0.14)."),
+    ],
+)
+def test_a_secondary_difference_says_whether_it_outlives_their_number(
+    p_holm: float | None, says: str
+) -> None:
+    study = parse(StudyConfig, tiny_study())
+    one = {
+        "arm": "augmented",
+        "baseline": "real",
+        "share": 0.1,
+        "metric": study.report.primary,
+        "difference": 0.048,
+        "interval": [0.014, 0.086],
+        "verdict": "helps",
+        "p_holm": p_holm,
+    }
+    (line,) = study_verdict(study, None, [one], {})["lines"]
+    assert line.endswith(f"+0.048 (95 % interval +0.014 to +0.086); {says}")
+    assert "with 10 % of the training patients" in line

@@ -140,7 +140,9 @@ def data_fractions(points: Sequence[ArmPoint], *, metric: str, patients: int) ->
         for arm, line in arms.items():
             colour, marker = look(line[0].kind)
             marker = DOSE_MARKERS[doses.index(arm) % len(DOSE_MARKERS)] if arm in doses else marker
-            scores.plot([100 * p.share for p in line], [_mean(p) for p in line], color=colour, linewidth=1.6)
+            dashes = DASHES.get(line[0].kind, "-")
+            where = [100 * point.share for point in line]
+            scores.plot(where, [_mean(p) for p in line], color=colour, linewidth=1.6, linestyle=dashes)
             aside = _aside(compared.index(arm), len(compared)) if arm in compared else 0.0
             for point in line:
                 _runs(scores, 100 * point.share, point, name=arm, marker=marker)

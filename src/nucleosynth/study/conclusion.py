@@ -8,6 +8,8 @@ from typing import Any
 from nucleosynth.study.protocol import StudyConfig
 
 Record = Mapping[str, Any]
+LEVEL = 0.05
+"""Of p-values, as of the 95 % intervals."""
 
 
 def study_verdict(
@@ -100,8 +102,19 @@ def _line(c: Record) -> str:
     text = "" if bounds is None else f" (95 % interval {bounds[0]:+.3f} to {bounds[1]:+.3f})"
     return (
         f"{c['arm']} minus {c['baseline']}{at}, {words(c['metric'])}: {c['difference']:+.3f}{text}; "
-        f"{c['verdict'].split(':')[0]}."
+        f"{_outcome(c)}."
     )
+
+
+def _outcome(c: Record) -> str:
+    """Return the verdict of a comparison; where it is one of several, whether it outlives their number."""
+    verdict: str = c["verdict"].split(":")[0]
+    p = c.get("p_holm")
+    if p is None or c["verdict"] not in ("helps", "harms"):
+        return verdict
+    if p < LEVEL:
+        return f"{verdict} (p = {p:.2g} after Holm's correction)"
+    return f"{verdict} taken alone, no longer after Holm's correction for all comparisons (p = {p:.2g})"
 
 
 def _nuclei_lines(segmenters: Record | None) -> list[str]:

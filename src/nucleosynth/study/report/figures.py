@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nucleosynth.render import plots
-from nucleosynth.render.arms import ArmPoint, data_fractions, dose_response
+from nucleosynth.render.arms import NO_SYNTHESIS, ArmPoint, data_fractions, dose_response
 from nucleosynth.render.differences import Difference, forest, patient_differences
 from nucleosynth.render.outlines import draw_masks, draw_outlines
 from nucleosynth.render.page import tile_scale
@@ -95,11 +95,12 @@ def _points(record: Record, metric: str, share: float) -> list[ArmPoint]:
 
 
 def _fractions(record: Record, metric: str) -> list[ArmPoint]:
-    """Return real tiles alone, the primary arm, doses where they are few, and held-back tiles."""
+    """Return what is to be had without synthesis, the primary arm, few doses, and held-back tiles."""
     points = [point for share in shares(record) for point in _points(record, metric, share)]
     doses = {point.arm for point in points if point.kind == "dose"}
+    without = ("real", *NO_SYNTHESIS, "held-back")
     shown = {primary_arm(record), *chosen_arms(record), *(doses if len(doses) <= DOSES else ())}
-    return [point for point in points if point.arm in shown or point.kind in ("real", "held-back")]
+    return [point for point in points if point.arm in shown or point.kind in without]
 
 
 def _forest(record: Record) -> dict[str, list[Difference]]:
