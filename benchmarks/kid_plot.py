@@ -40,6 +40,8 @@ def kid_plot(points: Sequence[Point], *, title: str, label: str, floor: float | 
     colours
         What they stand for.
     """
+    from matplotlib.ticker import LogLocator
+
     with style():
         figure = empty_figure(7.6, 4.6)
         axes = figure.subplots()
@@ -59,6 +61,8 @@ def kid_plot(points: Sequence[Point], *, title: str, label: str, floor: float | 
         places = sorted({point.x for point in points})
         if len(places) < 5:  # few are named each
             axes.set_xticks(places)
+        else:
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_minor_formatter(lambda _value, _: "")
         axes.set_ylim(bottom=0)

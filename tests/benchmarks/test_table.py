@@ -61,6 +61,7 @@ def transfer(*rows: tuple[str, int, float, float]) -> dict[str, Any]:
         {
             **quality_row("x", minutes, kid),
             "train_seconds": 60 * minutes,
+            "steps": round(400 * minutes),
             "start": start,
             "patients": patients,
             "lr": 0.001,
@@ -350,16 +351,16 @@ def test_ablations_by_class_name_what_the_classifier_reaches_on_real_tiles():
     assert "| default |  | 3.4 | 1,234 | 0.050 | 0.025 to 0.100 | 0.710 | 0.80 |" in page
 
 
-def test_starts_are_compared_by_time_and_by_patients(tmp_path):
+def test_starts_are_compared_by_steps_and_by_patients(tmp_path):
     result = transfer(
         ("none", 7, 5, 0.08), ("prior", 7, 5, 0.03), ("none", 7, 20, 0.05), ("prior", 7, 20, 0.02),
         ("none", 1, 5, 0.2), ("prior", 1, 5, 0.1),
     )  # fmt: skip
     shown = transfer_plots(result)
-    by_time = shown["transfer_by_time.png"][2]
-    assert [(p.line, p.x, p.kid, bool(p.label)) for p in by_time if p.line == "from the prior"] == [
-        ("from the prior", 5, 0.03, False),
-        ("from the prior", 20, 0.02, True),
+    by_steps = shown["transfer_by_steps.png"][2]
+    assert [(p.line, p.x, p.kid, bool(p.label)) for p in by_steps if p.line == "from the prior"] == [
+        ("from the prior", 2000, 0.03, False),
+        ("from the prior", 8000, 0.02, True),
     ]
     assert {(p.x, p.kid) for p in shown["transfer_by_patients.png"][2]} == {
         (7, 0.08), (7, 0.03), (1, 0.2), (1, 0.1)
@@ -374,5 +375,5 @@ def test_starts_are_compared_by_time_and_by_patients(tmp_path):
 def test_another_learning_rate_stays_out_of_the_plots():
     result = transfer(("none", 7, 5, 0.08), ("none", 7, 20, 0.05))
     result["rows"].append({**result["rows"][0], "lr": 0.01})
-    assert len(transfer_plots(result)["transfer_by_time.png"][2]) == 2
+    assert len(transfer_plots(result)["transfer_by_steps.png"][2]) == 2
     assert "| 0.01 |" in render({"transfer": result})
