@@ -160,15 +160,15 @@ def section_realism(result: Result) -> str:
             "at least 0.8",
         ],
     ]
-    trained, judges = result.get("segmenter"), ""
+    trained, judges = result.get("segmenter"), []
     if trained:
         real, synthetic = trained["real"], trained["synthetic"]
         shares = number(synthetic / real if real else None, 2), number(synthetic), number(real)
         rows.append(["PQ by synthetic pairs alone", *shares, "at least 0.9"])
-        judges = (
+        judges = [
             f"PQ is of segmenters of {trained['steps']} steps each on real tiles of test patients, in the "
             f"study `{trained['study']}`, whose generator is its own."
-        )
+        ]
     asked = result["settings"].get("sampling", {})
     sampled = "sampled by default"
     if asked:
@@ -187,7 +187,7 @@ def section_realism(result: Result) -> str:
             f"![Nuclei asked for, and the tiles made]({PICTURES}/realism{suffix}_masks.png)",
             f"![Synthetic tiles, in the order drawn]({PICTURES}/realism{suffix}_grid.png)",
             markdown_table(["", "", "synthetic", "real", "aim"], rows),
-            *([judges] if judges else []),
+            *judges,
             machine(result["environment"], threads=result["environment"]["threads"], loads=loads),
         ]
     )

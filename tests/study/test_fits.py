@@ -10,7 +10,7 @@ import pytest
 from tests.phantoms import phantom_tileset, tiny_study
 
 from nucleosynth.config import parse
-from nucleosynth.data.split import Fold, Split, check_split
+from nucleosynth.data.split import Fold, Split, check_fold, check_split
 from nucleosynth.errors import InputError
 from nucleosynth.seeds import rng
 from nucleosynth.study.fits import Fit, fit_patients, share_of_patients
@@ -85,6 +85,9 @@ def test_a_part_that_cannot_be_used_is_named(tiles, split, caplog):
     single = {"validation": split.folds[0].validation[:1]}
     alone = Split(rule="x", folds=[split.folds[0].model_copy(update=single)])
     with caplog.at_level(logging.WARNING):
+        nobody = split.folds[0].model_copy(update={"validation": ["phantom:nobody"]})
+        check_fold(tiles, nobody, "fold-0")
+        assert "has no validation tile" in caplog.text
         check_split(tiles, alone)
         assert "one validation patient" in caplog.text
         caplog.clear()

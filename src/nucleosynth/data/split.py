@@ -116,14 +116,11 @@ def grouped_folds(
     A greedy form of stratified grouping: the fold whose class counts stay closest to its fair share takes the
     patient. Ties and order come from ``seed``.
     """
-    names, owner = np.unique(np.asarray(patients), return_inverse=True)
-    classes = int(labels.max(initial=-1)) + 2
-    counts = np.zeros((len(names), classes))
-    np.add.at(counts, (owner, labels + 1), 1)
+    names, counts = class_counts(patients, labels)
     order = rng(seed, "split").permutation(len(names))
     order = order[np.argsort(-counts[order].sum(1), kind="stable")]
     weight = 1 / np.maximum(counts.sum(0), 1)
-    filled = np.zeros((folds, classes))
+    filled = np.zeros((folds, counts.shape[1]))
     members: list[list[str]] = [[] for _ in range(folds)]
     for index in order:
         after = ((filled + counts[index]) * weight) ** 2 - (filled * weight) ** 2
@@ -131,3 +128,16 @@ def grouped_folds(
         filled[best] += counts[index]
         members[best].append(str(names[index]))
     return [sorted(fold) for fold in members]
+
+
+def class_counts(
+    patients: Sequence[str], labels: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.float64]]:
+    """Return the patients, sorted, and how many tiles of each class they have, (n, classes + 1).
+
+    The first column counts tiles without a class.
+    """
+    names, owner = np.unique(np.asarray(patients), return_inverse=True)
+    counts = np.zeros((len(names), int(labels.max(initial=-1)) + 2))
+    np.add.at(counts, (owner, labels + 1), 1)
+    return names, counts

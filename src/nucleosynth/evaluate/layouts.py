@@ -93,11 +93,12 @@ def compare_masks(
     InputError
         Unknown scale, a real tile without a mask, masks of another size, or not one label each.
     """
+    mpp = tiles.scale
     if tiles.masks is None or not len(rows) or not tiles.has_mask[rows].all():
         raise InputError(f"{tiles.path}: not every tile to compare with carries a mask; choose those that do")
     if drawn.shape != (len(labels), *tiles.size):
         raise InputError(f"drawn masks of shape {drawn.shape}; expected {(len(labels), *tiles.size)}")
-    nuclei = [nuclei_table(None, masks, mpp=tiles.scale) for masks in (tiles.masks[rows], drawn)]
+    nuclei = [nuclei_table(None, masks, mpp=mpp) for masks in (tiles.masks[rows], drawn)]
     real, made = (
         samples(table, tile_table(table), labels=names, patients=who)
         for table, names, who in zip(

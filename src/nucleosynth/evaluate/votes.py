@@ -54,7 +54,7 @@ def patient_votes(
         Naming the first row that is not a probability or a label, or where groups do not fit the tiles.
     """
     p, y = checked(probabilities, labels)
-    patients, patient = np.unique(np.asarray(groups), return_inverse=True)
+    patients, first, patient = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
     if patient.shape != y.shape:
         raise InputError(
             f"groups has {patient.size} entries for {len(y)} tiles; expected one patient per tile"
@@ -65,7 +65,7 @@ def patient_votes(
     mean = np.stack([_mean_by(patient, column) for column in p.T], axis=1)[clear]
     if isinstance(threshold, np.ndarray):
         threshold = _mean_by(patient, threshold)[clear]
-    fold = None if folds is None else _mean_by(patient, np.asarray(folds, float)).astype(np.int64)[clear]
+    fold = None if folds is None else np.asarray(folds)[first][clear]
     return {
         "n": int(clear.sum()),
         **_scores(mean, tiles.argmax(1)[clear], threshold, fold),

@@ -51,7 +51,7 @@ def fit_layouts(
     InputError
         Unknown scale, no tile of these patients with a mask, or too few whole nuclei.
     """
-    patients = sorted(set(patients))
+    patients, mpp = sorted(set(patients)), tiles.scale
     rows = tiles.rows_of(patients)
     rows = rows[tiles.has_mask[rows]]
     if tiles.masks is None or not len(rows):
@@ -69,19 +69,19 @@ def fit_layouts(
                 raise InputError(
                     f"{tiles.path}: class {name!r} has no tile of these patients; fit without it"
                 )
-            described = describe(masks[group], mpp=tiles.scale)
+            described = describe(masks[group], mpp=mpp)
             if np.count_nonzero(described.weight) < MIN_NUCLEI and tiles.classes:
                 log.warning("layouts: %s has too few whole nuclei; borrows those of all classes", name)
-                whole = whole or fit_habit(masks, mpp=tiles.scale, rounds=rounds, seed=seed)
-                density = _kept(tile_density(described, len(group), masks.shape[1:], tiles.scale))
+                whole = whole or fit_habit(masks, mpp=mpp, rounds=rounds, seed=seed)
+                density = _kept(tile_density(described, len(group), masks.shape[1:], mpp))
                 habits.append(whole.model_copy(update={"tiles": len(group), "density": density}))
             else:
-                habits.append(fit_habit(masks[group], mpp=tiles.scale, rounds=rounds, seed=seed))
+                habits.append(fit_habit(masks[group], mpp=mpp, rounds=rounds, seed=seed))
             update(c + 1, name)
     return LayoutModel(
         classes=tiles.classes,
         size=tiles.size,
-        mpp=tiles.scale,
+        mpp=mpp,
         patients=patients,
         content_hash=tiles.content_hash,
         habits=habits,

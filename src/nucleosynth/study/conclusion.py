@@ -110,7 +110,7 @@ def _outcome(c: Record) -> str:
     """Return the verdict of a comparison; where it is one of several, whether it outlives their number."""
     verdict: str = c["verdict"].split(":")[0]
     p = c.get("p_holm")
-    if p is None or c["verdict"] not in ("helps", "harms"):
+    if p is None or verdict not in ("helps", "harms"):
         return verdict
     if p < LEVEL:
         return f"{verdict} (p = {p:.2g} after Holm's correction)"

@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nucleosynth.data.split import Fold, Split, check_fold, grouped_folds
+from nucleosynth.data.split import Fold, Split, check_fold, class_counts, grouped_folds
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.seeds import rng
@@ -85,22 +84,21 @@ def share_of_patients(tiles: TileSet, patients: list[str], share: float, *, seed
 
     A smaller share is part of a larger one.
     """
-    drawn = rng(seed, "share of patients").permutation(sorted(patients)).tolist()
-    counts = {patient: _class_counts(tiles, patient) for patient in drawn}
-    whole = np.sum([counts[patient] for patient in drawn], axis=0)
-    taken: list[str] = []
+    if share == 1:
+        return sorted(patients)
+    rows = np.flatnonzero(np.isin(tiles.patients, patients))
+    names, counts = class_counts(tiles.patients[rows].tolist(), tiles.labels[rows])
+    left = rng(seed, "share of patients").permutation(len(names)).tolist()
+    whole = counts.sum(0)
+    weight = 1 / np.maximum(whole, 1)
+    taken: list[int] = []
     have = np.zeros_like(whole)
-    while len(taken) < max(1, round(share * len(patients))):
-        aim = whole * (len(taken) + 1) / len(patients)
-        off = [np.sum(((have + counts[patient] - aim) / whole.clip(1)) ** 2) for patient in drawn[:DRAWN]]
-        taken.append(drawn.pop(int(np.argmin(off))))
+    while len(taken) < max(1, round(share * len(names))):
+        aim = whole * (len(taken) + 1) / len(names)
+        off = ((have + counts[left[:DRAWN]] - aim) * weight) ** 2
+        taken.append(left.pop(int(np.argmin(off.sum(1)))))
         have = have + counts[taken[-1]]
-    return sorted(taken)
-
-
-def _class_counts(tiles: TileSet, patient: str) -> NDArray[np.int64]:
-    """Count the tiles of each class, those without one first."""
-    return np.bincount(tiles.labels[tiles.rows_of([patient])] + 1, minlength=len(tiles.classes) + 1)
+    return sorted(names[taken].tolist())
 
 
 def _parts(tiles: TileSet, patients: list[str], count: int, *, seed: int) -> list[list[str]]:

@@ -12,7 +12,7 @@ from nucleosynth.nuclei.segmenter import MAKER, NOBODY
 from nucleosynth.study.choice import look
 from nucleosynth.study.fits import Fit
 from nucleosynth.study.protocol import StudyConfig, fit_arms
-from nucleosynth.study.sources import judged_folder, pool_folder, selection_folder
+from nucleosynth.study.sources import generator_folder, judged_folder, pool_folder, selection_folder
 
 if TYPE_CHECKING:
     from nucleosynth.diffusion.generator import Generator
@@ -28,7 +28,7 @@ def generate(
 
     filters = {arm.filter for arm in fit_arms(study, fit) if arm.filter is not None}
     if study.generator.path is None:
-        path = out / fit.folder / f"generator-{seed}"
+        path = generator_folder(out, fit, seed)
         train_generator(
             tiles, fold.train, study.generator, out=path, seed=study.seed * 1000 + seed, device=device
         )
@@ -107,7 +107,7 @@ def _open_generator(
     """Open the generator of one seed, or the one that the study takes; refused where it saw a stranger."""
     from nucleosynth.diffusion.generator import Generator
 
-    trained = out / fit.folder / f"generator-{seed}"
+    trained = generator_folder(out, fit, seed)
     path = trained if study.generator.path is None else Path(study.generator.path)
     generator = Generator.from_pretrained(path, device=device)
     require_unseen(str(path), generator.card.fitted_on(tiles.patients.tolist()), fold.train)

@@ -14,6 +14,7 @@ from nucleosynth.runs import read_jsonl
 from nucleosynth.study.choice import LOCK
 from nucleosynth.study.protocol import StudyConfig, all_fits, arm_jobs, fit_generators, segmenter_jobs
 from nucleosynth.study.record import write_record
+from nucleosynth.study.sources import generator_folder
 
 
 def plan_study(study: StudyConfig, root: Path | None = None) -> dict[str, Any]:
@@ -47,14 +48,15 @@ def study_status(out: Path) -> dict[str, Any]:
     config = _stored_study(out)
     folds = len(Split.load(out / "split.json").folds) if (out / "split.json").exists() else 1
     classes = TileSet.open(out / "tiles").classes if (out / "tiles").exists() else _names_classes(config)
+    fits = all_fits(config, folds)
     jobs = [
-        job["folder"]
-        for fit in all_fits(config, folds)
+        out / job["folder"]
+        for fit in fits
         for job in (*(arm_jobs(config, fit) if classes else ()), *segmenter_jobs(config, fit))
     ]
     trained = [
-        f"{fit.folder}/generator-{seed}"
-        for fit in all_fits(config, folds)
+        generator_folder(out, fit, seed)
+        for fit in fits
         for seed in range(0 if config.generator.path else fit_generators(config, fit))
     ]
     return {
@@ -101,13 +103,13 @@ def _names_classes(study: StudyConfig) -> bool:
     return not isinstance(study.data, PicturesReader)
 
 
-def _progress(out: Path, folders: Sequence[str]) -> dict[str, Any]:
+def _progress(out: Path, folders: Sequence[Path]) -> dict[str, Any]:
     """Count the finished trainings, name those on their way with their step, count those that wait."""
-    done = [folder for folder in folders if (out / folder / "DONE").exists()]
-    started = [folder for folder in folders if (out / folder).exists() and folder not in done]
+    done = [folder for folder in folders if (folder / "DONE").exists()]
+    started = [folder for folder in folders if folder.exists() and not (folder / "DONE").exists()]
     return {
         "done": len(done),
-        "started": {folder: _step(out / folder) for folder in started},
+        "started": {folder.relative_to(out).as_posix(): _step(folder) for folder in started},
         "waiting": len(folders) - len(done) - len(started),
     }
 

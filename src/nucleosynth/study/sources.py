@@ -63,6 +63,11 @@ def patients_behind(pool: TileSet) -> set[str]:
     return {*saw, *(str(patient) for patient in pool.patients if patient)}
 
 
+def generator_folder(out: Path, fit: Fit, generator: int) -> Path:
+    """Return where a generator of a fit is trained."""
+    return out / fit.folder / f"generator-{generator}"
+
+
 def pool_folder(out: Path, fit: Fit, generator: int) -> Path:
     """Return where the synthetic tiles of a generator are."""
     return out / fit.folder / f"synthetic-{generator}"
