@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -129,17 +130,21 @@ def test_a_start_that_saw_whom_a_split_holds_out_is_refused(prior, root, tmp_pat
 
 @pytest.fixture
 def shipped(prior, tmp_path, monkeypatch):
-    """Two priors as if they came with the package: the second did not see `one`."""
+    """Three priors as of the package: the second did not see `one`, the last learned finer tissue."""
     monkeypatch.setattr(generator, "SHIPPED", tmp_path)
     first = Generator.from_pretrained(prior, device="cpu")
     first.save_pretrained(tmp_path / "first")
+    fine = Generator(first.denoiser, replace(first.card, mpp=first.card.mpp / 2))
+    fine.save_pretrained(tmp_path / "fine")
     first.card.patients[:] = ["two:two-0"]
     first.save_pretrained(tmp_path / "second")
-    monkeypatch.setattr(start, "PRIORS", ("nucleosynth/first", "nucleosynth/second"))
+    names = ("first", "second", "fine")
+    monkeypatch.setattr(start, "PRIORS", tuple(f"nucleosynth/{name}" for name in names))
 
 
-def trained(prior, patients, out):
+def trained(prior, patients, out, *, mpp=None):
     tiles = TileSet.open(prior.parent / "sources" / "one")
+    tiles.mpp = mpp or tiles.mpp
     asked = GeneratorConfig(start=PRIOR, steps=1, batch=2, network=TINY_NETWORK)
     path = train_generator(tiles, patients, asked, out=out, device="cpu")
     return json.loads((path / "config.json").read_text())["start"]
@@ -153,7 +158,20 @@ def test_training_starts_from_the_first_prior_that_saw_nobody_held_out(prior, sh
     assert "nucleosynth/first saw patient one:one-0, who is held out" in caplog.text
 
 
+def test_training_starts_from_the_prior_of_its_scale(prior, shipped, tmp_path, caplog):
+    everybody = ["one:one-0", "one:one-1", "one:one-2"]
+    own = Generator.from_pretrained(prior, device="cpu").card.mpp
+    with caplog.at_level(logging.WARNING, logger="nucleosynth"):
+        trained(prior, everybody, tmp_path / "a", mpp=own / 2)
+    assert not caplog.text
+    with caplog.at_level(logging.WARNING, logger="nucleosynth"):
+        begun = trained(prior, everybody[1:], tmp_path / "b", mpp=own / 2)
+    assert begun["patients"] == ["two:two-0"]
+    assert "nucleosynth/fine saw patient one:one-0" in caplog.text
+    assert "nucleosynth/second: learned tissue at" in caplog.text
+
+
 def test_a_name_of_the_package_needs_no_network(shipped):
-    with pytest.raises(InputError, match="there is nucleosynth/first, nucleosynth/second"):
+    with pytest.raises(InputError, match="there is nucleosynth/fine, nucleosynth/first, nucleosynth/second"):
         Generator.from_pretrained("nucleosynth/third", device="cpu")
     assert Generator.from_pretrained("nucleosynth/second", device="cpu").card.patients == ["two:two-0"]

@@ -28,8 +28,8 @@ def load_start(config: GeneratorConfig, tiles: TileSet, patients: set[str]) -> G
     Parameters
     ----------
     patients
-        Whom training reads. A start that saw another patient of these tiles is refused; in place of the
-        prior comes the next one that did not.
+        Whom training reads. A start that saw another patient of these tiles is refused; of the priors, the
+        one of the nearest scale that did not is taken.
 
     Raises
     ------
@@ -38,18 +38,23 @@ def load_start(config: GeneratorConfig, tiles: TileSet, patients: set[str]) -> G
     """
     held_out = set(tiles.patients.tolist()) - patients
     names = PRIORS if config.start == PRIOR else (config.start,)
-    for name in names:
-        start = Generator.from_pretrained(name, device="cpu")
-        strangers = sorted(held_out & set(start.card.saw))
-        if not strangers:
-            break
-        refusal = f"saw patient {strangers[0]}, who is held out in {tiles.path}"
-        if name != names[-1]:
-            _log.warning("%s %s; trying %s", name, refusal, names[-1])
-    else:
+    starts = {name: Generator.from_pretrained(name, device="cpu") for name in names}
+    nearest = sorted(names, key=lambda name: _times_off(tiles, starts[name].card))
+    strangers = {name: sorted(held_out & set(starts[name].card.saw)) for name in nearest}
+    refused = {
+        name: f"saw patient {seen[0]}, who is held out in {tiles.path}"
+        for name, seen in strangers.items()
+        if seen
+    }
+    name = next((name for name in nearest if name not in refused), None)
+    if name is None:
         raise InputError(
-            f"generator.start {name}: {refusal}; start from none, or from one that saw no held-out patient"
+            f"generator.start {nearest[-1]}: {refused[nearest[-1]]}; start from none, or from one that saw "
+            "no held-out patient"
         )
+    for other in nearest[: nearest.index(name)]:
+        _log.warning("%s %s; starting from %s", other, refused[other], name)
+    start = starts[name]
     _refuse_misfit(config, start.card, name=name)
     _warn_of_scale(tiles, start.card, name=name)
     return start
@@ -77,8 +82,15 @@ def _refuse_misfit(config: GeneratorConfig, card: ModelCard, *, name: str) -> No
             )
 
 
+def _times_off(tiles: TileSet, card: ModelCard) -> float:
+    """How many times coarser or finer the tiles are than those learned; 1 where either is unknown."""
+    if not tiles.mpp or not card.mpp:
+        return 1.0
+    return max(tiles.mpp / card.mpp, card.mpp / tiles.mpp)
+
+
 def _warn_of_scale(tiles: TileSet, card: ModelCard, *, name: str) -> None:
-    if tiles.mpp and card.mpp and not 1 / FAR <= tiles.mpp / card.mpp <= FAR:
+    if card.mpp and _times_off(tiles, card) > FAR:
         _log.warning(
             "generator.start %s: learned tissue at %g µm/px, these tiles are at %g; nuclei have another size "
             "in px, so it brings little outside %.2g to %.2g",
