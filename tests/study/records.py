@@ -140,6 +140,10 @@ def sample_record(arms: Collection[str] = tuple(ARMS)) -> dict[str, Any]:
                 name: {"tiles": n, "patients": m, "per_class": {"normal": n - 5, "atypical": 5}}
                 for name, (n, m) in parts.items()
             },
+            "shares": [
+                {"share": share, "tiles": 31, "patients": 10, "per_class": {"normal": 28, "atypical": 3}}
+                for share in shares if share < 1
+            ],
         },
         "results": [
             {"fold": 0, "share": share, "arm": name, "generator": 0, "seed": seed,

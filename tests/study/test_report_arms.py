@@ -68,6 +68,11 @@ def test_the_claim_names_every_rival_in_both_measures(record, pictures, tmp_path
         assert words in claim, words
 
 
+def test_a_share_of_the_patients_is_counted(record, pictures, tmp_path) -> None:
+    text = section(build_report(record, pictures, tmp_path).read_text(), "data")
+    assert "train 20 60 55 92 % 5 8 % of these, 50 % 10 31 28 90 % 3 10 % validation" in text
+
+
 def test_the_other_arms_are_corrected_for_being_many(record, pictures, tmp_path) -> None:
     for one in record["comparisons"]:
         if (one["arm"], one["share"], one["metric"]) == ("rare-only", 1.0, "balanced_accuracy"):

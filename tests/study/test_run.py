@@ -241,6 +241,12 @@ def test_a_study_of_a_share_of_the_patients_alone_is_reported(tmp_path):
     run_study(one, out=tmp_path / "run", device="cpu")
     record = read_json(tmp_path / "run" / "report.json")
     assert (record["missing"], record["claim"]["share"]) == ([], 0.6)
+    (share,), train = record["data"]["shares"], record["data"]["parts"]["train"]
+    learned = read_json(
+        tmp_path / "run" / "fold-0-patients-60%" / "generator-0" / "generator" / "config.json"
+    )
+    assert (share["share"], share["patients"]) == (0.6, len(learned["patients"]))
+    assert 0 < share["tiles"] < train["tiles"] and sum(share["per_class"].values()) == share["tiles"]
     assert record["agreement"]["test"] is not None
     assert record["generator"]["steps"] == 6
 
@@ -300,6 +306,8 @@ def test_an_unsound_protocol_is_one_line(changes, words):
 def test_the_plan_counts_and_the_hash_follows_every_setting():
     one = study()
     assert plan_study(one)["classifier_runs"] == len(list(arm_jobs(one, Fit()))) == 6
+    assert plan_study(one)["generators"] == 1
+    assert plan_study(study(generator={"path": "runs/generator"}))["generators"] == 0
     assert one.protocol_hash == study().protocol_hash
     assert one.protocol_hash != study(seed=1).protocol_hash
 

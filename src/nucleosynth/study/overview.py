@@ -12,6 +12,7 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.runs import read_jsonl
 from nucleosynth.study.choice import LOCK
+from nucleosynth.study.fits import Fit
 from nucleosynth.study.protocol import StudyConfig, all_fits, arm_jobs, fit_generators, segmenter_jobs
 from nucleosynth.study.record import write_record
 from nucleosynth.study.sources import generator_folder
@@ -29,7 +30,7 @@ def plan_study(study: StudyConfig, root: Path | None = None) -> dict[str, Any]:
     return {
         "name": study.name,
         "data": {"reader": study.data.reader, "root": None if root is None else str(root)},
-        "generators": sum(fit_generators(study, fit) for fit in fits),
+        "generators": sum(_trained(study, fit) for fit in fits),
         "generator_budget": budget,
         "synthetic_tiles": study.synthesis.tiles if drawn else 0,
         "arms": [arm.name for arm in study.arms.all] if jobs else [],
@@ -54,11 +55,7 @@ def study_status(out: Path) -> dict[str, Any]:
         for fit in fits
         for job in (*(arm_jobs(config, fit) if classes else ()), *segmenter_jobs(config, fit))
     ]
-    trained = [
-        generator_folder(out, fit, seed)
-        for fit in fits
-        for seed in range(0 if config.generator.path else fit_generators(config, fit))
-    ]
+    trained = [generator_folder(out, fit, seed) for fit in fits for seed in range(_trained(config, fit))]
     return {
         "name": config.name,
         "done": (out / "DONE").exists(),
@@ -94,6 +91,11 @@ def _stored_study(out: Path) -> StudyConfig:
     if not isinstance(data, dict) or data.get("kind") != "study":
         raise InputError(f"{out}: is not the directory of a study")
     return StudyConfig.model_validate(data["study"])
+
+
+def _trained(study: StudyConfig, fit: Fit) -> int:
+    """Return how many generators of a fit are trained: none where the study takes one."""
+    return fit_generators(study, fit) if study.generator.path is None else 0
 
 
 def _names_classes(study: StudyConfig) -> bool:

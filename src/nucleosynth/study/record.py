@@ -16,7 +16,7 @@ from nucleosynth.seeds import rng
 from nucleosynth.study.choice import LOOKS
 from nucleosynth.study.comparisons import claim, compare_arms
 from nucleosynth.study.conclusion import study_verdict
-from nucleosynth.study.fits import Fit
+from nucleosynth.study.fits import Fit, share_of_patients
 from nucleosynth.study.memorization import pair_pictures
 from nucleosynth.study.morphology import MORPHOLOGY
 from nucleosynth.study.outcomes import Outcomes
@@ -86,7 +86,7 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
         "protocol": _protocol(study, tiles, split, protocol),
         "choice": outcomes.locked,
         "claim": claimed,
-        "data": _data(tiles, split.folds[0]),
+        "data": _data(study, tiles, split.folds[0]),
         "results": results,
         "arms": summarise_arms(results, outcomes),
         "comparisons": comparisons,
@@ -198,16 +198,8 @@ def _protocol(study: StudyConfig, tiles: TileSet, split: Split, written: Mapping
     }
 
 
-def _data(tiles: TileSet, fold: Fold) -> dict[str, Any]:
-    parts = {}
-    for part in ("train", "validation", "test"):
-        rows = tiles.rows_of(getattr(fold, part))
-        labels = tiles.labels[rows]
-        parts[part] = {
-            "tiles": len(rows),
-            "patients": len(set(tiles.patients[rows].tolist())),
-            "per_class": {name: int((labels == index).sum()) for index, name in enumerate(tiles.classes)},
-        }
+def _data(study: StudyConfig, tiles: TileSet, fold: Fold) -> dict[str, Any]:
+    shares = sorted({share for share in study.arms.fractions if share < 1}, reverse=True)
     return {
         "tiles": len(tiles),
         "size": tiles.size[0],
@@ -216,7 +208,21 @@ def _data(tiles: TileSet, fold: Fold) -> dict[str, Any]:
         "patients": len(set(tiles.patients.tolist()) - {""}),
         "licence": tiles.info["licence"],
         "content_hash": tiles.content_hash,
-        "parts": parts,
+        "parts": {part: _counts(tiles, getattr(fold, part)) for part in ("train", "validation", "test")},
+        "shares": [
+            {"share": share, **_counts(tiles, share_of_patients(tiles, fold.train, share, seed=study.seed))}
+            for share in shares
+        ],
+    }
+
+
+def _counts(tiles: TileSet, patients: list[str]) -> dict[str, Any]:
+    rows = tiles.rows_of(patients)
+    labels = tiles.labels[rows]
+    return {
+        "tiles": len(rows),
+        "patients": len(set(tiles.patients[rows].tolist())),
+        "per_class": {name: int((labels == index).sum()) for index, name in enumerate(tiles.classes)},
     }
 
 
