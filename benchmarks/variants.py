@@ -126,11 +126,16 @@ class AttentiveBlock(nn.Module):
 
     def __init__(self, block: ResidualBlock, channels: int) -> None:
         super().__init__()
-        self.block, self.planes = block, block.planes
+        self.block = block
         self.norm = nn.GroupNorm(32, channels)
         self.mix = nn.Conv2d(channels, 3 * channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)
         nn.init.zeros_(self.out.weight)
+
+    @property
+    def planes(self) -> nn.Conv2d | None:
+        """Those of the block."""
+        return self.block.planes
 
     def forward(self, x: Tensor, embedding: Tensor, added: Tensor | None) -> Tensor:
         """See `ResidualBlock`."""

@@ -26,12 +26,13 @@ def small(variant):
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
-def test_each_variant_learns_and_draws(tiles, patients, variant):
+def test_each_variant_learns_draws_and_is_kept(tiles, patients, variant, tmp_path):
     prepared = prepare(small(variant), tiles, patients, seed=0)
     prepared.learner.loss(0).backward()
     generator = prepared.generator(prepared.learner.model.state_dict())
     made = generator.sample(masks=np.zeros((2, *tiles.size), np.int32), steps=2, seed=0)
     assert made.shape == (2, *tiles.size, 3)
+    generator.save_pretrained(tmp_path / "kept")
 
 
 def test_the_weights_of_the_default_are_those_of_the_product(tiles, patients):
