@@ -34,7 +34,7 @@ class NetworkConfig(Config):
 NO_START, PRIOR = "none", "prior"
 DEFAULT_RECIPE: RecipeName = "unified"
 PRIORS = ("nucleosynth/tissue-prior", "nucleosynth/tissue-prior-noamibr")
-"""What `PRIOR` stands for: the first of them that saw no held-out patient."""
+"""What `PRIOR` stands for: of those that saw no held-out patient the first of the nearest scale."""
 STARTED_MINUTES = 10.0
 """Default of `GeneratorConfig` where training goes on from a trained generator."""
 
