@@ -99,10 +99,11 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     errors = error.errors(include_url=False)
     first = min(errors, key=lambda e: e["type"] != "extra_forbidden")  # a misspelt key explains a missing one
     shown, models, below = _walk(model, first["loc"])
-    field = ".".join(shown) or "the whole"
+    field = ".".join(shown)
     others = len(errors) - 1
     more = f" (and {others} more problem{'s' if others > 1 else ''})" if others else ""
     context = first.get("ctx", {})
+    tag = ".".join([*shown, context.get("discriminator", "")[1:-1]])
     match first["type"]:
         case "extra_forbidden":
             return f"unknown key `{field}`; {_nearest(shown[-1], _keys(models), otherwise='keys here')}{more}"
@@ -110,14 +111,15 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
             return f"`{field}` is missing; add it{more}"
         case "union_tag_not_found":
             tags = ", ".join(tag for m in below for tag in sorted(_tags(m)))
-            return f"`{field}.{context['discriminator'][1:-1]}` is missing; known are {tags}{more}"
+            return f"`{tag}` is missing; known are {tags}{more}"
         case "union_tag_invalid":
             hint = _nearest(
                 context["tag"], [tag for m in below for tag in sorted(_tags(m))], otherwise="known are"
             )
-            return f"`{field}.{context['discriminator'][1:-1]}`: unknown `{context['tag']}`; {hint}{more}"
+            return f"`{tag}`: unknown `{context['tag']}`; {hint}{more}"
     message = first["msg"].removeprefix("Value error, ")
-    return f"`{field}`: {message[0].lower()}{message[1:]} (got {first['input']!r:.80}){more}"
+    message = message[0].lower() + message[1:]
+    return f"`{field}`: {message} (got {first['input']!r:.80}){more}" if field else f"{message}{more}"
 
 
 def _nearest(name: str, options: Sequence[str], *, otherwise: str) -> str:

@@ -134,6 +134,11 @@ def test_a_class_without_a_training_tile_is_named(tiles: TileSet, tmp_path: Path
     assert tiles.classes[absent] in said
 
 
+def test_a_split_by_no_rule(tiles: TileSet, tmp_path: Path, refused: Refused) -> None:
+    said = refused("data", "split", tiles.path, "--out", tmp_path / "s.json")
+    assert said.endswith("split: give exactly one of `file`, `official`, `fractions`, `folds`")
+
+
 def test_a_split_of_one_patient(tmp_path: Path, refused: Refused) -> None:
     tiles = phantom_tileset(tmp_path / "one", tiles=6, patients=1)
     said = refused(
