@@ -136,6 +136,31 @@ def test_likeness_that_a_control_has_too_is_no_memory(tissue):
     assert beside["verdict"] == "no more copies shown than chance"
 
 
+def test_a_control_of_few_references_is_given_the_chance_of_as_many(tissue):
+    train, held_out, _ = tissue
+    few = held_out.some(20, seed=0, stream="few")
+    control = disguised(few.images, "noisy")[:, ::-1] // 2 + 60
+    medians = []
+    for references in (train.some(20, seed=0, stream="as few"), train):
+        scores = memorization(references, train.images[:20], few, control=control, extractor=Coarse()).scores
+        medians.append({name: scores["structure"][name]["median"] for name in ("control", "held_out")})
+    as_few, many = medians
+    assert many["held_out"] > as_few["held_out"]
+    assert many["control"] >= many["held_out"]
+
+
+@pytest.mark.parametrize(("value", "words"), [(np.nan, "are not numbers"), (1.0, "are the same for all")])
+def test_features_that_tell_nothing_are_refused(tissue, value, words):
+    train, held_out, fresh = tissue
+
+    class Spoilt(Coarse):
+        def __call__(self, images):
+            return np.full((len(images), 4), value, np.float32)
+
+    with pytest.raises(InputError, match=words):
+        memorization(train, fresh, held_out, extractor=Spoilt())
+
+
 def test_neither_glass_nor_the_edge_of_a_scan_makes_copies(tissue):
     train, held_out, _ = tissue
     glass = np.full((3, 32, 32, 3), 244, np.uint8) + rng(0, "glass").integers(

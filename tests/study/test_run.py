@@ -310,6 +310,8 @@ def test_the_plan_counts_and_the_hash_follows_every_setting():
     assert plan_study(study(generator={"path": "runs/generator"}))["generators"] == 0
     assert one.protocol_hash == study().protocol_hash
     assert one.protocol_hash != study(seed=1).protocol_hash
+    pairs = {"reader": "paired", "dataset": "x", "images": "i", "masks": "m", "mask_kind": "binary"}
+    assert study(data=pairs).protocol_hash == study(data={**pairs, "licence": "MIT"}).protocol_hash
 
 
 @pytest.mark.slow

@@ -41,6 +41,48 @@ class Extractor(Protocol):
         """Map (n, h, w, 3) uint8 RGB to (n, d) float32."""
 
 
+EQUAL = 1e-6
+"""Of the largest feature: tiles that differ by less are the same to the extractor."""
+
+
+def sound_features(
+    network: Extractor,
+    images: NDArray[np.uint8],
+    *,
+    of: str,
+    rows: NDArray[np.int64] | None = None,
+    varied: bool = True,
+) -> NDArray[np.float32]:
+    """Compute the features of tiles, (n, h, w, 3) uint8 to (n, d), and refuse what no score can be made of.
+
+    Parameters
+    ----------
+    of
+        Whose tiles, for the message, and ``rows`` (n,) under which their owner knows them.
+    varied
+        Whether two tiles and more must differ.
+
+    Raises
+    ------
+    InputError
+        Where a feature is not a number, or all tiles have the same features.
+    """
+    x = np.asarray(network(images))
+    wrong = np.flatnonzero(~np.isfinite(x).all(axis=1))
+    if len(wrong):
+        row = wrong[0] if rows is None else rows[wrong[0]]
+        raise InputError(
+            f"{network.name}: features of {of}, tile {row} are not numbers; "
+            "use other weights or another extractor"
+        )
+    if varied and len(x) > 1 and np.ptp(x, axis=0).max() <= EQUAL * np.abs(x).max():
+        raise InputError(
+            f"{network.name}: features of {of} are the same for all {len(x)} tiles; "
+            "look at the tiles, or use another extractor"
+        )
+    return x
+
+
 class Remembering:
     """An extractor that does not compute the features of a tile twice.
 

@@ -7,7 +7,7 @@ other patients, in structure (`copies`: turned, mirrored, shifted, restained) or
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.copies import TURNS, Matches, StructureSearch, turned
-from nucleosynth.evaluate.features import Extractor, get_extractor
+from nucleosynth.evaluate.features import Extractor, get_extractor, sound_features
 from nucleosynth.runs import write_json
 from nucleosynth.seeds import some_rows
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 STRANGERS = 0.995
 """Share of real tiles that are farther from all tiles of other patients than a copy is from its original."""
+CALIBRATION = 500
+"""So many tiles tell that share: of fewer the threshold would be that of a handful."""
 LEAST_TILES, LEAST_PATIENTS = 200, 10
 """Fewer do not tell that share."""
 IDENTICAL = 0.9
@@ -91,11 +93,13 @@ def memorization(
     control : (m, s, s, 3) uint8, optional
         Tiles that the same generator drew for the classes and masks of ``held_out``, compared with these.
         A tile is like the one whose mask it follows, without any memory of it; only a control tells how
-        like. Give it where ``synthetic`` was drawn for masks of training tiles.
+        like. Give it where ``synthetic`` was drawn for masks of training tiles. Where ``held_out`` are fewer
+        than the training tiles, what more of them would bring by chance is taken from real tiles.
     extractor
         Whose features are compared.
     limit
-        At most so many synthetic, control, held-out and calibration tiles; always all training tiles.
+        At most so many synthetic, control and held-out tiles; always all training tiles. The threshold is
+        found by at least `CALIBRATION` of these, where there are so many.
     pairs
         How many of the nearest pairs are returned.
 
@@ -119,7 +123,7 @@ def memorization(
     network = get_extractor(extractor) if isinstance(extractor, str) else extractor
     rows = some_rows(seed, "memorization-synthetic", len(synthetic), limit)
     strangers = held_out.some(limit, seed=seed, stream="strangers")
-    calibration = train.some(limit, seed=seed, stream="calibration")
+    calibration = train.some(max(limit, CALIBRATION), seed=seed, stream="calibration")
     made = np.asarray(synthetic[rows])
     found: dict[str, dict[str, Matches]] = {}
     for space, search in (("structure", StructureSearch), ("features", partial(FeatureSearch, network))):
@@ -131,8 +135,21 @@ def memorization(
         }
         if control is not None:
             some = some_rows(seed, "memorization-synthetic", len(control), limit)
-            found[space]["control"] = search(held_out.images)(control[some])
+            alike = search(held_out.images)(control[some])
+            if len(held_out.images) < len(train.images):
+                alike = _among_as_many(alike, found[space]["held_out"])
+            found[space]["control"] = alike
     return Memorization(_scores(found, train, held_out, network), _pairs(found, rows, pairs))
+
+
+def _among_as_many(control: Matches, strangers: Matches) -> Matches:
+    """Give control tiles the chance of as many references as there are training tiles.
+
+    Of few references fewer are alike by chance. What the others would add is taken from real tiles that the
+    generator never saw, one for each: how like it is to the nearest training tile, which no memory made so.
+    """
+    n = len(control.similarity)
+    return replace(control, similarity=np.maximum(control.similarity, np.resize(strangers.similarity, n)))
 
 
 def _scores(
@@ -243,13 +260,17 @@ class FeatureSearch:
     """Finds the nearest of some references by the cosine of features, as `StructureSearch` by structure."""
 
     def __init__(self, network: Extractor, references: NDArray[np.uint8]) -> None:
-        self._network, self._known = network, _unit(network(references))
+        self._network = network
+        self._known = _unit(sound_features(network, references, of="reference tiles"))
 
     def __call__(
         self, queries: NDArray[np.uint8], *, apart: tuple[NDArray[np.str_], NDArray[np.str_]] | None = None
     ) -> Matches:
         """See `StructureSearch`; there is no shift."""
-        asked = [_unit(self._network(np.ascontiguousarray(turned(queries, turn)))) for turn in range(TURNS)]
+        turns = [np.ascontiguousarray(turned(queries, turn)) for turn in range(TURNS)]
+        asked = [
+            _unit(sound_features(self._network, tiles, of="searched tiles", varied=False)) for tiles in turns
+        ]
         scores = np.stack([features @ self._known.T for features in asked])  # 8 n m
         if apart is not None:
             scores[:, apart[0][:, None] == apart[1][None]] = -1

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
+from nucleosynth.evaluate.features import Extractor, sound_features
 from nucleosynth.seeds import some_rows
-
-if TYPE_CHECKING:
-    from nucleosynth.evaluate.features import Extractor
 
 Images = NDArray[np.uint8]
 Groups = Sequence[str] | NDArray[np.str_] | None
 Labels = Sequence[int] | NDArray[np.integer[Any]]
 
 ROWS = "fidelity-rows"
-EQUAL = 1e-6
-"""Features that differ by less, as a share of the largest, are equal but for rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +120,7 @@ class Side:
         InputError
             Where a feature is not a number, or all tiles have the same features.
         """
-        x = np.asarray(network(np.asarray(self.images[self.rows])))
-        wrong = np.flatnonzero(~np.isfinite(x).all(axis=1))
-        if len(wrong):
-            raise InputError(
-                f"{network.name}: features of `{self.name}`, tile {self.rows[wrong[0]]} are not numbers; "
-                "use other weights or another extractor"
-            )
-        if np.ptp(x, axis=0).max() <= EQUAL * np.abs(x).max():
-            raise InputError(
-                f"{network.name}: features of `{self.name}` are the same for all {len(x)} tiles; "
-                "look at the tiles, or use another extractor"
-            )
+        x = sound_features(network, np.asarray(self.images[self.rows]), of=f"`{self.name}`", rows=self.rows)
         return Features(x, None if self.groups is None else self.groups[self.rows])
 
 

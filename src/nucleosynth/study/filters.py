@@ -17,7 +17,7 @@ from nucleosynth.data.split import grouped_folds
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.copies import CELLS, StructureSearch
-from nucleosynth.evaluate.features import get_extractor
+from nucleosynth.evaluate.features import get_extractor, sound_features
 from nucleosynth.evaluate.typicality import typicality
 from nucleosynth.nuclei.masks import find_nuclei
 from nucleosynth.nuclei.segmenter import JUDGE, NOBODY, get_segmenter
@@ -133,7 +133,8 @@ class Typicality(Filter):
     def score(self, sides: Sides) -> Floats:
         """Return the typicality of each tile."""
         network = get_extractor(self.extractor)
-        real, made = network(np.asarray(sides.tiles.images[sides.rows])), network(sides.pool.images)
+        real = sound_features(network, np.asarray(sides.tiles.images[sides.rows]), of="training tiles")
+        made = sound_features(network, np.asarray(sides.pool.images), of="synthetic tiles")
         return typicality(real, sides.tiles.labels[sides.rows], made, sides.pool.labels)
 
 
