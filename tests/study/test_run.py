@@ -290,6 +290,12 @@ def test_the_shared_report_shows_no_patient_and_no_real_tile(copied):
     ("changes", "words"),
     [
         ({"arms": {"doses": [1.5]}}, "dose 1.5"),
+        ({"arms": {"doses": [0.5, 0.5]}}, r"`real\+50%` is asked for twice"),
+        (
+            {"arms": {"doses": [0.5], "controls": ["real", "shuffled"]}, "report": {"arm": "shuffled"}},
+            "a control",
+        ),
+        ({"report": {"arm": "real"}}, "`real` is a control"),
         ({"arms": {"controls": ["oversampled"]}}, "must hold `real`"),
         ({"generator": {"steps": 3, "minutes": 2}}, "not both"),
         ({"split": {"fractions": [0.5, 0.5, 0.5]}}, "add up to 1"),

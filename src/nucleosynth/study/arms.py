@@ -30,6 +30,8 @@ SYNTHETIC = ("dose", "filtered", "shuffled", "rare-only", "pretrained", "synthet
 """Kinds of arms that train on synthetic tiles."""
 CANDIDATES = ("dose", "filtered")
 """Kinds of arms that the primary one is chosen among."""
+CLAIMABLE = (*CANDIDATES, "rare-only", "pretrained", "synthetic-only")
+"""Kinds of arms of which help by synthetic tiles can be claimed."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,10 @@ class ArmsConfig(Config):
     def _sound(self) -> ArmsConfig:
         if "real" not in self.controls:
             raise ValueError("`controls` must hold `real`: every arm is compared with it")
+        names = [arm.name for arm in self.all]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"the arm `{twice}` is asked for twice; name each dose, filter and control once")
         for dose in self.doses:
             if (isinstance(dose, float) and not 0 < dose < 1) or dose <= 0:
                 raise ValueError(

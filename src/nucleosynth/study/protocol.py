@@ -19,7 +19,7 @@ from nucleosynth.data.tiling import TilesConfig
 from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
 from nucleosynth.diffusion.recipes import RECIPES, SAMPLER_NAMES, sampling_defaults
 from nucleosynth.nuclei.segmenter import JUDGE, MAKER, NOBODY
-from nucleosynth.study.arms import CHOSEN, Arm, ArmsConfig
+from nucleosynth.study.arms import CHOSEN, CLAIMABLE, Arm, ArmsConfig
 from nucleosynth.study.fits import Fit
 from nucleosynth.study.segmentation.config import SEGMENTATION_ARMS, SegmentationConfig
 
@@ -129,10 +129,14 @@ class StudyConfig(Config):
 
     @model_validator(mode="after")
     def _known_arm(self) -> StudyConfig:
-        arms = [arm.name for arm in self.arms.all]
+        arms = {arm.name: arm.kind for arm in self.arms.all}
         if self.report.arm not in (CHOSEN, *arms):
             known = ", ".join((CHOSEN, *arms))
             raise ValueError(f"`report.arm`: no arm `{self.report.arm}`; there are {known}")
+        if arms.get(self.report.arm, CLAIMABLE[0]) not in CLAIMABLE:
+            raise ValueError(
+                f"`report.arm`: `{self.report.arm}` is a control; name an arm with synthetic tiles"
+            )
         return self
 
     @property
