@@ -267,10 +267,10 @@ class FeatureSearch:
         self, queries: NDArray[np.uint8], *, apart: tuple[NDArray[np.str_], NDArray[np.str_]] | None = None
     ) -> Matches:
         """See `StructureSearch`; there is no shift."""
-        turns = [np.ascontiguousarray(turned(queries, turn)) for turn in range(TURNS)]
-        asked = [
-            _unit(sound_features(self._network, tiles, of="searched tiles", varied=False)) for tiles in turns
-        ]
+        asked = []
+        for turn in range(TURNS):
+            tiles = np.ascontiguousarray(turned(queries, turn))
+            asked.append(_unit(sound_features(self._network, tiles, of="searched tiles", varied=False)))
         scores = np.stack([features @ self._known.T for features in asked])  # 8 n m
         if apart is not None:
             scores[:, apart[0][:, None] == apart[1][None]] = -1
