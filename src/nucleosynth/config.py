@@ -103,7 +103,7 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     others = len(errors) - 1
     more = f" (and {others} more problem{'s' if others > 1 else ''})" if others else ""
     context = first.get("ctx", {})
-    tag = ".".join([*shown, context.get("discriminator", "")[1:-1]])
+    kind = ".".join([*shown, context.get("discriminator", "")[1:-1]])
     match first["type"]:
         case "extra_forbidden":
             return f"unknown key `{field}`; {_nearest(shown[-1], _keys(models), otherwise='keys here')}{more}"
@@ -111,12 +111,12 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
             return f"`{field}` is missing; add it{more}"
         case "union_tag_not_found":
             tags = ", ".join(tag for m in below for tag in sorted(_tags(m)))
-            return f"`{tag}` is missing; known are {tags}{more}"
+            return f"`{kind}` is missing; known are {tags}{more}"
         case "union_tag_invalid":
             hint = _nearest(
                 context["tag"], [tag for m in below for tag in sorted(_tags(m))], otherwise="known are"
             )
-            return f"`{tag}`: unknown `{context['tag']}`; {hint}{more}"
+            return f"`{kind}`: unknown `{context['tag']}`; {hint}{more}"
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     return f"`{field}`: {message} (got {first['input']!r:.80}){more}" if field else f"{message}{more}"

@@ -38,23 +38,20 @@ def load_start(config: GeneratorConfig, tiles: TileSet, patients: set[str]) -> G
     """
     held_out = set(tiles.patients.tolist()) - patients
     names = PRIORS if config.start == PRIOR else (config.start,)
-    starts = {name: Generator.from_pretrained(name, device="cpu") for name in names}
-    nearest = sorted(names, key=lambda name: _times_off(tiles, starts[name].card))
-    strangers = {name: sorted(held_out & set(starts[name].card.saw)) for name in nearest}
-    refused = {
-        name: f"saw patient {seen[0]}, who is held out in {tiles.path}"
-        for name, seen in strangers.items()
-        if seen
-    }
-    name = next((name for name in nearest if name not in refused), None)
-    if name is None:
+    starts = [(name, Generator.from_pretrained(name, device="cpu")) for name in names]
+    refused: dict[str, str] = {}
+    for name, start in sorted(starts, key=lambda named: _times_off(tiles, named[1].card)):
+        strangers = sorted(held_out & set(start.card.saw))
+        if not strangers:
+            break
+        refused[name] = f"saw patient {strangers[0]}, who is held out in {tiles.path}"
+    else:
         raise InputError(
-            f"generator.start {nearest[-1]}: {refused[nearest[-1]]}; start from none, or from one that saw "
-            "no held-out patient"
+            f"generator.start {name}: {refused[name]}; start from none, or from one that saw no held-out "
+            "patient"
         )
-    for other in nearest[: nearest.index(name)]:
-        _log.warning("%s %s; starting from %s", other, refused[other], name)
-    start = starts[name]
+    for other, refusal in refused.items():
+        _log.warning("%s %s; starting from %s", other, refusal, name)
     _refuse_misfit(config, start.card, name=name)
     _warn_of_scale(tiles, start.card, name=name)
     return start

@@ -30,8 +30,8 @@ SYNTHETIC = ("dose", "filtered", "shuffled", "rare-only", "pretrained", "synthet
 """Kinds of arms that train on synthetic tiles."""
 CANDIDATES = ("dose", "filtered")
 """Kinds of arms that the primary one is chosen among."""
-CLAIMABLE = (*CANDIDATES, "rare-only", "pretrained", "synthetic-only")
-"""Kinds of arms of which help by synthetic tiles can be claimed."""
+CLAIMABLE = tuple(kind for kind in SYNTHETIC if kind != "shuffled")
+"""Kinds of arms of which help by synthetic tiles can be claimed: those with right labels."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,11 @@ class ArmsConfig(Config):
             ),
             *(arm for arm in wanted if arm.dose is not None),
         ]
+
+    @property
+    def shares(self) -> list[float]:
+        """The shares of the training patients, each once, the largest first."""
+        return sorted(set(self.fractions), reverse=True)
 
     @property
     def candidates(self) -> list[Arm]:

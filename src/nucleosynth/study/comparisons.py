@@ -28,7 +28,7 @@ def compare_arms(study: StudyConfig, outcomes: Outcomes) -> list[dict[str, Any]]
     ``verdict``; ``p_holm`` of the secondary ones: those in the primary metric that are not of the claim.
     """
     found = []
-    for share in sorted(set(study.arms.fractions), reverse=True):
+    for share in study.arms.shares:
         for arm, baseline in _pairs(outcomes, share):
             found += [_compare(study, outcomes, arm, baseline, m, share) for m in study.report.shown]
     largest = max(study.arms.fractions)

@@ -129,11 +129,13 @@ class StudyConfig(Config):
 
     @model_validator(mode="after")
     def _known_arm(self) -> StudyConfig:
-        arms = {arm.name: arm.kind for arm in self.arms.all}
-        if self.report.arm not in (CHOSEN, *arms):
-            known = ", ".join((CHOSEN, *arms))
+        kinds = {arm.name: arm.kind for arm in self.arms.all}
+        if self.report.arm == CHOSEN:
+            return self
+        if self.report.arm not in kinds:
+            known = ", ".join((CHOSEN, *kinds))
             raise ValueError(f"`report.arm`: no arm `{self.report.arm}`; there are {known}")
-        if arms.get(self.report.arm, CLAIMABLE[0]) not in CLAIMABLE:
+        if kinds[self.report.arm] not in CLAIMABLE:
             raise ValueError(
                 f"`report.arm`: `{self.report.arm}` is a control; name an arm with synthetic tiles"
             )
@@ -162,8 +164,7 @@ def load_study(path: Path, overrides: Mapping[str, str] | Sequence[str] = ()) ->
 
 def outer_fits(study: StudyConfig, folds: int) -> list[Fit]:
     """Return the fits whose test patients are scored, those of all training patients first."""
-    shares = sorted(set(study.arms.fractions), reverse=True)
-    return [Fit(fold, share) for share in shares for fold in range(folds)]
+    return [Fit(fold, share) for share in study.arms.shares for fold in range(folds)]
 
 
 def all_fits(study: StudyConfig, folds: int) -> list[Fit]:

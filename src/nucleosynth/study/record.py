@@ -184,7 +184,7 @@ def _protocol(study: StudyConfig, tiles: TileSet, split: Split, written: Mapping
         "changed": written["hash"] != study.protocol_hash,
         "arms": [{"arm": arm.name, "kind": arm.kind, "dose": arm.dose, "filter": arm.filter} for arm in arms],
         "primary_arm": study.report.arm,
-        "fractions": sorted(set(study.arms.fractions), reverse=True),
+        "fractions": study.arms.shares,
         "folds": len(split.folds),
         "choice": study.choice.model_dump(mode="json"),
         "metrics": study.report.shown,
@@ -199,7 +199,6 @@ def _protocol(study: StudyConfig, tiles: TileSet, split: Split, written: Mapping
 
 
 def _data(study: StudyConfig, tiles: TileSet, fold: Fold) -> dict[str, Any]:
-    shares = sorted({share for share in study.arms.fractions if share < 1}, reverse=True)
     return {
         "tiles": len(tiles),
         "size": tiles.size[0],
@@ -211,7 +210,8 @@ def _data(study: StudyConfig, tiles: TileSet, fold: Fold) -> dict[str, Any]:
         "parts": {part: _counts(tiles, getattr(fold, part)) for part in ("train", "validation", "test")},
         "shares": [
             {"share": share, **_counts(tiles, share_of_patients(tiles, fold.train, share, seed=study.seed))}
-            for share in shares
+            for share in study.arms.shares
+            if share < 1
         ],
     }
 

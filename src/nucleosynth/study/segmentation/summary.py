@@ -27,7 +27,7 @@ def read_segmenters(study: StudyConfig, out: Path, folds: int) -> tuple[dict[str
         return None, []
     missing = [job["folder"] for job in jobs if not (out / job["folder"] / SCORES).exists()]
     arms, comparisons, kind, tiles = [], [], None, 0
-    for share in sorted(set(study.arms.fractions), reverse=True):
+    for share in study.arms.shares:
         runs: dict[str, list[list[Sums]]] = {}
         for arm in SEGMENTATION_ARMS:
             of_arm = [job for job in jobs if (job["arm"], job["share"]) == (arm, share)]
