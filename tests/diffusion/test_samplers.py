@@ -93,10 +93,17 @@ def test_order_of_convergence(sampler, order):
     noise, _ = numbered_noise(2)
 
     def error(steps):
-        sigmas = karras_sigmas(steps, sigma_min=0.05, sigma_max=20).double()[:-1]
-        start = noise(0) * sigmas[0] - MEAN
-        exact = MEAN + start * ((STD**2 + sigmas[-1] ** 2) / (STD**2 + sigmas[0] ** 2)).sqrt()
-        return float((sampler(gaussian, sigmas, noise) - exact).abs().max())
+        sigmas = karras_sigmas(steps + 1, sigma_min=0.05, sigma_max=20).double()
+        start, lowest = noise(0) * sigmas[0] - MEAN, sigmas[-2]
+        exact = MEAN + start * ((STD**2 + lowest**2) / (STD**2 + sigmas[0] ** 2)).sqrt()
+        seen = []
+
+        def watched(x, sigma):
+            seen.append(x)
+            return gaussian(x, sigma)
+
+        sampler(watched, sigmas, noise)
+        return float((seen[-1] - exact).abs().max())  # what the last step, to zero, began with
 
     errors = [error(steps) for steps in (40, 80, 160, 320)]
     found = [torch.tensor(a / b).log2().item() for a, b in pairwise(errors)]

@@ -35,7 +35,7 @@ from nucleosynth.diffusion.train import save_preview, with_weights
 from nucleosynth.errors import InputError
 from nucleosynth.runs import open_run, write_json
 from nucleosynth.seeds import rng, torch_seed
-from nucleosynth.training.devices import autocast, choose_device
+from nucleosynth.training.devices import autocast, choose_device, compile_if_asked
 from nucleosynth.training.loop import fit
 
 FIRST_SCALE = 2.0
@@ -70,6 +70,7 @@ class DistillLearner:
         device: torch.device,
         teach: Teach,
     ) -> None:
+        compile_if_asked(contest.student.network)
         self.model: nn.Module = contest
         self._teach = teach
         self._contest = contest

@@ -25,7 +25,7 @@ from nucleosynth.diffusion.sampling import Sampling, refuse_other_training, sett
 from nucleosynth.errors import InputError
 from nucleosynth.runs import disk_errors, partial, read_json, write_json
 from nucleosynth.seeds import normal
-from nucleosynth.training.devices import autocast, choose_device
+from nucleosynth.training.devices import autocast, choose_device, compile_if_asked
 
 BATCH = 64
 EARLY = "early"
@@ -56,6 +56,7 @@ class Generator:
     def to(self, device: str) -> Generator:
         """Move to a device by name (``auto``, ``cpu``, ``cuda``)."""
         self.denoiser.to(choose_device(device)).to(memory_format=torch.channels_last)
+        compile_if_asked(self.denoiser.network)
         return self
 
     @classmethod

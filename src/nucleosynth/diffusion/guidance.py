@@ -23,7 +23,7 @@ def guided(
 
     The terms share evidence, so this is a practical rule, not a factorisation. A weight of 1 is off and costs
     nothing; all branches of one network go through it as one batch. What depends on the condition alone is
-    computed here, once for all steps.
+    computed here, once for all steps. Noise levels may stay on the CPU, so that no step waits for the device.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def guided(
     told_bad = bad.prepare(condition) if bad is not None and AUTO in active else None
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-        copies = 1 + len(lacking)
+        copies, sigma = 1 + len(lacking), sigma.to(x.device)
         if copies == 1:
             full = denoiser(x, sigma, told)
             others = []

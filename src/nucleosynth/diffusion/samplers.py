@@ -32,6 +32,11 @@ def karras_sigmas(
     return torch.cat([(high + ramp * (low - high)) ** rho, torch.zeros(1, dtype=torch.float64)]).float()
 
 
+def _last(sigmas: Tensor) -> int:
+    """Return the number of the step that ends at zero; by place, as a look at a level waits for the GPU."""
+    return len(sigmas) - 2
+
+
 def dpmpp_2m(denoise: Denoise, sigmas: Tensor, noise: Noise, *, eta: float = 0.0) -> Tensor:
     """DPM-Solver++(2M): second order from one evaluation a step.
 
@@ -48,10 +53,9 @@ def dpmpp_2m(denoise: Denoise, sigmas: Tensor, noise: Noise, *, eta: float = 0.0
     """
     x = noise(0) * sigmas[0]
     before: Tensor | None = None
-    for i in range(len(sigmas) - 1):
-        now, target = sigmas[i], sigmas[i + 1]
+    for i, (now, target) in enumerate(pairwise(sigmas)):
         estimate = denoise(x, now.expand(len(x)))
-        if target == 0:
+        if i == _last(sigmas):
             return estimate
         h = (now / target).log()
         direction = estimate
@@ -73,10 +77,10 @@ def dpmpp_2m_sde(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
 def heun(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
     """Heun's method, second order: two evaluations a step, one in the last (Karras et al. 2022, alg. 1)."""
     x = noise(0) * sigmas[0]
-    for now, target in pairwise(sigmas):
+    for i, (now, target) in enumerate(pairwise(sigmas)):
         slope = (x - denoise(x, now.expand(len(x)))) / now
         ahead = x + (target - now) * slope
-        if target > 0:
+        if i < _last(sigmas):
             slope = (slope + (ahead - denoise(ahead, target.expand(len(x)))) / target) / 2
             ahead = x + (target - now) * slope
         x = ahead
@@ -118,9 +122,9 @@ def spectral(denoise: Denoise, sigmas: Tensor, noise: Noise, *, spectrum: Spectr
         return torch.asinh(deviation / sigma) / deviation
 
     y = spectrum.modes(noise(0)) * spread(sigmas[0])
-    for now, target in pairwise(sigmas):
+    for i, (now, target) in enumerate(pairwise(sigmas)):
         estimate = denoise(spectrum.pixels(y), now.expand(len(y)))
-        if target == 0:
+        if i == _last(sigmas):
             return estimate
         beyond = spectrum.modes(estimate) - variance / spread(now) ** 2 * y
         y = spread(target) * (y / spread(now) + (passed(target) - passed(now)) * beyond)
@@ -136,7 +140,7 @@ def ddpm(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
     for i, (now, target) in enumerate(pairwise(sigmas)):
         kept = (target / now) ** 2
         x = torch.lerp(denoise(x, now.expand(len(x))), x, kept)
-        if target > 0:
+        if i < _last(sigmas):
             x = x + target * (1 - kept).sqrt() * noise(i + 1)
     return x
 
@@ -149,7 +153,7 @@ def consistency(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
     x = noise(0) * sigmas[0]
     for i, (now, target) in enumerate(pairwise(sigmas)):
         x = denoise(x, now.expand(len(x)))
-        if target > 0:
+        if i < _last(sigmas):
             x = x + target * noise(i + 1)
     return x
 

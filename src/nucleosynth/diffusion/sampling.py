@@ -66,7 +66,7 @@ class Sampling:
         sampler, spectrum = SAMPLERS[self.sampler], getattr(denoiser, "spectrum", None)
         if self.sampler == SPECTRAL:
             sampler = partial(spectral, spectrum=spectrum)
-        sigmas = self.sigmas(denoiser).to(condition.label.device)
+        sigmas = self.sigmas(denoiser)
         if origins is not None:
             noise = self._begun(origins, sigmas[0], noise, spectrum)
         return sampler(self.denoise(denoiser, condition), sigmas, noise)

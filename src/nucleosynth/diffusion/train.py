@@ -31,7 +31,7 @@ from nucleosynth.render.grid import grid, save_png, upscale
 from nucleosynth.render.outlines import draw_outlines
 from nucleosynth.runs import open_run, write_json
 from nucleosynth.seeds import rng, torch_seed
-from nucleosynth.training.devices import choose_device
+from nucleosynth.training.devices import choose_device, compile_if_asked
 from nucleosynth.training.loop import fit
 from nucleosynth.training.stopping import HeldOut
 
@@ -45,6 +45,7 @@ class DenoisingLearner:
     """The denoiser and its loss, for the shared loop."""
 
     def __init__(self, model: Denoiser, batches: TrainingBatches, device: torch.device) -> None:
+        compile_if_asked(model.network)
         self.model: torch.nn.Module = model
         self._denoiser = model
         self._batches = batches

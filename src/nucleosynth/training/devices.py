@@ -1,26 +1,44 @@
-"""Choice of device and precision; not a setting of a run, so a run may move between machines."""
+"""Choice of device, precision and compiler; not a setting of a run, so a run may move between machines."""
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import nn
 
 from nucleosynth.errors import InputError
+
+COMPILE = "NUCLEOSYNTH_COMPILE"
+"""Environment variable: a backend of `torch.compile`, usually ``inductor``; unset: nothing is compiled."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
     """Return the device called ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+
+    On CUDA, convolutions that are left in float32 run in TF32 from then on. Matrix products do not: the
+    change of basis of `Spectrum` is one, and rounds fine texture away in TF32.
 
     Raises
     ------
     InputError
         The device does not exist here.
     """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = _best() if name == "auto" else _named(name)
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cuda.matmul.allow_tf32 = False
+    return device
+
+
+def _best() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _named(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -29,6 +47,28 @@ def choose_device(name: str = "auto") -> torch.device:
     if not present.get(device.type, False) or (device.index or 0) >= max(1, torch.cuda.device_count()):
         raise InputError(f"--device {name}: not available on this machine; use auto or cpu")
     return device
+
+
+def compile_if_asked(network: nn.Module) -> None:
+    """Compile a network in place where the environment variable `COMPILE` names a backend.
+
+    Its weights keep their names, so what is saved does not tell. Measured on CPUs: no gain, which is why
+    nothing is compiled unless asked for.
+
+    Raises
+    ------
+    InputError
+        A backend that torch does not have.
+    """
+    backend = os.environ.get(COMPILE)
+    if not backend:
+        return
+    if backend not in torch.compiler.list_backends(exclude_tags=()):
+        usual = ", ".join(torch.compiler.list_backends())
+        raise InputError(
+            f"{COMPILE}={backend}: not a backend of torch.compile; use one of {usual}, or unset it"
+        )
+    network.compile(backend=backend)
 
 
 def inference_precision(device: torch.device) -> torch.dtype:
