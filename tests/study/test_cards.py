@@ -42,6 +42,16 @@ def test_the_card_of_the_tiles_says_what_they_are_and_what_not() -> None:
         assert words in text, words
 
 
+def test_cards_of_variations_say_that_the_figures_are_of_other_tiles() -> None:
+    record = sample_record()
+    record["protocol"]["synthesis"]["variation"] = 1.0
+    tiles, model = words_of(dataset_card(record)), words_of(model_card(record))
+    assert "**variations**: each begins with the pixels of its donor, noised to level 1.00" in tiles
+    for card in (tiles, model):
+        assert "of tiles drawn from noise, not of the variations" in card
+    assert "variations" not in words_of(model_card(sample_record()))
+
+
 def test_the_card_of_the_generator_says_what_it_saw() -> None:
     card = model_card(sample_record())
     assert front(card)["library_name"] == "nucleosynth"

@@ -60,3 +60,23 @@ def test_a_secondary_difference_says_whether_it_outlives_their_number(
     (line,) = study_verdict(study, None, [one], {})["lines"]
     assert line.endswith(f"+0.048 (95 % interval +0.014 to +0.086); {says}")
     assert "with 10 % of the training patients" in line
+
+
+def claimed(n: int, low: float) -> str:
+    """Return the headline where an arm is above its rival by ``low`` at least, with ``n`` generators."""
+    study = parse(StudyConfig, tiny_study())
+    metrics = study.report.claimed
+    one = {"arm": "real+50%", "baseline": "real", "share": 1.0, "difference": 0.05, "p_holm": None}
+    found = [
+        {**one, "metric": m, "interval": [low, 0.1], "verdict": "any", "n_patients": 40} for m in metrics
+    ]
+    claim = {"arm": "real+50%", "share": 1.0, "rivals": ["real"], "metrics": metrics, "holds": low > 0}
+    return str(study_verdict(study, {**claim, "generators": n, "enough": n >= 5}, found, {})["headline"])
+
+
+def test_help_is_claimed_of_five_generators_and_more() -> None:
+    above = "real+50% is above real in balanced accuracy and AUROC"
+    assert claimed(5, 0.01) == f"Synthetic tiles help: {above}."
+    assert claimed(2, 0.01) == f"No claim yet: {above}, with 2 generators; a claim of help needs 5."
+    assert claimed(1, 0.01) == f"No claim yet: {above}, with 1 generator; a claim of help needs 5."
+    assert claimed(1, -0.01).startswith("No help shown")

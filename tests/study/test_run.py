@@ -18,7 +18,8 @@ from tests.phantoms import tiny_study
 from nucleosynth.config import parse
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
-from nucleosynth.runs import read_json, read_jsonl
+from nucleosynth.runs import read_json, read_jsonl, write_json
+from nucleosynth.study import jobs
 from nucleosynth.study.fits import Fit
 from nucleosynth.study.overview import plan_study, study_status, write_report
 from nucleosynth.study.protocol import StudyConfig, arm_jobs
@@ -222,7 +223,14 @@ def test_arms_of_different_test_sets_are_not_compared(everything, tmp_path):
     _, out = everything
     other = Path(shutil.copytree(out, tmp_path / "other"))
     (path,) = other.glob("fold-0/arms/real/*/test.npy")
-    np.save(path, np.load(path)[:-1])
+    whole = np.load(path)
+    np.save(path, whole[:-1])
+    with pytest.raises(InputError, match="arms of different test sets cannot be compared"):
+        write_report(other)
+    np.save(path, whole)
+    scores = read_json(path.with_suffix(".json"))
+    assert len(scores["scored_on"]) == 64
+    write_json(path.with_suffix(".json"), {**scores, "scored_on": "as many tiles of others"})
     with pytest.raises(InputError, match="arms of different test sets cannot be compared"):
         write_report(other)
 
@@ -268,12 +276,23 @@ def test_folds_are_pooled_and_each_patient_is_tested_once(tmp_path):
 
 
 def test_a_failed_arm_is_named_and_tried_again(tmp_path):
-    broken = study(arms={"doses": [50], "controls": ["real"]})
-    with pytest.raises(
-        InputError, match=r"arms/real\+50/.*the pool holds 12 tiles; raise synthesis.tiles to 50"
-    ):
-        run_study(broken, out=tmp_path / "run", device="cpu")
-    assert study_status(tmp_path / "run")["arms"]["done"] == 2
+    one, out = study(arms={"doses": [10], "controls": ["real"]}), tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "arm_diet", fails_where_tiles_are_added(jobs.arm_diet))
+        with pytest.raises(InputError, match=r"arms/real\+10/.*: nothing to eat"):
+            run_study(one, out=out, device="cpu")
+    assert study_status(out)["arms"]["done"] == 2
+    run_study(one, out=out, device="cpu")
+    assert study_status(out)["arms"]["done"] == 4
+
+
+def fails_where_tiles_are_added(diet):
+    def failing(arm, *args, **kwargs):
+        if arm.dose:
+            raise InputError("nothing to eat")
+        return diet(arm, *args, **kwargs)
+
+    return failing
 
 
 def test_the_shared_report_shows_no_patient_and_no_real_tile(copied):
@@ -290,6 +309,8 @@ def test_the_shared_report_shows_no_patient_and_no_real_tile(copied):
     ("changes", "words"),
     [
         ({"arms": {"doses": [1.5]}}, "dose 1.5"),
+        ({"arms": {"doses": [True]}}, "a dose is a share or a number of tiles, not yes or no"),
+        ({"arms": {"doses": [10**6]}}, "`arms.doses`: 1000000 tiles, but `synthesis.tiles` draws"),
         ({"arms": {"doses": [0.5, 0.5]}}, r"`real\+50%` is asked for twice"),
         (
             {"arms": {"doses": [0.5], "controls": ["real", "shuffled"]}, "report": {"arm": "shuffled"}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,11 @@ def load_classifier(out: Path, config: ClassifierConfig, *, classes: int, device
     return placed
 
 
+def part_hash(tiles: TileSet, rows: npt.NDArray[np.int64]) -> str:
+    """Return what tells one part from another: SHA-256 of the tiles' content and the rows."""
+    return hashlib.sha256(f"{tiles.content_hash}:{','.join(map(str, rows))}".encode()).hexdigest()
+
+
 def score_part(
     out: Path,
     part: str,
@@ -72,7 +78,8 @@ def score_part(
 ) -> dict[str, Any]:
     """Score a finished run on another part, with the threshold of the validation part; once.
 
-    Probabilities are kept in ``<part>.npy``, scores in ``<part>.json`` of the run directory.
+    Probabilities are kept in ``<part>.npy``, scores in ``<part>.json`` of the run directory; ``scored_on``
+    there is the `part_hash` of the labelled tiles.
 
     Parameters
     ----------
@@ -87,6 +94,8 @@ def score_part(
     before()
     probabilities = predict(model, tiles, known, config)
     write_array(out / f"{part}.npy", probabilities)
-    result = scores(probabilities, tiles.labels[known], threshold=read_json(out / "result.json")["threshold"])
+    threshold = read_json(out / "result.json")["threshold"]
+    result = scores(probabilities, tiles.labels[known], threshold=threshold)
+    result["scored_on"] = part_hash(tiles, known)
     write_json(stored, result)
     return result

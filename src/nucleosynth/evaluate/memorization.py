@@ -109,7 +109,8 @@ def memorization(
         `scores` holds, for each of `SPACES`, the `threshold` between patients, and of `synthetic`, `control`
         and `held_out` tiles `copies`, `rate`, `interval` (95 %, Clopper and Pearson) and the `median`
         similarity; of `structure` also `ratio`, the median distance of synthetic tiles to the training tiles
-        by that of held-out ones; the same counts for either space as `copies`; `identical`, how many
+        by that of held-out ones, and `ratio_of_sides`, the same by their distance to held-out tiles, as many
+        references on either side; the same counts for either space as `copies`; `identical`, how many
         synthetic tiles are, in structure, at least half as near to the same as the most alike of all others;
         `p_value` that so many copies come about as in `compared_with` (Fisher, one-sided, tiles taken for
         independent); `verdict`; `n`; `extractor`; `weights_hash`; `warnings`.
@@ -139,17 +140,41 @@ def memorization(
             if len(held_out.images) < len(train.images):
                 alike = _among_as_many(alike, found[space]["held_out"])
             found[space]["control"] = alike
-    return Memorization(_scores(found, train, held_out, network), _pairs(found, rows, pairs))
+    scores = _scores(found, train, held_out, network)
+    scores["structure"]["ratio_of_sides"] = _ratio_of_sides(
+        made, train, held_out, found["structure"], seed=seed
+    )
+    return Memorization(scores, _pairs(found, rows, pairs))
 
 
-def _among_as_many(control: Matches, strangers: Matches) -> Matches:
-    """Give control tiles the chance of as many references as there are training tiles.
+def _ratio_of_sides(
+    made: NDArray[np.uint8], train: Real, held_out: Real, found: Mapping[str, Matches], *, seed: int
+) -> float:
+    """Return the median distance in structure to training tiles, by that to as many held-out ones.
+
+    Source: the comparison of Meehan, Chaudhuri, Dasgupta 2020, "A non-parametric test to detect data-copying
+    in generative models", by medians.
+    """
+    beside = held_out.some(len(train.images), seed=seed, stream="sides")
+    to_held_out = StructureSearch(beside.images)(made)
+    if len(beside.images) < len(train.images):
+        to_held_out = _among_as_many(to_held_out, found["held_out"])
+    return _distance(found["synthetic"]) / max(_distance(to_held_out), 1e-6)
+
+
+def _distance(matches: Matches) -> float:
+    """Return the median distance: 1 less the similarity."""
+    return float(np.median(1 - matches.similarity))
+
+
+def _among_as_many(few: Matches, strangers: Matches) -> Matches:
+    """Give tiles compared with few references the chance of as many as there are training tiles.
 
     Of few references fewer are alike by chance. What the others would add is taken from real tiles that the
     generator never saw, one for each: how like it is to the nearest training tile, which no memory made so.
     """
-    n = len(control.similarity)
-    return replace(control, similarity=np.maximum(control.similarity, np.resize(strangers.similarity, n)))
+    n = len(few.similarity)
+    return replace(few, similarity=np.maximum(few.similarity, np.resize(strangers.similarity, n)))
 
 
 def _scores(
@@ -169,8 +194,9 @@ def _scores(
             copied = matches[name].similarity > threshold
             either[name] |= copied
             scores[space][name] = {**_rate(copied), "median": float(np.median(matches[name].similarity))}
-    distances = [float(np.median(1 - structure[name].similarity)) for name in ("synthetic", "held_out")]
-    scores["structure"]["ratio"] = float(distances[0] / max(distances[1], 1e-6))
+    scores["structure"]["ratio"] = _distance(structure["synthetic"]) / max(
+        _distance(structure["held_out"]), 1e-6
+    )
     scores["copies"] = {name: _rate(copied) for name, copied in either.items()}
     others = max(float(m.similarity.max()) for name, m in structure.items() if name != "synthetic")
     identical = structure["synthetic"].similarity >= max(IDENTICAL, (1 + others) / 2)

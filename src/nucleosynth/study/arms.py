@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from nucleosynth.classify.config import Balance
 from nucleosynth.config import Config
@@ -75,6 +75,13 @@ class ArmsConfig(Config):
     fractions: tuple[float, ...] = Field(
         (1.0,), description="shares of the training patients; all is fitted anew for each"
     )
+
+    @field_validator("doses", mode="before")
+    @classmethod
+    def _numbers(cls, value: object) -> object:
+        if isinstance(value, list | tuple) and any(isinstance(dose, bool) for dose in value):
+            raise ValueError("a dose is a share or a number of tiles, not yes or no")
+        return value
 
     @model_validator(mode="after")
     def _sound(self) -> ArmsConfig:

@@ -12,6 +12,8 @@ from nucleosynth.study.outcomes import Outcomes
 from nucleosynth.study.protocol import StudyConfig
 
 Record = Mapping[str, Any]
+FEWEST_GENERATORS = 5
+"""Of fewer generators, another one might say otherwise: no claim of help rests on them."""
 
 
 def compare_arms(study: StudyConfig, outcomes: Outcomes) -> list[dict[str, Any]]:
@@ -52,8 +54,8 @@ def claim(study: StudyConfig, outcomes: Outcomes, comparisons: Sequence[Record])
 
     Returns
     -------
-    ``{"arm", "rivals", "metrics", "share", "holds", "weakest"}``; None before the primary arm is known or
-    compared.
+    ``{"arm", "rivals", "metrics", "share", "holds", "weakest", "generators", "enough"}``; ``enough`` says
+    whether the generators are as many as a claim needs. None before the primary arm is known or compared.
     """
     share = max(study.arms.fractions)
     arm = outcomes.primary(share)
@@ -63,7 +65,16 @@ def claim(study: StudyConfig, outcomes: Outcomes, comparisons: Sequence[Record])
     if arm is None or not needed:
         return None
     rivals = list(dict.fromkeys(c["baseline"] for c in needed))
-    return {"arm": arm, "share": share, "rivals": rivals, "metrics": metrics, **beats_all(needed)}
+    generators = study.generator.seeds
+    return {
+        "arm": arm,
+        "share": share,
+        "rivals": rivals,
+        "metrics": metrics,
+        **beats_all(needed),
+        "generators": generators,
+        "enough": generators >= FEWEST_GENERATORS,
+    }
 
 
 def _pairs(outcomes: Outcomes, share: float) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from nucleosynth.study.comparisons import FEWEST_GENERATORS
 from nucleosynth.study.protocol import StudyConfig
 
 Record = Mapping[str, Any]
@@ -57,8 +58,12 @@ def _headline(
     own = _of_claim(claim, comparisons)
     if all(c["interval"] is None for c in own):
         return f"Too few test patients ({own[0]['n_patients']}) for a claim; see each patient's difference."
+    above = f"{arm} is above {_listed(claim['rivals'])} in {metrics}"
+    if claim["holds"] and claim["enough"]:
+        return f"Synthetic tiles help: {above}."
     if claim["holds"]:
-        return f"Synthetic tiles help: {arm} is above {_listed(claim['rivals'])} in {metrics}."
+        many = "1 generator" if claim["generators"] == 1 else f"{claim['generators']} generators"
+        return f"No claim yet: {above}, with {many}; a claim of help needs {FEWEST_GENERATORS}."
     primary = study.report.primary
     below = [c["baseline"] for c in own if c["verdict"] == "harms" and c["metric"] == primary]
     if below:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nucleosynth.classify.scoring import part_hash
 from nucleosynth.data.split import Split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
@@ -36,6 +37,7 @@ class Outcomes:
         per_fold = [tiles.rows_of(fold.test) for fold in split.folds] if tiles.classes else []
         rows = [part[tiles.labels[part] >= 0] for part in per_fold]
         self._sizes = [len(part) for part in rows]
+        self._hashes = [part_hash(tiles, part) for part in rows]
         self.rows = np.concatenate([np.empty(0, np.int64), *rows]).astype(np.int64)
         self.fold_of = np.repeat(np.arange(len(rows)), self._sizes)
         self.labels = tiles.labels[self.rows]
@@ -97,11 +99,12 @@ class Outcomes:
         for job in self._jobs(arm, share):
             folder = self._out / job["folder"]
             found = np.load(folder / "test.npy")
-            size = self._sizes[job["fit"]["fold"]]
-            if len(found) != size:
+            fold = job["fit"]["fold"]
+            scored_on = read_json(folder / "test.json").get("scored_on", self._hashes[fold])
+            if len(found) != self._sizes[fold] or scored_on != self._hashes[fold]:
                 raise InputError(
-                    f"{folder}: was scored on {len(found)} test tiles, this study has {size}; "
-                    "arms of different test sets cannot be compared"
+                    f"{folder}: was scored on {len(found)} test tiles that are not this study's "
+                    f"{self._sizes[fold]}; arms of different test sets cannot be compared"
                 )
             threshold = read_json(folder / "result.json")["threshold"]
             runs.setdefault((job["generator"], job["seed"]), []).append((found, threshold))

@@ -128,6 +128,15 @@ class StudyConfig(Config):
         return {**data, "synthesis": {**sampling_defaults(recipe, sampler), **given}}
 
     @model_validator(mode="after")
+    def _enough_tiles(self) -> StudyConfig:
+        most = max((dose for dose in self.arms.doses if isinstance(dose, int)), default=0)
+        if most > self.synthesis.tiles:
+            raise ValueError(
+                f"`arms.doses`: {most} tiles, but `synthesis.tiles` draws {self.synthesis.tiles}; raise it"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _known_arm(self) -> StudyConfig:
         kinds = {arm.name: arm.kind for arm in self.arms.all}
         if self.report.arm == CHOSEN:
