@@ -10,6 +10,7 @@ from nucleosynth.errors import InputError
 from nucleosynth.runs import read_json, read_jsonl, write_json
 from nucleosynth.study.choice import LOOKS, choose_arms, chosen_arm, lock_choice, look
 from nucleosynth.study.fits import Fit
+from nucleosynth.study.ledger import LEDGER
 from nucleosynth.study.protocol import StudyConfig, all_fits, arm_jobs
 
 ARMS = {"doses": [0.25, 0.5], "controls": ["real", "synthetic-only"], "filters": ["copies"]}
@@ -87,13 +88,17 @@ def test_other_protocols_that_saw_the_test_patients_are_named(tmp_path, monkeypa
 
     def lock(one, name, test):
         (tmp_path / name).mkdir()
-        return [e["protocol_hash"] for e in lock_choice(one, tmp_path / name, 1, test=test)["earlier"]]
+        earlier = lock_choice(one, tmp_path / name, 1, test=test)["earlier"]
+        return [(entry["protocol_hash"], entry["shared"]) for entry in earlier]
 
+    third = study(report={"arm": "real+25%"}, seed=7)
     assert lock(first, "a", ["p:1", "p:2"]) == []
     assert lock(first, "again", ["p:2", "p:1"]) == [], "the same protocol is no new look"
-    assert lock(second, "b", ["p:1", "p:2"]) == [first.protocol_hash]
+    assert lock(second, "b", ["p:1", "p:2"]) == [(first.protocol_hash, 2)]
     assert lock(first, "first", ["p:1", "p:2"]) == [], "and was there before the other"
-    assert lock(second, "others", ["p:1", "p:3"]) == []
+    assert lock(third, "c", ["p:2", "p:3"]) == [(first.protocol_hash, 1), (second.protocol_hash, 1)]
+    assert lock(third, "others", ["p:4"]) == []
+    assert "p:" not in (tmp_path / "cache" / LEDGER).read_text()
 
 
 def test_an_undefined_measure_chooses_nobody(tmp_path):

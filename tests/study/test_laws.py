@@ -74,3 +74,4 @@ def test_more_patients_help_and_wrong_labels_harm(tissue, tmp_path):
     assert right > scarce + 0.02, "so do the tiles of a perfect generator"
     assert held_back > scarce + 0.02, "and real tiles in place of synthetic ones"
     assert wrong < right - 0.05, "whose labels matter"
+    assert wrong < scarce - 0.05, "and harm where they are wrong"

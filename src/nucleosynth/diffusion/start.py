@@ -52,6 +52,7 @@ def load_start(config: GeneratorConfig, tiles: TileSet, patients: set[str]) -> G
         )
     for other, refusal in refused.items():
         _log.warning("%s %s; starting from %s", other, refusal, name)
+    _log.info("%s: training starts from %s", tiles.path, name)
     _refuse_misfit(config, start.card, name=name)
     _warn_of_scale(tiles, start.card, name=name)
     return start

@@ -118,12 +118,14 @@ def _scores(judged: Mapping[str, Any]) -> dict[str, Any]:
     test = (judged["fidelity"] or {}).get("test") or {}
     covered = (test.get("neighbours") or {}).get("coverage") or {}
     agreed = (judged["agreement"] or {}).get("test") or {}
+    copied = ((judged["memorization"] or {}).get("copies") or {}).get("synthetic") or {}
     return {
         "generator_id": judged["generator"]["generator_id"],
         "steps": judged["generator"]["steps"],
         "kid": test.get("kid"),
         "coverage_of_real": covered.get("of_real"),
         "corrected_agreement": agreed.get("corrected"),
+        "copies": copied.get("copies"),
     }
 
 
