@@ -172,8 +172,9 @@ def sample_record(arms: Collection[str] = tuple(ARMS)) -> dict[str, Any]:
         "generator": {"generator_id": "generator-one", "steps": 10, "seconds": 5.0, "parameters": 1000,
                       "loss": 0.1, "tiles_seen": 640, "images_per_second": 12.5},
         "generators": [
-            {"generator_id": name, "steps": 10, "kid": kid, "coverage_of_real": 0.555,
-             "corrected_agreement": 0.9}
+            {"share": share, "generator_id": name, "steps": 10, "kid": kid, "coverage_of_real": 0.555,
+             "corrected_agreement": 0.9, "copies": 3}
+            for share in shares
             for name, kid in (("generator-one", 0.0412), ("generator-two", 0.0456))
         ],
         "synthesis": {"tiles": 50, "per_class": {"normal": 25, "atypical": 25}, "sampler": "dpmpp-2m",

@@ -65,6 +65,10 @@ def test_the_card_of_the_generator_says_what_it_saw() -> None:
         assert words in text, words
 
 
+def test_generators_of_fewer_patients_are_no_other_seeds() -> None:
+    assert words_of(model_card(sample_record())).count("`generator-two`") == 1
+
+
 def test_tables_of_the_cards_are_unbroken() -> None:
     record = sample_record() | {"memorization": audit(2)}
     for card in (dataset_card(record), model_card(record)):

@@ -66,7 +66,12 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
     claimed = claim(study, outcomes, comparisons)
     first = outer_fits(study, 1)[0]
     judged = _judged(out, first, 0)
-    generators = [_judged(out, first, seed) for seed in range(study.generator.seeds)]
+    generators = [
+        {"share": fit.share, **_scores(one)}
+        for fit in outer_fits(study, 1)
+        for seed in range(study.generator.seeds)
+        if (one := _judged(out, fit, seed))
+    ]
     return {
         "schema": 2,
         "name": study.name,
@@ -96,7 +101,7 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
         "memorization": judged.get("memorization"),
         "morphology": _morphology(out, first),
         "generator": {**judged.get("generator", {}), **_training(out / first.folder / "generator-0")},
-        "generators": [_scores(one) for one in generators if one],
+        "generators": generators,
         "synthesis": _synthesis(study, pool_folder(out, first, 0)),
         "test_looks": read_jsonl(out / LOOKS),
         "provenance": _provenance(study, tiles, out),
