@@ -17,14 +17,9 @@ from nucleosynth.diffusion.config import NetworkConfig, SynthesisConfig
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.synthesis import synthesise
 from nucleosynth.errors import InputError
+from nucleosynth.evaluate.audited import control_tiles, divide, write_memorization
 from nucleosynth.evaluate.copies import TURNS, StructureSearch, turned
-from nucleosynth.evaluate.memorization import (
-    Real,
-    control_tiles,
-    divide,
-    memorization,
-    write_memorization,
-)
+from nucleosynth.evaluate.memorization import Real, memorization
 from nucleosynth.seeds import rng
 
 COPIES = 40

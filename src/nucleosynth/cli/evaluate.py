@@ -95,7 +95,7 @@ def memorization(
             --generator runs/generator --out runs/memorization
     """
     from nucleosynth.data.tileset import TileSet
-    from nucleosynth.evaluate.memorization import control_tiles, divide, write_memorization
+    from nucleosynth.evaluate.audited import control_tiles, divide, write_memorization
     from nucleosynth.evaluate.memorization import memorization as audit
 
     made = TileSet.open(synthetic)

@@ -14,9 +14,10 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.batches import slide_descriptors, usable_rows
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.synthesis import draw_like
+from nucleosynth.evaluate.audited import pair_tiles
 from nucleosynth.evaluate.copies import CELLS
 from nucleosynth.evaluate.features import Extractor
-from nucleosynth.evaluate.memorization import Pair, Real, memorization, pair_tiles
+from nucleosynth.evaluate.memorization import Pair, Real, memorization
 from nucleosynth.runs import write_array
 from nucleosynth.seeds import some_rows
 from nucleosynth.study.protocol import StudyConfig
