@@ -97,18 +97,18 @@ def test_fresh_tissue_passes(tissue):
     assert 0 <= low <= found.scores["copies"]["synthetic"]["rate"] <= high <= 1
 
 
-@pytest.mark.parametrize("references", [60, 300])
+@pytest.mark.parametrize("references", [15, 300])
 def test_a_copyist_is_nearer_to_its_own_side_and_fresh_tissue_to_neither(tissue, references):
     """Also where there are fewer held-out than training tiles, which are then nearer by chance."""
     train, held_out, fresh = tissue
     others = Real(held_out.images[:references], held_out.patients[:references])
 
     def ratio(images):
-        found = memorization(train, images, others, extractor=Coarse(), limit=60)
+        found = memorization(train, images, others, extractor=Coarse(), limit=100)
         return found.scores["structure"]["ratio_of_sides"]
 
     assert ratio(disguised(train.images[:60], "noisy")) < 0.5
-    assert 0.9 < ratio(fresh[:60]) < 1.15
+    assert 0.92 < ratio(fresh[:100]) < 1.1
     assert ratio(disguised(others.images, "noisy")) > 2
 
 
