@@ -14,7 +14,7 @@ from nucleosynth.diffusion.batches import TrainingBatches, slide_descriptors
 from nucleosynth.diffusion.conditioning import Condition, mask_planes, stain_vector
 from nucleosynth.diffusion.config import DistillConfig, GeneratorConfig
 from nucleosynth.diffusion.discriminator import PatchDiscriminator
-from nucleosynth.diffusion.distill import FIRST_SCALE, Contest, DistillLearner, _teaching, distill
+from nucleosynth.diffusion.distill import FIRST_LEVEL, Contest, DistillLearner, _teaching, distill
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.train import train_generator
 from nucleosynth.errors import InputError
@@ -65,6 +65,11 @@ class Perfect(torch.nn.Module):
         self.error = torch.nn.Parameter(torch.tensor(error))
         self.clean = batches_of
 
+    def losses(self, error, sigma):
+        """Weigh errors as the mean square of what is noised, and keep the levels they are weighed at."""
+        self.levels = sigma
+        return (error / sigma[:, None, None, None]).square().mean(dim=(1, 2, 3))
+
     def standardise(self, pixels):
         self.clean = pixels.float() / 255
         return self.clean
@@ -73,7 +78,7 @@ class Perfect(torch.nn.Module):
         s = sigma[:, None, None, None]
         alone = s == 40
         target = torch.where(alone, 0.0, self.clean)
-        return target + self.error * torch.where(alone, FIRST_SCALE, s)
+        return target + self.error * torch.where(alone, FIRST_LEVEL, s)
 
 
 def test_a_perfect_student_stays_and_another_pays_the_square_of_its_error(tiles):

@@ -38,8 +38,8 @@ from nucleosynth.seeds import rng, torch_seed
 from nucleosynth.training.devices import autocast, choose_device, compile_if_asked
 from nucleosynth.training.loop import fit
 
-FIRST_SCALE = 2.0
-"""Error of the first step, in standard deviations of a pixel, that counts as one."""
+FIRST_LEVEL = 2.0
+"""Noise level as of which the first step's errors are weighed; as of its own, colour would count for all."""
 PENALISED = 4
 WINDOW = 64
 GRAIN = 0.1
@@ -70,7 +70,6 @@ class DistillLearner:
         device: torch.device,
         teach: Teach,
     ) -> None:
-        compile_if_asked(contest.student.network)
         self.model: nn.Module = contest
         self._teach = teach
         self._contest = contest
@@ -89,16 +88,16 @@ class DistillLearner:
         draw = rng(self._batches.seed, "level", step)
         sigma = levels[torch.from_numpy(draw.integers(len(levels), size=len(clean)))].to(device)
         s = sigma[:, None, None, None]
-        entering, target, scale = clean + s * noise, clean, s
+        entering, target, weighed = clean + s * noise, clean, sigma
         first = sigma == levels[0]
         if bool(first.any()):
             target = clean.clone()
             target[first] = self._teach(noise[first], asked.part(first))
-            alone = first[:, None, None, None]
-            entering, scale = torch.where(alone, s * noise, entering), torch.where(alone, FIRST_SCALE, s)
+            entering = torch.where(first[:, None, None, None], s * noise, entering)
+            weighed = torch.where(first, FIRST_LEVEL, sigma)
         with autocast(device, training=True):
             made: Tensor = student(entering, sigma, asked)
-        total: Tensor = self._config.fidelity * ((made - target) / scale).square().mean()
+        total: Tensor = self._config.fidelity * student.losses(made - target, weighed).mean()
         if self._config.adversarial:
             seen = self._seen(step, clean, made, asked)
             total = total + self._contention(*seen) + self._penalty(step, *seen)
@@ -197,6 +196,7 @@ def distill(
         torch.manual_seed(torch_seed(seed, "weights"))
         discriminator = PatchDiscriminator(classes=len(card.classes), width=config.width)
         start = with_weights(card, teacher.denoiser.state_dict())
+        compile_if_asked(start.network)
         contest = Contest(start, discriminator).to(memory_format=torch.channels_last)
         learner = DistillLearner(contest, batches, config, target, _teaching(teacher, target))
 

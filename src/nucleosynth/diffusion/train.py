@@ -45,7 +45,6 @@ class DenoisingLearner:
     """The denoiser and its loss, for the shared loop."""
 
     def __init__(self, model: Denoiser, batches: TrainingBatches, device: torch.device) -> None:
-        compile_if_asked(model.network)
         self.model: torch.nn.Module = model
         self._denoiser = model
         self._batches = batches
@@ -131,6 +130,7 @@ def train_generator(
             card = started(card, start)
             model = warm_denoiser(card, start, _pictures(tiles, rows))
         target = choose_device(device)
+        compile_if_asked(model.network)
         batches = training_batches(tiles, rows, config, use_masks=use_masks, seed=seed)
         learner = DenoisingLearner(model, batches, target)
         check = None
