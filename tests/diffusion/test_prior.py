@@ -89,13 +89,13 @@ def test_the_same_command_goes_on_and_another_is_refused(prior, root):
         train_prior(config(seed=1), root=root, out=prior.parent, device="cpu")
 
 
-@pytest.mark.parametrize("name", ["tissue-prior", "tissue-prior-noamibr"])
+@pytest.mark.parametrize("name", ["tissue-prior", "tissue-prior-40x", "tissue-prior-noamibr"])
 def test_the_files_of_the_shipped_priors_are_sound(name):
     stated = load_config(PriorConfig, STUDIES / f"{name}.yaml")
     assert stated.name == name
     assert all(source.data.licence for source in stated.sources)
     readers = [source.data.dataset for source in stated.sources]
-    assert readers == (["amibr"] if name == "tissue-prior" else []) + ["consep", "dsb2018"]
+    assert readers == ([] if name == "tissue-prior-noamibr" else ["amibr"]) + ["consep", "dsb2018"]
 
 
 @pytest.mark.parametrize(

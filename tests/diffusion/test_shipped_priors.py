@@ -6,12 +6,14 @@ import csv
 
 import numpy as np
 import pytest
+from tests.phantoms import phantom_tileset
 
 from nucleosynth.data.phantom import PhantomConfig, phantom_tiles
 from nucleosynth.data.stain import rgb_to_od
-from nucleosynth.diffusion.config import PRIORS
+from nucleosynth.diffusion.config import PRIORS, GeneratorConfig
 from nucleosynth.diffusion.generator import Generator, shipped_path
 from nucleosynth.diffusion.preview import STAINS
+from nucleosynth.diffusion.start import load_start
 
 MOST_BYTES = 16e6
 
@@ -28,11 +30,13 @@ def test_it_is_small_and_has_a_card(prior):
     assert all(
         words in text for words in ("Intended use", "Limits", "patients seen", "licence of the weights")
     )
-    assert (prior.card.size, prior.card.mpp, prior.card.classes) == (64, 0.5, [])
+    scale = (128, 0.25) if prior.path.name == "tissue-prior-40x" else (64, 0.5)
+    assert (prior.card.size, prior.card.mpp, prior.card.classes) == (*scale, [])
 
 
 def test_nuclei_are_where_they_were_asked_for(prior):
-    drawn = list(phantom_tiles(PhantomConfig(tiles=6, patients=6), size=64, mpp=0.5))
+    card = prior.card
+    drawn = list(phantom_tiles(PhantomConfig(tiles=6, patients=6), size=card.size, mpp=card.mpp))
     masks = np.stack([tile.mask for tile in drawn]).astype(np.int32)
     made = prior.sample(masks=masks, stain=np.array(STAINS[0]), seed=0)
     density = rgb_to_od(made).mean(axis=-1)
@@ -49,14 +53,15 @@ def test_it_saw_nobody_of_the_test_of_transfer(prior):
 
 
 def test_one_of_them_saw_nobody_of_amibr():
-    card = Generator.from_pretrained(PRIORS[1], device="cpu").card
+    card = Generator.from_pretrained("nucleosynth/tissue-prior-noamibr", device="cpu").card
     assert {patient.partition(":")[0] for patient in card.saw} == {"consep", "dsb2018"}
 
 
 @pytest.mark.real
-def test_no_held_out_slide_of_amibr_was_seen(real_data):
+@pytest.mark.parametrize("name", ["nucleosynth/tissue-prior", "nucleosynth/tissue-prior-40x"])
+def test_no_held_out_slide_of_amibr_was_seen(real_data, name):
     root = real_data("amibr")
-    saw = set(Generator.from_pretrained(PRIORS[0], device="cpu").card.saw)
+    saw = set(Generator.from_pretrained(name, device="cpu").card.saw)
 
     def slides(name):
         with (root / name).open(newline="", encoding="utf-8") as file:
@@ -70,3 +75,14 @@ def test_no_held_out_slide_of_amibr_was_seen(real_data):
 def test_a_name_that_is_not_there_is_none():
     assert shipped_path("nucleosynth/nothing") is None
     assert shipped_path("somebody/tissue-prior") is None
+
+
+@pytest.mark.parametrize(
+    ("mpp", "name"),
+    [(0.25, "tissue-prior-40x"), (0.3, "tissue-prior-40x"), (0.4, "tissue-prior"), (None, "tissue-prior")],
+)
+def test_tiles_of_either_scale_find_theirs(tmp_path, mpp, name):
+    tiles = phantom_tileset(tmp_path / "tiles")
+    tiles.mpp = mpp
+    found = load_start(GeneratorConfig(), tiles, set(tiles.patients.tolist()))
+    assert found.path.name == name

@@ -33,7 +33,7 @@ class NetworkConfig(Config):
 
 NO_START, PRIOR = "none", "prior"
 DEFAULT_RECIPE: RecipeName = "unified"
-PRIORS = ("nucleosynth/tissue-prior", "nucleosynth/tissue-prior-noamibr")
+PRIORS = ("nucleosynth/tissue-prior", "nucleosynth/tissue-prior-noamibr", "nucleosynth/tissue-prior-40x")
 """What `PRIOR` stands for: of those that saw no held-out patient the first of the nearest scale."""
 STARTED_MINUTES = 10.0
 """Default of `GeneratorConfig` where training goes on from a trained generator."""
