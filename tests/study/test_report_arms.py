@@ -158,6 +158,13 @@ def test_shares_classes_calibration_and_votes_have_tables(record, pictures, tmp_
         assert words in text, words
 
 
+def test_calibration_says_what_weighing_classes_alike_does(record, pictures, tmp_path) -> None:
+    for balance, said in (("loss", True), ("none", False)):
+        record["protocol"]["classifier"] = {**record["protocol"]["classifier"], "balance": balance}
+        text = text_of(build_report(record, pictures, tmp_path).read_text())
+        assert ("Training weighed classes alike" in text) is said
+
+
 def test_one_share_of_the_patients_is_not_spoken_of(record, pictures, tmp_path) -> None:
     record["protocol"]["fractions"] = [1.0]
     for name in ("arms", "results", "comparisons"):
