@@ -152,7 +152,9 @@ def trained(prior, patients, out, *, mpp=None):
 
 def test_training_starts_from_the_first_prior_that_saw_nobody_held_out(prior, shipped, tmp_path, caplog):
     everybody = ["one:one-0", "one:one-1", "one:one-2"]
-    assert "one:one-0" in trained(prior, everybody, tmp_path / "a")["patients"]
+    begun = trained(prior, everybody, tmp_path / "a")
+    assert "one:one-0" in begun["patients"]
+    assert begun["name"] == "nucleosynth/first"
     with caplog.at_level(logging.WARNING, logger="nucleosynth"):
         assert trained(prior, everybody[1:], tmp_path / "b")["patients"] == ["two:two-0"]
     assert "nucleosynth/first saw patient one:one-0, who is held out" in caplog.text

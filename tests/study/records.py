@@ -170,6 +170,7 @@ def sample_record(arms: Collection[str] = tuple(ARMS)) -> dict[str, Any]:
         },
         "memorization": None,
         "generator": {"generator_id": "generator-one", "steps": 10, "seconds": 5.0, "parameters": 1000,
+                      "start": "nucleosynth/tissue-prior",
                       "loss": 0.1, "tiles_seen": 640, "images_per_second": 12.5},
         "generators": [
             {"share": share, "generator_id": name, "steps": 10, "kid": kid, "coverage_of_real": 0.555,

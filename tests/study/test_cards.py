@@ -58,7 +58,8 @@ def test_the_card_of_the_generator_says_what_it_saw() -> None:
     text = words_of(card)
     for words in (
         "not for diagnosis", "classes | normal, atypical", "60 tiles of 20 patients",
-        "6 validation and 40 test patients", "started from | tissue-prior", "640 tiles with repeats",
+        "6 validation and 40 test patients", "started from | `nucleosynth/tissue-prior`",
+        "640 tiles with repeats",
         "`spectral`, 10 steps", "`generator-two` | 0.046", "Not searched for. Do not share before you have",
         "nucleosynth study run small.yaml",
     ):  # fmt: skip

@@ -176,6 +176,7 @@ def test_one_share_of_the_patients_is_not_spoken_of(record, pictures, tmp_path) 
 
 def test_generators_of_several_seeds_are_compared(record, pictures, tmp_path) -> None:
     text = section(build_report(record, pictures, tmp_path).read_text(), "making")
+    assert "started from nucleosynth/tissue-prior training steps 10" in text
     assert "generator-two 100 % 10 0.0456 0.56 0.90 3" in text
     assert "generator-two 50 % 10 0.0456 0.56 0.90 3" in text
     record["generators"] = record["generators"][:1]

@@ -135,6 +135,7 @@ class Start(Config):
     """What a generator's training started from, as its ``config.json`` records it."""
 
     generator: str = Field(description="hash of the weights")
+    name: str | None = Field(None, description="of one that comes with the package; None: another")
     patients: tuple[str, ...] = Field(description="whom these saw, their own start included")
 
 

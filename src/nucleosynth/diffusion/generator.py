@@ -49,6 +49,11 @@ class Generator:
         return weights_hash(self.denoiser)
 
     @property
+    def shipped_name(self) -> str | None:
+        """Its name where it comes with the package, such as nucleosynth/tissue-prior."""
+        return f"{OWNER}/{self.path.name}" if self.path and self.path.parent == SHIPPED else None
+
+    @property
     def parameters(self) -> int:
         """Number of learned parameters."""
         return sum(p.numel() for p in self.denoiser.parameters())

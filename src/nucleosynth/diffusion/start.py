@@ -102,7 +102,7 @@ def _warn_of_scale(tiles: TileSet, card: ModelCard, *, name: str) -> None:
 
 def started(card: ModelCard, start: Generator) -> ModelCard:
     """Return the card of a model that starts from another: its network, and whom it saw."""
-    record = Start(generator=start.generator_id, patients=tuple(start.card.saw))
+    record = Start(generator=start.generator_id, name=start.shipped_name, patients=tuple(start.card.saw))
     return replace(card, network=_network(start.card), start=record)
 
 

@@ -66,6 +66,7 @@ def judge_generator(
         speed = None if seconds is None else len(made) / seconds
         agreement[part] = _agreement(study, generator, tiles, rows, made)
         likeness[part] = None if extractor is None else _fidelity(study, extractor, tiles, fold, rows, made)
+    start = generator.card.start
     result = {
         "agreement": agreement if agreement["test"] else None,
         "fidelity": likeness if likeness["test"] else None,
@@ -74,6 +75,7 @@ def judge_generator(
             "generator_id": generator.generator_id,
             "parameters": generator.parameters,
             "steps": generator.card.steps,
+            "start": start and (start.name or start.generator),
             "images_per_second": speed,
         },
     }
