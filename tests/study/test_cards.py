@@ -66,6 +66,14 @@ def test_the_card_of_the_generator_says_what_it_saw() -> None:
         assert words in text, words
 
 
+def test_a_start_that_was_not_recorded_is_not_said_to_be_none() -> None:
+    record = sample_record()
+    del record["generator"]["start"]
+    assert "started from | not recorded; the protocol says: tissue-prior" in words_of(model_card(record))
+    record["generator"]["start"] = None
+    assert "started from | nothing" in words_of(model_card(record))
+
+
 def test_generators_of_fewer_patients_are_no_other_seeds() -> None:
     assert words_of(model_card(sample_record())).count("`generator-two`") == 1
 
