@@ -61,7 +61,6 @@ class Generator:
     def to(self, device: str) -> Generator:
         """Move to a device by name (``auto``, ``cpu``, ``cuda``)."""
         self.denoiser.to(choose_device(device)).to(memory_format=torch.channels_last)
-        compile_if_asked(self.denoiser.network)
         return self
 
     @classmethod
@@ -89,6 +88,7 @@ class Generator:
                 f"{weights}: cannot be loaded ({reason}); train again or restore the file"
             ) from None
         load_tensors(denoiser, tensors, source=weights)
+        compile_if_asked(denoiser.network)
         return cls(denoiser, card, path=directory).to(device)
 
     def save_pretrained(self, path: str | Path, *, half: bool = False) -> None:

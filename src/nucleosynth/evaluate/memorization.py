@@ -130,10 +130,12 @@ def memorization(
         }
         if control is not None:
             some = some_rows(seed, "memorization-synthetic", len(control), limit)
-            alike = search(held_out.images)(control[some])
-            if len(held_out.images) < len(train.images):
-                alike = _among_as_many(alike, found[space]["held_out"])
-            found[space]["control"] = alike
+            found[space]["control"] = _among_as_many(
+                search(held_out.images)(control[some]),
+                found[space]["held_out"],
+                references=len(held_out.images),
+                wanted=len(train.images),
+            )
     scores = _scores(found, train, held_out, network)
     scores["structure"]["ratio_of_sides"] = _ratio_of_sides(
         made, train, held_out, found["structure"], seed=seed
@@ -150,25 +152,31 @@ def _ratio_of_sides(
     in generative models", by medians.
     """
     beside = held_out.some(len(train.images), seed=seed, stream="sides")
-    to_held_out = StructureSearch(beside.images)(made)
-    if len(beside.images) < len(train.images):
-        to_held_out = _among_as_many(to_held_out, found["held_out"])
-    return _distance(found["synthetic"]) / max(_distance(to_held_out), 1e-6)
+    to_held_out = _among_as_many(
+        StructureSearch(beside.images)(made),
+        found["held_out"],
+        references=len(beside.images),
+        wanted=len(train.images),
+    )
+    return _ratio(found["synthetic"], to_held_out)
 
 
-def _distance(matches: Matches) -> float:
-    """Return the median distance: 1 less the similarity."""
-    return float(np.median(1 - matches.similarity))
+def _ratio(near: Matches, far: Matches) -> float:
+    """Return the median distance, 1 less the similarity, of some tiles by that of others."""
+    above, below = (float(np.median(1 - matches.similarity)) for matches in (near, far))
+    return above / max(below, 1e-6)
 
 
-def _among_as_many(few: Matches, strangers: Matches) -> Matches:
-    """Give tiles compared with few references the chance of as many as there are training tiles.
+def _among_as_many(found: Matches, strangers: Matches, *, references: int, wanted: int) -> Matches:
+    """Give tiles that were compared with few references the chance of as many as wanted.
 
     Of few references fewer are alike by chance. What the others would add is taken from real tiles that the
     generator never saw, one for each: how like it is to the nearest training tile, which no memory made so.
     """
-    n = len(few.similarity)
-    return replace(few, similarity=np.maximum(few.similarity, np.resize(strangers.similarity, n)))
+    if references >= wanted:
+        return found
+    n = len(found.similarity)
+    return replace(found, similarity=np.maximum(found.similarity, np.resize(strangers.similarity, n)))
 
 
 def _scores(
@@ -188,9 +196,7 @@ def _scores(
             copied = matches[name].similarity > threshold
             either[name] |= copied
             scores[space][name] = {**_rate(copied), "median": float(np.median(matches[name].similarity))}
-    scores["structure"]["ratio"] = _distance(structure["synthetic"]) / max(
-        _distance(structure["held_out"]), 1e-6
-    )
+    scores["structure"]["ratio"] = _ratio(structure["synthetic"], structure["held_out"])
     scores["copies"] = {name: _rate(copied) for name, copied in either.items()}
     others = max(float(m.similarity.max()) for name, m in structure.items() if name != "synthetic")
     identical = structure["synthetic"].similarity >= max(IDENTICAL, (1 + others) / 2)

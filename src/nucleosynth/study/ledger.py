@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import Any
 
 from nucleosynth.data.cache import cache_home
@@ -28,19 +29,20 @@ def enter_protocol(patients: Iterable[str], *, name: str, protocol_hash: str) ->
     ``{"time", "name", "protocol_hash", "shared"}``, the last the number of patients.
     """
     ledger = cache_home() / LEDGER
-    own = sorted({hashlib.sha256(patient.encode()).hexdigest()[:16] for patient in patients})
-    entries = [entry for entry in read_jsonl(ledger) if set(own) & {*entry["patients"]}]
-    known = [at for at, entry in enumerate(entries) if entry["protocol_hash"] == protocol_hash]
-    if not known:
+    own = {hashlib.sha256(patient.encode()).hexdigest()[:16] for patient in patients}
+    first: dict[str, dict[str, Any]] = {}
+    for entry in read_jsonl(ledger):
+        if not own.isdisjoint(entry["patients"]):
+            first.setdefault(entry["protocol_hash"], entry)
+    if protocol_hash not in first:
         ledger.parent.mkdir(parents=True, exist_ok=True)
-        entry = {"time": now(), "name": name, "protocol_hash": protocol_hash, "patients": own}
+        entry = {"time": now(), "name": name, "protocol_hash": protocol_hash, "patients": sorted(own)}
         append_jsonl(ledger, entry)
-    before = entries[: known[0]] if known else entries
-    first = {entry["protocol_hash"]: entry for entry in reversed(before)}
-    return [_told(entry, own) for entry in before if first[entry["protocol_hash"]] is entry]
-
-
-def _told(entry: dict[str, Any], own: list[str]) -> dict[str, Any]:
-    """Return an entry with the number of shared patients in place of their hashes."""
-    kept = {key: value for key, value in entry.items() if key != "patients"}
-    return {**kept, "shared": len({*own} & {*entry["patients"]})}
+    before = takewhile(lambda entry: entry["protocol_hash"] != protocol_hash, first.values())
+    return [
+        {
+            **{key: entry[key] for key in ("time", "name", "protocol_hash")},
+            "shared": len(own.intersection(entry["patients"])),
+        }
+        for entry in before
+    ]
