@@ -106,3 +106,8 @@ def test_an_undefined_measure_chooses_nobody(tmp_path):
     scored(one, tmp_path, lambda *_: None)
     with pytest.raises(InputError, match="auroc is undefined for every candidate"):
         choose_arms(one, tmp_path, 1)
+
+
+def test_sparing_the_other_candidates_needs_folds():
+    with pytest.raises(InputError, match="`tested: chosen` needs `folds`"):
+        study(choice={"tested": "chosen"})

@@ -123,6 +123,20 @@ def test_an_inner_fold_runs_the_candidates_alone_with_one_generator():
     assert len(set(folders)) == len(folders)
 
 
+def test_where_the_chosen_arm_alone_is_tested_it_stands_in_the_place_of_the_candidates():
+    arms = {"doses": [0.25, 0.5], "controls": ["real", "shuffled"], "filters": ["copies"]}
+    one = study(arms=arms, choice={"folds": 2, "tested": "chosen"}, generator={"steps": 1, "seeds": 3})
+    assert len(fit_arms(one, Fit(0, 1.0, 0))) == 3
+    assert [arm.name for arm in fit_arms(one, Fit(), "real+50%-copies")] == [
+        "real", "real+50%-copies", "shuffled",
+    ]  # fmt: skip
+    assert [arm.name for arm in fit_arms(one, Fit())] == ["real", "chosen", "shuffled"]
+    runs = [len(list(arm_jobs(one, Fit(), arm))) for arm in ("real+25%", "real+50%-copies", None)]
+    assert runs == [2 * (1 + 2 * 3)] * 3
+    named = study(arms=arms, choice={"folds": 2, "tested": "chosen"}, report={"arm": "real+25%"})
+    assert len(fit_arms(named, Fit())) == 5, "nothing was chosen, so all are tested"
+
+
 def test_nothing_is_chosen_where_the_protocol_names_the_arm_or_there_is_one():
     two = {"doses": [0.25, 0.5]}
     assert study(arms=two, choice={"folds": 2}).inner_folds == 2

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from tests.phantoms import tiny_study
+from tests.phantoms import phantom_tileset, tiny_study
 
 from nucleosynth.config import parse
+from nucleosynth.data.phantom import CLASSES, PhantomConfig, phantom_tiles
 from nucleosynth.data.split import Fold
+from nucleosynth.data.tileset import write_tileset
+from nucleosynth.diffusion.config import GeneratorConfig
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.train import train_generator
+from nucleosynth.errors import InputError
 from nucleosynth.evaluate.memorization import memorization
 from nucleosynth.study import memorization as audits
-from nucleosynth.study.memorization import audit_generator, pair_pictures
+from nucleosynth.study.memorization import audit_generator, pair_pictures, start_tiles
 from nucleosynth.study.protocol import StudyConfig
 
 
@@ -52,8 +58,7 @@ def test_no_tile_of_a_test_patient_is_read(tiles, fold, generator, tmp_path, mon
     assert sorted(set(held_out.patients.tolist())) == fold.validation
     assert {n: found["n"][n] for n in ("synthetic", "control")} == {"synthetic": 8, "control": 8}
     assert found["compared_with"] == "control"
-    assert {tiles.patients[pair["train"]] for pair in found["pairs"]} <= set(fold.train)
-    assert found["patients_not_compared"] == 0
+    assert found["patients_not_compared"] == found["patients_of_start"] == 0
 
 
 def test_a_copy_is_found_and_shown_beside_its_original(tiles, fold, generator, tmp_path):
@@ -61,8 +66,55 @@ def test_a_copy_is_found_and_shown_beside_its_original(tiles, fold, generator, t
     np.save(tmp_path / "copies.npy", np.asarray(tiles.images[train[:8]])[:, ::-1])
     found = audit_generator(study(8), generator, tiles, fold, extractor=Cells(), folder=tmp_path)
     assert found["verdict"] == "8 near-identical tiles"
-    synthetic, real = pair_pictures(tiles, found, tmp_path / "copies.npy")
+    synthetic, real = pair_pictures(found, tmp_path)
     assert np.array_equal(synthetic, real)
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """Tiles of other patients, of whom a start saw three."""
+    drawn = phantom_tiles(PhantomConfig(tiles=20, patients=4, seed=5), size=16, mpp=1.0)
+    rows = [replace(row, patient_id=f"elsewhere:{row.patient_id}") for row in drawn]
+    return write_tileset(tmp_path / "elsewhere", rows, classes=CLASSES, ordinal=True)
+
+
+def test_what_the_start_learned_from_is_searched_too(tiles, fold, elsewhere, tmp_path):
+    saw, stranger = (sorted(set(elsewhere.patients.tolist()))[part] for part in (slice(3), 3))
+    config = study(8).generator
+    start = train_generator(elsewhere, saw, config, out=tmp_path / "start", device="cpu")
+    warm = GeneratorConfig.model_validate({**config.model_dump(exclude_unset=True), "start": str(start)})
+    path = train_generator(tiles, fold.train, warm, out=tmp_path / "warm", device="cpu")
+    generator = Generator.from_pretrained(path, device="cpu")
+    rows = elsewhere.rows_of(saw)[:8]
+    np.save(tmp_path / "copies.npy", np.asarray(elsewhere.images[rows])[:, ::-1])
+
+    alone = audit_generator(study(8), generator, tiles, fold, extractor=Cells(), folder=tmp_path)
+    assert alone["identical"] == 0
+    assert (alone["patients_of_start"], alone["patients_not_compared"]) == (0, 3)
+    (tmp_path / "control.npy").unlink()
+    found = audit_generator(
+        study(8), generator, tiles, fold, extractor=Cells(), folder=tmp_path, also=[elsewhere]
+    )
+    assert found["verdict"] == "8 near-identical tiles"
+    assert (found["patients_of_start"], found["patients_not_compared"]) == (3, 0)
+    assert found["n"]["train"] == len(tiles.rows_of(fold.train)) + len(elsewhere.rows_of(saw))
+    synthetic, real = pair_pictures(found, tmp_path)
+    assert np.array_equal(synthetic, real)
+    assert stranger not in generator.card.saw
+
+
+def test_tiles_of_a_start_that_do_not_go_with_the_study_are_refused_or_told(
+    tiles, fold, generator, elsewhere, tmp_path, caplog
+):
+    one = parse(StudyConfig, tiny_study(memorization={"tiles": 8, "also": ["elsewhere"]}))
+    assert [other.path for other in start_tiles(one, tiles, tmp_path)] == [elsewhere.path]
+    found = audit_generator(one, generator, tiles, fold, extractor=Cells(), folder=tmp_path, also=[elsewhere])
+    assert found["patients_of_start"] == 0
+    assert "elsewhere has no tile of a patient that the generator saw" in caplog.text
+    phantom_tileset(tmp_path / "larger", tiles=8, size=32)
+    other = parse(StudyConfig, tiny_study(memorization={"also": ["larger"]}))
+    with pytest.raises(InputError, match=r"larger has tiles of 32 x 32 px, the study of 16 x 16 px; cut"):
+        start_tiles(other, tiles, tmp_path)
 
 
 def test_variations_have_no_control_and_are_called_what_they_are(tiles, fold, generator, tmp_path):
@@ -80,4 +132,4 @@ def test_it_can_be_left_out(tiles, fold, generator, tmp_path):
     assert audit_generator(study(8), generator, tiles, fold, extractor=None, folder=tmp_path) is None
     one = fold.model_copy(update={"train": fold.train[:1]})
     assert audit_generator(study(8), generator, tiles, one, extractor=Cells(), folder=tmp_path) is None
-    assert pair_pictures(tiles, None, tmp_path / "copies.npy") is None
+    assert pair_pictures(None, tmp_path) is None

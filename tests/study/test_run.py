@@ -19,7 +19,7 @@ from nucleosynth.config import parse
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.runs import read_json, read_jsonl, write_json
-from nucleosynth.study import jobs
+from nucleosynth.study import choice, jobs
 from nucleosynth.study.fits import Fit
 from nucleosynth.study.overview import plan_study, study_status, write_report
 from nucleosynth.study.protocol import StudyConfig, arm_jobs
@@ -161,6 +161,45 @@ def test_the_choice_is_made_by_inner_folds_and_before_any_look(everything):
     assert all(look["time"] >= record["choice"]["time"] for look in record["test_looks"])
     assert record["claim"]["arm"] == record["choice"]["chosen"]["fold-0"]["arm"]
     assert record["claim"]["rivals"] == ["real", "augmented", "oversampled", "natural", "shuffled"]
+
+
+def test_only_the_chosen_arm_of_each_fold_is_fitted_to_all_and_tested(tmp_path, monkeypatch):
+    monkeypatch.setattr(choice, "_choose", _alternating(choice._choose))
+    one = study(
+        data={"reader": "phantom", "patients": 18, "tiles": 144},
+        split={"folds": 3},
+        arms={"doses": [0.25, 0.5], "filters": ["copies"], "controls": ["real"]},
+        choice={"folds": 2, "tested": "chosen"},
+        classifier={**tiny_study()["classifier"], "seeds": 1},
+    )
+    plan = plan_study(one)
+    run_study(one, out=tmp_path / "run", device="cpu")
+    record = read_json(tmp_path / "run" / "report.json")
+    chosen = {fold: record["choice"]["chosen"][f"fold-{fold}"]["arm"] for fold in range(3)}
+    assert len(set(chosen.values())) == 2, "or this test shows nothing"
+    for fold, name in chosen.items():
+        run = {path.name for path in (tmp_path / "run" / f"fold-{fold}" / "arms").iterdir()}
+        assert run == {"real", name}
+    assert plan["classifier_runs"] == 3 * (2 * 3 + 2)
+    assert study_status(tmp_path / "run")["arms"] == {"done": 24, "started": {}, "waiting": 0}
+    assert record["missing"] == []
+    assert [arm["arm"] for arm in record["arms"]] == ["real", "chosen"], "each in every fold"
+    assert {(c["arm"], c["baseline"]) for c in record["comparisons"]} == {("chosen", "real")}
+    assert record["claim"]["arm"] == "chosen"
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "The other candidates were not fitted to all training patients" in page
+    first = min(look["time"] for look in record["test_looks"])
+    assert record["choice"]["time"] <= first
+
+
+def _alternating(choose):
+    """Return ``choose`` with another arm taken in the first fold, whatever the scores are."""
+
+    def chosen(one, out, fit):
+        found = choose(one, out, fit)
+        return {**found, "arm": "real+25%" if fit.fold == 0 else "real+50%-copies"}
+
+    return chosen
 
 
 def test_synthetic_arms_are_crossed_with_generators(everything):

@@ -97,7 +97,12 @@ def look(out: Path, what: str, *, fit: Fit, **names: object) -> None:
     append_jsonl(out / LOOKS, {"time": now(), "what": what, "fold": fit.fold, "share": fit.share, **names})
 
 
-def chosen_arm(locked: Mapping[str, Any], fit: Fit) -> str | None:
-    """Return the primary arm of a fit; None where there is none, as without classes."""
-    found: Mapping[str, Any] = locked["chosen"].get(fit.folder, {})
+def read_lock(out: Path) -> dict[str, Any] | None:
+    """Return the content of ``locked.json``; None before there is one."""
+    return dict(read_json(out / LOCK)) if (out / LOCK).exists() else None
+
+
+def chosen_arm(locked: Mapping[str, Any] | None, fit: Fit) -> str | None:
+    """Return the primary arm of a fit; None before the lock, and where there is none, as without classes."""
+    found: Mapping[str, Any] = (locked or {"chosen": {}})["chosen"].get(fit.folder, {})
     return found.get("arm")

@@ -82,7 +82,7 @@ def _pairs(outcomes: Outcomes, share: float) -> Iterator[tuple[str, str]]:
     finished, primary = outcomes.arms(share), outcomes.primary(share)
     names = [*finished, *({primary} - {None, *finished})]
     for arm in names:
-        if arm is None or outcomes.missing(arm, share):
+        if arm is None or not outcomes.finished(arm, share):
             continue
         for baseline in finished:
             wanted = baseline == "real" or (arm == primary and baseline in RIVALS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,20 +20,32 @@ if TYPE_CHECKING:
 
 
 def generate(
-    study: StudyConfig, tiles: TileSet, fold: Fold, fit: Fit, *, out: Path, seed: int, device: str
+    study: StudyConfig,
+    tiles: TileSet,
+    fold: Fold,
+    fit: Fit,
+    *,
+    out: Path,
+    seed: int,
+    device: str,
+    chosen: str | None = None,
 ) -> None:
-    """Train the generator of one seed, fill its pool, and let each filter choose from it."""
+    """Train the generator of one seed, fill its pool, and let each filter of the fit's arms choose from it.
+
+    ``chosen`` is the arm that was chosen for the fit, if that is known.
+    """
     from nucleosynth.diffusion.synthesis import synthesise
     from nucleosynth.diffusion.train import train_generator
     from nucleosynth.study.selection import select_tiles
 
-    filters = {arm.filter for arm in fit_arms(study, fit) if arm.filter is not None}
+    arms = fit_arms(study, fit, chosen)
+    filters = {arm.filter for arm in arms if arm.filter is not None}
     if study.generator.path is None:
         path = generator_folder(out, fit, seed)
         train_generator(
             tiles, fold.train, study.generator, out=path, seed=study.seed * 1000 + seed, device=device
         )
-    by_class = tiles.classes and any(arm.synthetic for arm in fit_arms(study, fit))
+    by_class = tiles.classes and any(arm.synthetic for arm in arms)
     if not by_class and not (study.segmentation.steps and fit.inner is None):
         return
     pool = pool_folder(out, fit, seed)
@@ -79,9 +92,17 @@ def _finder(study: StudyConfig) -> str:
 
 
 def judge(
-    study: StudyConfig, tiles: TileSet, fold: Fold, fit: Fit, *, out: Path, seed: int, device: str
+    study: StudyConfig,
+    tiles: TileSet,
+    fold: Fold,
+    fit: Fit,
+    *,
+    out: Path,
+    seed: int,
+    device: str,
+    also: Sequence[TileSet] = (),
 ) -> None:
-    """Score the generator of one seed on held-out patients."""
+    """Score the generator of one seed on held-out patients; its start learned from ``also``."""
     from nucleosynth.study.judging import judge_generator
     from nucleosynth.study.morphology import judge_morphology
 
@@ -97,6 +118,7 @@ def judge(
         tiles,
         fold,
         folder=folder,
+        also=also,
         before_test=lambda: look(out, "generator scored on the test patients", fit=fit, generator=seed),
     )
 

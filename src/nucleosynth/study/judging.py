@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,12 @@ def judge_generator(
     *,
     folder: Path,
     before_test: Callable[[], None],
+    also: Sequence[TileSet] = (),
 ) -> dict[str, Any]:
     """Score a generator on held-out patients; the result is kept in ``folder/judged.json``.
 
     Tiles are made for the labels and masks of held-out patients, with stains of training patients, and are
-    used for scores alone: no arm ever trains on them.
+    used for scores alone: no arm ever trains on them. ``also`` is as in `audit_generator`.
 
     Returns
     -------
@@ -70,7 +71,9 @@ def judge_generator(
     result = {
         "agreement": agreement if agreement["test"] else None,
         "fidelity": likeness if likeness["test"] else None,
-        "memorization": audit_generator(study, generator, tiles, fold, extractor=extractor, folder=folder),
+        "memorization": audit_generator(
+            study, generator, tiles, fold, extractor=extractor, folder=folder, also=also
+        ),
         "generator": {
             "generator_id": generator.generator_id,
             "parameters": generator.parameters,

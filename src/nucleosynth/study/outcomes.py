@@ -17,7 +17,7 @@ from nucleosynth.evaluate.classification import metric_statistic
 from nucleosynth.evaluate.uncertainty import Statistic
 from nucleosynth.runs import read_json
 from nucleosynth.study.arms import CHOSEN
-from nucleosynth.study.choice import LOCK, chosen_arm
+from nucleosynth.study.choice import chosen_arm, read_lock
 from nucleosynth.study.fits import Fit
 from nucleosynth.study.protocol import StudyConfig, arm_jobs, fit_arms, outer_fits
 
@@ -42,7 +42,7 @@ class Outcomes:
         self.fold_of = np.repeat(np.arange(len(rows)), self._sizes)
         self.labels = tiles.labels[self.rows]
         self.groups = tiles.patients[self.rows]
-        self._locked = read_json(out / LOCK) if (out / LOCK).exists() else None
+        self._locked = read_lock(out)
         self._known: dict[tuple[str, str, float], Crossed] = {}
 
     @property
@@ -52,8 +52,8 @@ class Outcomes:
 
     def arms(self, share: float) -> list[str]:
         """Return the finished arms at a share of the patients, in the order of the protocol."""
-        fit = Fit(0, share)
-        return [arm.name for arm in fit_arms(self._study, fit) if not self.missing(arm.name, share)]
+        arms = fit_arms(self._study, Fit(0, share), chosen_arm(self._locked, Fit(0, share)))
+        return [arm.name for arm in arms if self.finished(arm.name, share)]
 
     def primary(self, share: float) -> str | None:
         """Return the primary arm: its name, or ``chosen`` where folds chose different ones."""
@@ -64,13 +64,17 @@ class Outcomes:
 
     def arm(self, name: str, fold: int, share: float) -> str:
         """Return the arm that a name stands for in a fold: itself, but for ``chosen``."""
-        if name != CHOSEN or self._locked is None:
+        if name != CHOSEN:
             return name
         return chosen_arm(self._locked, Fit(fold, share)) or name
 
-    def missing(self, arm: str, share: float) -> list[str]:
-        """Return the runs of an arm that have not been scored on the test patients."""
-        return [job["folder"] for job in self._jobs(arm, share) if not self._scored(job)]
+    def finished(self, arm: str, share: float) -> bool:
+        """Return whether all runs of an arm, of every fold, have been scored on the test patients."""
+        return self.in_every_fold(arm, share) and all(map(self._scored, self._jobs(arm, share)))
+
+    def in_every_fold(self, arm: str, share: float) -> bool:
+        """Return whether every fold runs an arm; where only chosen ones are tested, folds may differ."""
+        return len({job["fit"]["fold"] for job in self._jobs(arm, share)}) == self._folds
 
     def crossed(self, arm: str, metric: str, share: float) -> Crossed:
         """Return a metric of each generator and classifier seed as a function of drawn patients."""
@@ -121,7 +125,8 @@ class Outcomes:
         jobs: list[Mapping[str, Any]] = []
         for fit in self._fits(share):
             name = self.arm(arm, fit.fold, share)
-            jobs += [job for job in arm_jobs(self._study, fit) if job["arm"]["name"] == name]
+            of_fit = arm_jobs(self._study, fit, chosen_arm(self._locked, fit))
+            jobs += [job for job in of_fit if job["arm"]["name"] == name]
         return jobs
 
     def _scored(self, job: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from nucleosynth.data.split import Split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.runs import read_jsonl
-from nucleosynth.study.choice import LOCK
+from nucleosynth.study.choice import chosen_arm, read_lock
 from nucleosynth.study.fits import Fit
 from nucleosynth.study.protocol import StudyConfig, all_fits, arm_jobs, fit_generators, segmenter_jobs
 from nucleosynth.study.record import write_record
@@ -49,12 +49,10 @@ def study_status(out: Path) -> dict[str, Any]:
     config = _stored_study(out)
     folds = len(Split.load(out / "split.json").folds) if (out / "split.json").exists() else 1
     classes = TileSet.open(out / "tiles").classes if (out / "tiles").exists() else _names_classes(config)
-    fits = all_fits(config, folds)
-    jobs = [
-        out / job["folder"]
-        for fit in fits
-        for job in (*(arm_jobs(config, fit) if classes else ()), *segmenter_jobs(config, fit))
-    ]
+    fits, locked = all_fits(config, folds), read_lock(out)
+    arms = [job for fit in fits for job in arm_jobs(config, fit, chosen_arm(locked, fit))] if classes else []
+    segmenters = [job for fit in fits for job in segmenter_jobs(config, fit)]
+    jobs = [out / job["folder"] for job in (*arms, *segmenters)]
     trained = [generator_folder(out, fit, seed) for fit in fits for seed in range(_trained(config, fit))]
     return {
         "name": config.name,
@@ -63,7 +61,7 @@ def study_status(out: Path) -> dict[str, Any]:
         "split": (out / "split.json").exists(),
         "generators": _progress(out, trained),
         "arms": _progress(out, jobs),
-        "locked": (out / LOCK).exists(),
+        "locked": locked is not None,
     }
 
 

@@ -19,7 +19,7 @@ from nucleosynth.data.tiling import TilesConfig
 from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
 from nucleosynth.diffusion.recipes import RECIPES, SAMPLER_NAMES, sampling_defaults
 from nucleosynth.nuclei.segmenter import JUDGE, MAKER, NOBODY
-from nucleosynth.study.arms import CHOSEN, CLAIMABLE, Arm, ArmsConfig
+from nucleosynth.study.arms import CANDIDATES, CHOSEN, CLAIMABLE, Arm, ArmsConfig
 from nucleosynth.study.fits import Fit
 from nucleosynth.study.segmentation.config import SEGMENTATION_ARMS, SegmentationConfig
 
@@ -54,11 +54,18 @@ class ChoiceConfig(Config):
         "of which all is fitted anew",
     )
     metric: Metric = Field("auroc", description="highest mean over the folds; needs no threshold by default")
+    tested: Literal["all", "chosen"] = Field(
+        "all",
+        description="with `folds`: which candidates are fitted to all training patients and tested; `chosen` "
+        "spares the others",
+    )
 
     @model_validator(mode="after")
     def _sound(self) -> ChoiceConfig:
         if self.folds == 1:
             raise ValueError("`folds`: one fold leaves nobody to train on; give 2 or more, or 0")
+        if self.tested == "chosen" and not self.folds:
+            raise ValueError("`tested: chosen` needs `folds`: without them every candidate is fitted")
         return self
 
 
@@ -91,6 +98,10 @@ class MemorizationConfig(Config):
     """The `memorization` section."""
 
     tiles: int = Field(200, ge=0, description="so many tiles are searched for copies; 0: none")
+    also: tuple[str, ...] = Field(
+        (),
+        description="TileSets that the start learned from, searched too; folders below the data root",
+    )
 
 
 class StudyConfig(Config):
@@ -182,11 +193,25 @@ def all_fits(study: StudyConfig, folds: int) -> list[Fit]:
     return [fit for one in outer for fit in (*one.within(study.inner_folds), one)]
 
 
-def fit_arms(study: StudyConfig, fit: Fit) -> list[Arm]:
-    """Return the arms of a fit: in an inner fold only those among which is chosen."""
+def fit_arms(study: StudyConfig, fit: Fit, chosen: str | None = None) -> list[Arm]:
+    """Return the arms of a fit: in an inner fold only those among which is chosen.
+
+    Parameters
+    ----------
+    chosen
+        The arm that was chosen for the fit, None before that. Where no other candidate is tested, one arm
+        ``chosen`` stands for it until then.
+    """
     if fit.inner is not None:
         return study.arms.candidates
-    return [arm for arm in study.arms.all if arm.kind != "held-back" or fit.share < 1]
+    arms = [arm for arm in study.arms.all if arm.kind != "held-back" or fit.share < 1]
+    if study.choice.tested == "all" or not study.inner_folds:
+        return arms
+    tested = Arm(CHOSEN, "dose", dose=study.arms.dose)
+    tested = next((arm for arm in arms if arm.name == chosen), tested)
+    first = next(index for index, arm in enumerate(arms) if arm.kind in CANDIDATES)
+    others = [arm for arm in arms if arm.kind not in CANDIDATES]
+    return [*others[:first], tested, *others[first:]]
 
 
 def fit_generators(study: StudyConfig, fit: Fit) -> int:
@@ -194,12 +219,12 @@ def fit_generators(study: StudyConfig, fit: Fit) -> int:
     return study.generator.seeds if fit.inner is None else 1
 
 
-def arm_jobs(study: StudyConfig, fit: Fit) -> Iterator[dict[str, Any]]:
-    """Yield one job, plain data, per arm, generator seed and classifier seed of a fit.
+def arm_jobs(study: StudyConfig, fit: Fit, chosen: str | None = None) -> Iterator[dict[str, Any]]:
+    """Yield one job, plain data, per arm of `fit_arms`, generator seed and classifier seed of a fit.
 
     Arms without synthetic tiles do not depend on the generator and run once per classifier seed.
     """
-    for arm in fit_arms(study, fit):
+    for arm in fit_arms(study, fit, chosen):
         for generator in range(fit_generators(study, fit) if arm.synthetic else 1):
             for seed in range(study.classifier.seeds):
                 yield {

@@ -141,7 +141,7 @@ def study_pictures(study: StudyConfig, tiles: TileSet, fold: Fold, out: Path) ->
     losses = read_jsonl(out / first.folder / "generator-0" / METRICS_FILE)
     curve = [(record["step"], record["loss"]) for record in losses]
     judged = judged_folder(out, first, 0)
-    pairs = pair_pictures(tiles, _judged(out, first, 0).get("memorization"), judged / "copies.npy")
+    pairs = pair_pictures(_judged(out, first, 0).get("memorization"), judged)
     if not tiles.classes and not (judged / "test.npy").exists():
         return {"real": {"all": _images(tiles, _pick(train, study.seed))}, "loss_curve": curve}
     if not tiles.classes:

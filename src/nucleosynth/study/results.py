@@ -13,6 +13,7 @@ from nucleosynth.evaluate.classification import METRICS
 from nucleosynth.evaluate.votes import patient_votes
 from nucleosynth.runs import read_json
 from nucleosynth.study.arms import CHOSEN
+from nucleosynth.study.choice import chosen_arm, read_lock
 from nucleosynth.study.fits import Fit
 from nucleosynth.study.outcomes import Outcomes
 from nucleosynth.study.protocol import StudyConfig, arm_jobs, outer_fits
@@ -22,9 +23,9 @@ Result = Mapping[str, Any]
 
 def read_results(study: StudyConfig, out: Path, folds: int) -> tuple[list[dict[str, Any]], list[str]]:
     """Return every run that was scored on the test patients, and the folders of those that were not."""
-    results, missing = [], []
+    results, missing, locked = [], [], read_lock(out)
     for fit in outer_fits(study, folds):
-        for job in arm_jobs(study, fit):
+        for job in arm_jobs(study, fit, chosen_arm(locked, fit)):
             folder = out / job["folder"]
             if (folder / "test.json").exists():
                 results.append(_result(job, fit, folder))
@@ -61,7 +62,6 @@ def summarise_arms(results: Sequence[Result], outcomes: Outcomes) -> list[dict[s
             r for r in results if r["share"] == share and r["arm"] == outcomes.arm(name, r["fold"], share)
         ]
         confusion = np.sum([result["confusion"] for result in of_arm], axis=0)
-        finished = not outcomes.missing(name, share)
         arms.append(
             {
                 "share": share,
@@ -70,16 +70,17 @@ def summarise_arms(results: Sequence[Result], outcomes: Outcomes) -> list[dict[s
                 "metrics": {m: spread([result["metrics"][m] for result in of_arm]) for m in METRICS},
                 "confusion": confusion.tolist(),
                 "per_class": _per_class(confusion),
-                **(_probabilities(outcomes, name, share) if finished else {}),
+                **(_probabilities(outcomes, name, share) if outcomes.finished(name, share) else {}),
             }
         )
     return arms
 
 
 def _named(results: Sequence[Result], outcomes: Outcomes) -> list[tuple[float, str]]:
-    """Return shares and arms in their order, ``chosen`` last where folds chose different ones."""
-    named = list(dict.fromkeys((result["share"], result["arm"]) for result in results))
-    shares = dict.fromkeys(share for share, _ in named)
+    """Return shares and arms of every fold, in order; ``chosen`` last where folds chose different ones."""
+    every = dict.fromkeys((result["share"], result["arm"]) for result in results)
+    named = [(share, arm) for share, arm in every if outcomes.in_every_fold(arm, share)]
+    shares = dict.fromkeys(share for share, _ in every)
     return [*named, *((share, CHOSEN) for share in shares if outcomes.primary(share) == CHOSEN)]
 
 

@@ -19,12 +19,11 @@ from nucleosynth.engine import Engine, JobFunction, LocalEngine
 from nucleosynth.errors import NucleosynthError, WorkError
 from nucleosynth.nuclei.frames import import_with_nuclei
 from nucleosynth.runs import Run, now, open_run, write_json
-from nucleosynth.study.choice import LOCK, lock_choice
-from nucleosynth.study.fits import fit_patients
+from nucleosynth.study.choice import LOCK, chosen_arm, lock_choice
+from nucleosynth.study.fits import Fit, fit_patients
 from nucleosynth.study.generating import generate, judge, refuse_filters
 from nucleosynth.study.protocol import (
     StudyConfig,
-    all_fits,
     arm_jobs,
     fit_generators,
     load_study,
@@ -99,34 +98,47 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
         )
     from nucleosynth.study.jobs import look_at_nuclei, look_at_test, run_arm
     from nucleosynth.study.judging import mask_judge
+    from nucleosynth.study.memorization import start_tiles
     from nucleosynth.study.segmentation.training import run_segmenter
 
     tiles = study_tiles(study, out, root)
     mask_judge(study, tiles)  # refused before hours of training, not after
     refuse_filters(study, tiles)
+    also = start_tiles(study, tiles, root)
     split = _split(study, tiles, out, root)
     folds = len(split.folds)
-    fits = all_fits(study, folds)
+    outer = outer_fits(study, folds)
+    inner = [fit for one in outer for fit in one.within(study.inner_folds)]
     patients = {
-        fit: fit_patients(tiles, split, fit, inner=study.inner_folds, seed=study.seed) for fit in fits
+        fit: fit_patients(tiles, split, fit, inner=study.inner_folds, seed=study.seed)
+        for fit in (*inner, *outer)
     }
     common = {"out": str(out), "study": study.model_dump(mode="json"), "device": device}
     run_jobs = partial(_run_jobs, common=common, engine=engine)
-    for fit in fits:
+
+    def fit_anew(fit: Fit, chosen: str | None = None) -> None:
+        fold = patients[fit]
         for seed in range(fit_generators(study, fit)):
-            generate(study, tiles, patients[fit], fit, out=out, seed=seed, device=device)
+            generate(study, tiles, fold, fit, out=out, seed=seed, device=device, chosen=chosen)
         if tiles.classes:
-            fold = patients[fit].model_dump()
-            run_jobs(run_arm, ({**job, "patients": fold} for job in arm_jobs(study, fit)))
-        run_jobs(run_segmenter, ({**job, "fit": patients[fit].train} for job in segmenter_jobs(study, fit)))
+            jobs = arm_jobs(study, fit, chosen)
+            run_jobs(run_arm, ({**job, "patients": fold.model_dump()} for job in jobs))
+        run_jobs(run_segmenter, ({**job, "fit": fold.train} for job in segmenter_jobs(study, fit)))
+
     test = {patient for fold in split.folds for patient in fold.test}
-    lock_choice(study, out, folds if tiles.classes else 0, test=test)
-    for fit in outer_fits(study, folds):
+    lock = partial(lock_choice, study, out, folds if tiles.classes else 0, test=test)
+    for fit in inner:
+        fit_anew(fit)
+    locked = lock() if inner else None  # without inner folds the arms themselves decide
+    for fit in outer:
+        fit_anew(fit, chosen_arm(locked, fit))
+    locked = lock()
+    for fit in outer:
         if tiles.classes:
-            run_jobs(look_at_test, arm_jobs(study, fit))
+            run_jobs(look_at_test, arm_jobs(study, fit, chosen_arm(locked, fit)))
         run_jobs(look_at_nuclei, segmenter_jobs(study, fit))
         for seed in range(study.generator.seeds if fit.share == max(study.arms.fractions) else 1):
-            judge(study, tiles, patients[fit], fit, out=out, seed=seed, device=device)
+            judge(study, tiles, patients[fit], fit, out=out, seed=seed, device=device, also=also)
     write_record(study, out)
     made = [path.name for path in sorted(out.iterdir()) if path.suffix in (".csv", ".md")]
     run.finish(["report.json", "report.html", "split.json", LOCK, *made])
