@@ -1,9 +1,9 @@
-"""Fixtures of all tests: a cache of their own, layouts of drawn tissue, real tissue where it is at hand."""
+"""Fixtures of all tests: own cache and ledger, layouts of drawn tissue, real tissue where it is at hand."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,19 @@ if TYPE_CHECKING:
     from nucleosynth.layouts.model import LayoutModel
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the looks of fixtures out of the user's ledger."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUCLEOSYNTH_STATE", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the pixel cache of each test in a directory of its own."""
+    """Keep the pixel cache and the ledger of each test in directories of its own."""
     monkeypatch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("NUCLEOSYNTH_STATE", str(tmp_path_factory.mktemp("state")))
 
 
 @pytest.fixture

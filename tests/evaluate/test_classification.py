@@ -8,7 +8,14 @@ from sklearn import metrics as sk
 from statsmodels.stats.inter_rater import cohens_kappa
 
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.classification import METRICS, confusion_matrix, decide, metric_statistic, scores
+from nucleosynth.evaluate.classification import (
+    MEANS_OVER_CLASSES,
+    METRICS,
+    confusion_matrix,
+    decide,
+    metric_statistic,
+    scores,
+)
 from nucleosynth.evaluate.threshold import choose_threshold
 from nucleosynth.evaluate.uncertainty import draw_counts, paired_difference
 
@@ -63,6 +70,20 @@ def test_missing_classes() -> None:
     assert only["auroc"] is None
     assert scores(np.eye(3)[[0, 0]], [0, 0])["kappa"] is None
     assert scores(np.eye(3)[[0, 1, 1]], [0, 1, 1])["auroc"] == 1.0  # class 2 has no positives
+
+
+@pytest.mark.parametrize("metric", MEANS_OVER_CLASSES)
+def test_patients_who_lack_a_class_of_all_are_no_sample_of_them(metric: str) -> None:
+    y, groups = np.array([0, 0, 1, 0, 1, 2]), np.array(["a", "a", "a", "b", "b", "c"])
+    p = np.full((6, 3), 0.2) + 0.4 * np.eye(3)[[0, 1, 1, 0, 0, 2]]
+    statistic = metric_statistic(metric, p, y, groups=groups)
+    everyone, without_c, c_alone, a_alone = statistic(
+        np.array([[1, 1, 1], [2, 1, 0], [0, 0, 1.0], [1, 0, 0]])
+    )
+    assert everyone == pytest.approx(scores(p, y)[metric])
+    assert np.isnan(without_c), "a mean over two classes among means over three"
+    assert c_alone == 1 or metric == "auroc", "a patient alone is measured by what she has"
+    assert a_alone == pytest.approx(scores(p[:3], y[:3])[metric])
 
 
 def test_ties_count_half() -> None:

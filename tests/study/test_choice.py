@@ -83,7 +83,7 @@ def test_a_lock_stays_though_scores_change_and_opens_the_test_patients(tmp_path)
 
 
 def test_other_protocols_that_saw_the_test_patients_are_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NUCLEOSYNTH_STATE", str(tmp_path / "state"))
     first, second = study(report={"arm": "real+25%"}), study(report={"arm": "real+50%"})
 
     def lock(one, name, test):
@@ -98,7 +98,7 @@ def test_other_protocols_that_saw_the_test_patients_are_named(tmp_path, monkeypa
     assert lock(first, "first", ["p:1", "p:2"]) == [], "and was there before the other"
     assert lock(third, "c", ["p:2", "p:3"]) == [(first.protocol_hash, 1), (second.protocol_hash, 1)]
     assert lock(third, "others", ["p:4"]) == []
-    assert "p:" not in (tmp_path / "cache" / LEDGER).read_text()
+    assert "p:" not in (tmp_path / "state" / LEDGER).read_text()
 
 
 def test_an_undefined_measure_chooses_nobody(tmp_path):

@@ -30,15 +30,10 @@ def open_pixels(path: Path, content_hash: str, info: Mapping[str, Any]) -> Pixel
     return images, masks
 
 
-def cache_home() -> Path:
-    """Return what outlives a run: ``NUCLEOSYNTH_CACHE``, or a folder in the user's cache directory."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("NUCLEOSYNTH_CACHE") or Path(base) / "nucleosynth")
-
-
 def cache_root() -> Path:
-    """Return where the pixels of TileSets are kept."""
-    return cache_home() / "tiles"
+    """Return where the pixels of TileSets are kept: below ``NUCLEOSYNTH_CACHE``, or the user's caches."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("NUCLEOSYNTH_CACHE") or Path(base) / "nucleosynth") / "tiles"
 
 
 def _build(path: Path, directory: Path, info: Mapping[str, Any]) -> None:

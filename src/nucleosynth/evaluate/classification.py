@@ -7,6 +7,8 @@ Rules for missing classes. *Balanced accuracy*: mean recall of the classes that 
 *Macro-F1*: mean over the classes that occur among labels or predictions. *Kappa*: undefined (nan) where
 chance alone cannot disagree, that is where all labels and predictions are one class. *AUROC*: one class
 against the rest, mean over the classes that have both positives and negatives; undefined where none has.
+Means over classes are undefined for several drawn patients who lack a class that all of them together have:
+it would be a mean of other classes than in the other resamples.
 """
 
 from __future__ import annotations
@@ -60,6 +62,7 @@ CONFUSION_METRICS: dict[str, Callable[[Floats], Floats]] = {
     "kappa": kappa,
 }
 METRICS = (*CONFUSION_METRICS, "auroc")
+MEANS_OVER_CLASSES = ("balanced_accuracy", "macro_f1", "auroc")
 
 
 def decide(probabilities: ArrayLike, threshold: float | Floats | None = None) -> NDArray[np.int64]:
@@ -173,9 +176,10 @@ def metric_statistic(
         positives = [1] if p.shape[1] == 2 else range(p.shape[1])
         fold = np.zeros(len(y), np.int64) if folds is None else np.asarray(folds)
         parts = [fold == number for number in np.unique(fold)]
-        return _auroc_statistic(
+        area = _auroc_statistic(
             [[_wins(p[m, c], y[m] == c, patient[m], len(patients)) for m in parts] for c in positives]
         )
+        return _of_all_classes(area, y, patient)
     if metric not in CONFUSION_METRICS:
         raise InputError(f"metric {metric!r}: unknown; expected one of {', '.join(METRICS)}")
     formula, k = CONFUSION_METRICS[metric], p.shape[1]
@@ -187,7 +191,7 @@ def metric_statistic(
     def statistic(counts: Counts) -> Floats:
         return formula((counts @ cells).reshape(len(counts), k, k))
 
-    return statistic
+    return _of_all_classes(statistic, y, patient) if metric in MEANS_OVER_CLASSES else statistic
 
 
 def checked(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
@@ -209,6 +213,19 @@ def checked(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArra
             f"labels, row {row}: {y[row]} is not in 0..{p.shape[1] - 1}; leave unlabelled tiles out"
         )
     return p, y.astype(np.int64)
+
+
+def _of_all_classes(statistic: Statistic, y: NDArray[np.int64], patient: NDArray[np.intp]) -> Statistic:
+    """Make a statistic undefined where several patients are drawn and a class is lost."""
+    labels, label = np.unique(y, return_inverse=True)
+    tiles = np.zeros((patient.max() + 1, len(labels)))
+    np.add.at(tiles, (patient, label), 1)
+
+    def of_all(counts: Counts) -> Floats:
+        lost = (counts.sum(1) > 1) & (counts @ tiles == 0).any(1)
+        return np.where(lost, np.nan, statistic(counts))
+
+    return of_all
 
 
 def _auroc_statistic(by_class: Sequence[Sequence[tuple[Floats, Floats, Floats]]]) -> Statistic:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
-from nucleosynth.data.cache import cache_home
 from nucleosynth.runs import append_jsonl, now, read_jsonl
 
 LEDGER = "looks.jsonl"
+
+
+def ledger_path() -> Path:
+    """Return where looks are kept: below ``NUCLEOSYNTH_STATE``, or in the user's state directory.
+
+    Never in a cache, which may be cleared.
+    """
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(os.environ.get("NUCLEOSYNTH_STATE") or Path(base) / "nucleosynth") / LEDGER
 
 
 def enter_protocol(patients: Iterable[str], *, name: str, protocol_hash: str) -> list[dict[str, Any]]:
@@ -28,7 +38,7 @@ def enter_protocol(patients: Iterable[str], *, name: str, protocol_hash: str) ->
     The first entry of each other protocol that came before and shares a patient, in order of time:
     ``{"time", "name", "protocol_hash", "shared"}``, the last the number of patients.
     """
-    ledger = cache_home() / LEDGER
+    ledger = ledger_path()
     own = {hashlib.sha256(patient.encode()).hexdigest()[:16] for patient in patients}
     first: dict[str, dict[str, Any]] = {}
     for entry in read_jsonl(ledger):
