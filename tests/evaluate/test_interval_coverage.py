@@ -11,6 +11,7 @@ from scipy.stats import binom
 from nucleosynth.evaluate.claims import verdict
 from nucleosynth.evaluate.classification import metric_statistic
 from nucleosynth.evaluate.uncertainty import Counts, Statistic, paired_difference
+from nucleosynth.study.comparisons import FEWEST_OF_CLASS
 
 PATIENTS, TILES, SEEDS = 40, 6, 5
 TRUTH = 0.1
@@ -70,6 +71,52 @@ def coverage(*, generators: int, spread: float, repeats: int = REPEATS) -> float
 def test_five_generators_and_five_seeds_cover_the_truth(spread: float) -> None:
     least, most = binom.interval(0.99, REPEATS, 0.95)
     assert least <= REPEATS * coverage(generators=5, spread=spread) <= most
+
+
+def covered(patients: int, *, repeats: int = 600) -> float:
+    """How often the interval of a difference of means over so many patients holds it, one run per arm."""
+    patient, hits = np.repeat(np.arange(patients), 6), 0
+    for number in range(repeats):
+        draw = np.random.default_rng(number).normal
+        tissue = draw(size=patients)[patient]
+        ours, theirs = (
+            tissue + 0.3 * draw(size=patients)[patient] + 0.3 * draw(size=len(patient)) for _ in range(2)
+        )
+        arms = [[mean_over_tiles(values, patient)] for values in (ours + TRUTH, theirs)]
+        found = paired_difference(*arms, groups=patient, n=500, seed=number)
+        hits += found.lo <= TRUTH <= found.hi
+    return hits / repeats
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("patients", [10, 15, 20])
+def test_few_patients_are_covered_as_many_are(patients: int) -> None:
+    least, most = binom.interval(0.99, 600, 0.95)
+    assert least <= 600 * covered(patients) <= most
+
+
+def covered_with_class_of(holders: int, *, patients: int = 12, repeats: int = 400) -> float:
+    """How often a difference of two equal classifiers is covered where so many patients hold a class."""
+    patient, hits = np.repeat(np.arange(patients), 10), 0
+    for number in range(repeats):
+        draw = np.random.default_rng(number)
+        labels = (draw.random(len(patient)) < 0.5) * (patient < holders)
+        tissue = 0.7 * draw.normal(size=patients)[patient] + draw.normal(size=len(patient))
+        arms = []
+        for _ in range(2):
+            opinion = 0.7 * draw.normal(size=patients)[patient] + 0.3 * draw.normal(size=len(patient))
+            positive = 1 / (1 + np.exp(-(0.8 * (2 * labels - 1) + tissue + opinion)))
+            p = np.stack([1 - positive, positive], axis=1)
+            arms.append([metric_statistic("balanced_accuracy", p, labels, groups=patient)])
+        found = paired_difference(*arms, groups=patient, n=500, seed=number)
+        hits += found.lo <= 0 <= found.hi
+    return hits / repeats
+
+
+@pytest.mark.slow
+def test_a_class_of_few_patients_is_covered_from_five_on() -> None:
+    assert covered_with_class_of(FEWEST_OF_CLASS) > 0.9
+    assert covered_with_class_of(2) < 0.88, "or fewer than five would do"
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from scipy.stats import norm
+from scipy.stats import norm, t, ttest_1samp
 
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.claims import verdict
@@ -183,7 +183,8 @@ def test_p_value_by_hand() -> None:
     _, groups = clustered()
     zero = shifted(groups, [[0.0, 0.0]])
     above = paired_difference(shifted(groups, [[0.1, 0.2]]), zero, groups=groups, n=999)
-    assert above.p_value == 2 / 1000  # no resample on the other side: 2 (0 + 1) / (999 + 1)
+    plain = 2 / 1000  # no resample on the other side: 2 (0 + 1) / (999 + 1)
+    assert above.p_value == pytest.approx(2 * t.sf(np.sqrt(59 / 60) * norm.isf(plain / 2), 59))
     same = paired_difference(zero, zero, groups=groups, n=999)
     assert same.p_value == 1.0
     third = paired_difference(shifted(groups, [[-0.1], [0.2]]), zero, groups=groups, n=9999)
@@ -191,14 +192,19 @@ def test_p_value_by_hand() -> None:
     assert cluster_bootstrap(mean_of(*clustered()), groups).p_value is None
 
 
-def test_p_value_of_a_mean_agrees_with_its_normal_test() -> None:
-    values, groups = clustered(seed=4)
-    by_patient = values.reshape(60, -1).mean(1)
-    values = values - by_patient.mean() + 2 * by_patient.std() / np.sqrt(60)  # two standard errors above zero
+@pytest.mark.parametrize("patients", [12, 60])
+def test_a_mean_agrees_with_its_t_test_also_of_few_patients(patients: int) -> None:
+    values, groups = clustered(seed=4, patients=patients)
+    by_patient = values.reshape(patients, -1).mean(1)
+    values = values - by_patient.mean() + 2 * by_patient.std() / np.sqrt(patients)  # two errors above zero
     found = paired_difference(
         [mean_of(values, groups)], [mean_of(0 * values, groups)], groups=groups, n=20000
     )
-    assert found.p_value == pytest.approx(2 * norm.sf(2), abs=0.01)
+    test = ttest_1samp(values.reshape(patients, -1).mean(1), 0)
+    assert found.p_value == pytest.approx(test.pvalue, abs=0.01)
+    width = np.diff(test.confidence_interval(0.95))[0]
+    assert found.hi - found.lo == pytest.approx(width, rel=0.06)
+    assert (found.lo > 0) == (found.p_value < 0.05)
 
 
 def test_folds_are_judged_together_over_the_patients_of_all() -> None:

@@ -133,7 +133,7 @@ def sample_record(arms: Collection[str] = tuple(ARMS)) -> dict[str, Any]:
         },
         "claim": {"arm": PRIMARY, "share": 1.0, "rivals": [name for name in RIVALS if name in arms],
                   "metrics": ["balanced_accuracy", "auroc"], "holds": True, "weakest": weakest,
-                  "generators": 2, "enough": True},
+                  "lacking": []},
         "data": {
             "tiles": 120, "size": 32, "mpp": 0.5, "classes": list(CLASSES), "patients": 66,
             "licence": "CC0", "content_hash": "content-hash",

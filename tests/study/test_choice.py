@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from tests.phantoms import tiny_study
 
 from nucleosynth.config import parse
+from nucleosynth.data.split import Fold
 from nucleosynth.errors import InputError
 from nucleosynth.runs import read_json, read_jsonl, write_json
-from nucleosynth.study.choice import LOOKS, choose_arms, chosen_arm, lock_choice, look
+from nucleosynth.study.choice import LOOKS, choose_arms, chosen_arm, lock_choice, look, refuse_choice
 from nucleosynth.study.fits import Fit
 from nucleosynth.study.ledger import LEDGER
 from nucleosynth.study.protocol import StudyConfig, all_fits, arm_jobs
@@ -104,8 +106,44 @@ def test_other_protocols_that_saw_the_test_patients_are_named(tmp_path, monkeypa
 def test_an_undefined_measure_chooses_nobody(tmp_path):
     one = study()
     scored(one, tmp_path, lambda *_: None)
-    with pytest.raises(InputError, match="auroc is undefined for every candidate"):
+    with pytest.raises(InputError, match="auroc is undefined for some candidate in every part that chooses"):
         choose_arms(one, tmp_path, 1)
+
+
+def test_an_inner_fold_without_the_measure_has_no_say(tmp_path):
+    one = study(choice={"folds": 3})
+    values = {0: {"real+25%": 0.6, "real+50%": 0.7}, 1: {"real+25%": 0.9, "real+50%": 0.4}}
+    scored(
+        one,
+        tmp_path,
+        lambda fit, j: values.get(fit.inner, {}).get(j["arm"]["name"], 0.5 if fit.inner in values else None),
+    )
+    found = choose_arms(one, tmp_path, 1)["fold-0"]
+    assert found["arm"] == "real+25%"
+    assert found["scores"] == pytest.approx({"real+25%": 0.75, "real+50%": 0.55, "real+50%-copies": 0.5})
+
+
+class Graded:
+    """Tiles of patients of one grade each: what a choice looks at."""
+
+    classes = ("grade 1", "grade 2")
+    patients = np.repeat(["a", "b", "c", "d"], 3)
+    labels = np.repeat([0, 0, 1, 1], 3)
+
+    def rows_of(self, patients):
+        return np.flatnonzero(np.isin(self.patients, patients))
+
+
+def test_a_choice_among_tiles_of_one_class_is_refused_before_training():
+    alike, mixed = (
+        {Fit(): Fold(train=train, validation=validation, test=[])}
+        for train, validation in ((["c", "d"], ["a", "b"]), (["b", "c"], ["a", "d"]))
+    )
+    with pytest.raises(InputError, match="fold-0: the patients who choose among 3 arms have tiles of one"):
+        refuse_choice(study(), Graded(), alike)
+    refuse_choice(study(), Graded(), mixed)
+    refuse_choice(study(report={"arm": "real+25%"}), Graded(), alike)
+    refuse_choice(study(choice={"metric": "balanced_accuracy"}), Graded(), alike)
 
 
 def test_sparing_the_other_candidates_needs_folds():

@@ -6,6 +6,7 @@ import pytest
 from tests.phantoms import tiny_study
 
 from nucleosynth.config import parse
+from nucleosynth.study.comparisons import claim
 from nucleosynth.study.conclusion import study_verdict
 from nucleosynth.study.protocol import StudyConfig
 
@@ -62,8 +63,8 @@ def test_a_secondary_difference_says_whether_it_outlives_their_number(
     assert "with 10 % of the training patients" in line
 
 
-def claimed(n: int, low: float) -> str:
-    """Return the headline where an arm is above its rival by ``low`` at least, with ``n`` generators."""
+def claimed(lacking: list[str], low: float) -> str:
+    """Return the headline of an arm that is above its rival by ``low`` at least."""
     study = parse(StudyConfig, tiny_study())
     metrics = study.report.claimed
     one = {"arm": "real+50%", "baseline": "real", "share": 1.0, "difference": 0.05, "p_holm": None}
@@ -71,12 +72,48 @@ def claimed(n: int, low: float) -> str:
         {**one, "metric": m, "interval": [low, 0.1], "verdict": "any", "n_patients": 40} for m in metrics
     ]
     claim = {"arm": "real+50%", "share": 1.0, "rivals": ["real"], "metrics": metrics, "holds": low > 0}
-    return str(study_verdict(study, {**claim, "generators": n, "enough": n >= 5}, found, {})["headline"])
+    return str(study_verdict(study, {**claim, "lacking": lacking}, found, {})["headline"])
 
 
-def test_help_is_claimed_of_five_generators_and_more() -> None:
+def test_help_is_claimed_where_nothing_is_lacking() -> None:
     above = "real+50% is above real in balanced accuracy and AUROC"
-    assert claimed(5, 0.01) == f"Synthetic tiles help: {above}."
-    assert claimed(2, 0.01) == f"No claim yet: {above}, with 2 generators; a claim of help needs 5."
-    assert claimed(1, 0.01) == f"No claim yet: {above}, with 1 generator; a claim of help needs 5."
-    assert claimed(1, -0.01).startswith("No help shown")
+    assert claimed([], 0.01) == f"Synthetic tiles help: {above}."
+    two = ["3 classifier seeds (here 2)", "the arm augmented"]
+    needs = f"No claim yet: {above}, but a claim of help also needs {' and '.join(two)}."
+    assert claimed(two, 0.01) == needs
+    assert claimed(two, -0.01).startswith("No help shown")
+
+
+@pytest.mark.parametrize(
+    ("arms", "changes", "lacking"),
+    [
+        (["real", "augmented", "oversampled"], {}, []),
+        (["real", "augmented"], {"classifier": {"balance": "sampler"}}, []),
+        (["real", "augmented"], {}, ["the arm oversampled"]),
+        (["real"], {}, ["the arm augmented", "the arm oversampled"]),
+        (["real", "augmented", "oversampled"], {"generator": {"seeds": 4}}, ["5 generators (here 4)"]),
+        (["real", "augmented", "oversampled"], {"classifier": {"seeds": 2}}, ["3 classifier seeds (here 2)"]),
+        (["real", "augmented", "oversampled", "shuffled"], {}, ["the scores of shuffled"]),
+    ],
+)
+def test_what_a_claim_of_help_lacks(arms, changes, lacking) -> None:
+    own = tiny_study(arms={"doses": [0.5], "controls": arms})
+    sizes = {"generator": {"seeds": 5}, "classifier": {"seeds": 3}}
+    for section, setting in sizes.items():
+        own[section] = {**own[section], **setting, **changes.get(section, {})}
+    study = parse(StudyConfig, own)
+
+    class Primary:
+        def primary(self, share):
+            return "real+50%"
+
+    one = {"arm": "real+50%", "share": 1.0, "interval": [0.01, 0.1]}
+    scored = [
+        {**one, "baseline": baseline, "metric": metric}
+        for baseline in arms
+        if baseline != "shuffled"
+        for metric in study.report.claimed
+    ]
+    found = claim(study, Primary(), scored)
+    assert found["holds"]
+    assert found["lacking"] == lacking

@@ -43,9 +43,9 @@ def test_the_verdict_comes_first_with_its_weakest_comparison(record, pictures, t
     assert text.index("Synthetic tiles help") < text.index(weakest) < text.index("What was compared")
     assert "Not finished" not in text
     assert "were changed after" not in text
-    record["claim"] |= {"enough": False}
+    record["claim"] |= {"lacking": ["5 generators (here 2)"]}
     text = text_of(build_report(record, pictures, tmp_path).read_text())
-    assert "They do, but 2 generators cannot tell what another would bring: no claim" in text
+    assert "They do, but a claim of help also needs 5 generators (here 2): no claim" in text
     record["claim"] |= {"holds": False}
     record["claim"]["weakest"] |= {"bound": -0.012}
     text = text_of(build_report(record, pictures, tmp_path).read_text())

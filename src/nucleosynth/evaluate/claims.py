@@ -50,6 +50,7 @@ def difference_record(arm: str, baseline: str, metric: str, found: Interval) -> 
         "n_patients": found.n_patients,
         "n_seeds": found.n_seeds,
         "n_generators": found.n_generators,
+        "undefined": found.undefined,
         "per_patient": dict(found.per_patient),
         "verdict": verdict(found.lo, found.hi, metric),
     }

@@ -4,13 +4,15 @@ Tiles of one patient resemble each other, so patients are drawn, never tiles. A 
 often each patient was drawn, which lets all resamples be computed at once.
 
 Sources: Davison & Hinkley 1997, section 3.8 (resampling whole clusters); Owen 2007, "The pigeonhole
-bootstrap" (each factor of crossed data drawn on its own); percentile intervals.
+bootstrap" (each factor of crossed data drawn on its own); percentile intervals, of differences expanded to
+what Student's t would need (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", section 5.3).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,8 +46,8 @@ class Interval:
         without synthetic tiles counts as one). Of what there is one, the interval does not know how it
         varies.
     p_value : float or None
-        Two-sided, that a difference is zero, at least 2 / (resamples + 1); None without an interval and for
-        what is no difference.
+        Two-sided, that a difference is zero: below 0.05 where its 95 % interval excludes zero; None without
+        an interval and for what is no difference.
     undefined : float
         Share of resamples on which the statistic was undefined; they are left out.
     per_patient : mapping of str to float or None
@@ -120,7 +122,8 @@ def paired_difference(
     Each resample draws patients, the same for both arms; classifier seeds, the same index for both arms where
     they have equally many (they share data order and initial weights), else for each on its own; and
     generators, the same index where both arms have equally many, else for each on its own. An arm's value is
-    the mean over its drawn generators and seeds.
+    the mean over its drawn generators and seeds. Plain percentiles of few patients are too narrow, by the
+    factor sqrt((n - 1) / n) and by the normal quantile in place of Student's; both are made good.
 
     Parameters
     ----------
@@ -152,10 +155,10 @@ def paired_difference(
     ==========  =====  =====  =====  =====
     generators      0      1      2      4
     ==========  =====  =====  =====  =====
-    5           0.946  0.946  0.935  0.903
-    3           0.946  0.940  0.900  0.840
-    2           0.948  0.940  0.858  0.743
-    1           0.936  0.862  0.672  0.394
+    5           0.955  0.953  0.942  0.912
+    3           0.953  0.950  0.912  0.853
+    2           0.959  0.948  0.872  0.755
+    1           0.946  0.874  0.688  0.411
     ==========  =====  =====  =====  =====
 
     What runs of one arm disagree in tile by tile is drawn with the patients and again with seeds and
@@ -170,7 +173,7 @@ def paired_difference(
         arms = [np.mean([run(counts) for runs in arm for run in runs], axis=0) for arm in (ours, theirs)]
         return np.asarray(arms[0] - arms[1], dtype=np.float64)
 
-    if len(patients) < minimum:
+    if len(patients) < max(minimum, 2):
         few = _without_interval(mean_difference, patients, n_seeds=n_seeds)
         return replace(few, n_generators=n_generators)
     counts = draw_counts(len(patients), n=n, seed=seed)
@@ -179,8 +182,9 @@ def paired_difference(
     values = _mean_over_runs(ours, counts, seeds[0], generators[0])
     values = values - _mean_over_runs(theirs, counts, seeds[1], generators[1])
     estimate = _estimate(mean_difference, len(patients))
-    found = _summary(estimate, values, len(patients), n_seeds=n_seeds, level=level)
-    return replace(found, n_generators=n_generators, p_value=_p_value(values))
+    expanded = _expanded(level, len(patients))
+    found = _summary(estimate, values, len(patients), n_seeds=n_seeds, level=expanded)
+    return replace(found, n_generators=n_generators, p_value=_p_value(values, len(patients)))
 
 
 def draw_counts(size: int, *, n: int, seed: int, stream: str = "bootstrap") -> Counts:
@@ -242,13 +246,24 @@ def _weighed(values: Sequence[NDArray[np.float64]], drawn: Counts) -> NDArray[np
     return np.asarray((stacked * drawn).sum(axis=1) / drawn.sum(axis=1), dtype=np.float64)
 
 
-def _p_value(values: NDArray[np.float64]) -> float | None:
-    """Twice the share of resamples on the other side of zero, itself counted: the interval, inverted."""
+def _expanded(level: float, patients: int) -> float:
+    """Return the level of plain percentiles that covers ``level`` with so many patients."""
+    from scipy.special import ndtr, stdtrit
+
+    quantile = stdtrit(patients - 1, (1 + level) / 2)
+    return float(2 * ndtr(sqrt(patients / (patients - 1)) * quantile) - 1)
+
+
+def _p_value(values: NDArray[np.float64], patients: int) -> float | None:
+    """Invert the expanded interval: the share of resamples on the other side of zero, itself counted."""
+    from scipy.special import ndtri, stdtr
+
     defined = values[np.isfinite(values)]
     if not len(defined):
         return None
     other_side = min(np.count_nonzero(defined <= 0), np.count_nonzero(defined >= 0))
-    return min(1.0, 2 * (int(other_side) + 1) / (len(defined) + 1))
+    plain = min(1.0, 2 * (int(other_side) + 1) / (len(defined) + 1))
+    return float(2 * stdtr(patients - 1, sqrt((patients - 1) / patients) * ndtri(plain / 2)))
 
 
 def _defined(value: float) -> float | None:

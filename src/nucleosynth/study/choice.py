@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from nucleosynth.data.split import Fold
+from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.runs import append_jsonl, now, read_json, read_jsonl, write_json
 from nucleosynth.study.arms import CHOSEN
@@ -23,7 +25,7 @@ def choose_arms(study: StudyConfig, out: Path, folds: int) -> dict[str, dict[str
 
     The candidate with the highest ``choice.metric`` is taken, the mean over inner folds, generators and
     classifier seeds, or, without inner folds, on the validation patients; the earlier in the list where two
-    are equal.
+    are equal. Inner folds in which the metric is undefined, as of one class, have no say.
 
     Returns
     -------
@@ -40,23 +42,51 @@ def _choose(study: StudyConfig, out: Path, fit: Fit) -> dict[str, Any]:
     candidates = [arm.name for arm in study.arms.candidates]
     if len(candidates) < 2:
         return {"arm": next(iter(candidates), None), "by": "protocol", "metric": None, "scores": {}}
-    fits = fit.within(study.inner_folds) or [fit]
-    found: dict[str, list[float]] = {name: [] for name in candidates}
-    for job in (job for one in fits for job in arm_jobs(study, one)):
-        if job["arm"]["name"] in found:
-            value = read_json(out / job["folder"] / "result.json")["validation"][metric]
-            found[job["arm"]["name"]].append(np.nan if value is None else value)
-    means = {name: float(np.mean(values)) for name, values in found.items()}
-    defined = {name: value for name, value in means.items() if np.isfinite(value)}
+    parts = [_means(study, out, one, candidates) for one in fit.within(study.inner_folds) or [fit]]
+    defined = [means for means in parts if np.isfinite(list(means.values())).all()]
     if not defined:
         raise InputError(
-            f"{out}: {metric} is undefined for every candidate, so none can be chosen; "
-            "name one in report.arm, or choose by another metric"
+            f"{out}: {metric} is undefined for some candidate in every part that chooses, so none can be "
+            "chosen; start again with one named in report.arm, or another choice.metric"
         )
+    scores = {name: float(np.mean([means[name] for means in defined])) for name in candidates}
     by = f"{study.inner_folds} folds of the training patients" if study.inner_folds else "validation patients"
-    best = max(defined, key=defined.__getitem__)
-    scores = {name: defined.get(name) for name in means}
-    return {"arm": best, "by": by, "metric": metric, "scores": scores}
+    return {"arm": max(scores, key=scores.__getitem__), "by": by, "metric": metric, "scores": scores}
+
+
+def _means(study: StudyConfig, out: Path, fit: Fit, candidates: list[str]) -> dict[str, float]:
+    """Return the metric of each candidate on the validation patients of a fit: the mean over its runs."""
+    found: dict[str, list[float]] = {name: [] for name in candidates}
+    for job in arm_jobs(study, fit):
+        if job["arm"]["name"] in found:
+            value = read_json(out / job["folder"] / "result.json")["validation"][study.choice.metric]
+            found[job["arm"]["name"]].append(np.nan if value is None else value)
+    return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def refuse_choice(study: StudyConfig, tiles: TileSet, fits: Mapping[Fit, Fold]) -> None:
+    """Refuse before hours of training a choice by AUROC among tiles of one class.
+
+    Raises
+    ------
+    InputError
+        None of the parts by which the arm of a fit is chosen holds two classes.
+    """
+    undecided = study.report.arm == CHOSEN and len(study.arms.candidates) > 1
+    if not (tiles.classes and undecided and study.choice.metric == "auroc"):
+        return
+    for fit in (fit for fit in fits if fit.inner is None):
+        parts = [fits[one].validation for one in fit.within(study.inner_folds) or [fit]]
+        if not any(len(_classes_of(tiles, patients)) > 1 for patients in parts):
+            raise InputError(
+                f"{fit.folder}: the patients who choose among {len(study.arms.candidates)} arms have tiles of one "
+                "class, and AUROC needs two; give other validation patients or choice.folds, or name an arm in "
+                "report.arm"
+            )
+
+
+def _classes_of(tiles: TileSet, patients: list[str]) -> set[int]:
+    return set(tiles.labels[tiles.rows_of(patients)].tolist()) - {-1}
 
 
 def lock_choice(study: StudyConfig, out: Path, folds: int, *, test: Iterable[str] = ()) -> dict[str, Any]:

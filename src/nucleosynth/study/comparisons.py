@@ -6,28 +6,35 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nucleosynth.evaluate.claims import beats_all, difference_record, holm
-from nucleosynth.evaluate.uncertainty import paired_difference
+from nucleosynth.evaluate.uncertainty import MINIMUM_PATIENTS, paired_difference
 from nucleosynth.study.arms import RIVALS
+from nucleosynth.study.fits import Fit
 from nucleosynth.study.outcomes import Outcomes
-from nucleosynth.study.protocol import StudyConfig
+from nucleosynth.study.protocol import StudyConfig, fit_arms
 
 Record = Mapping[str, Any]
-FEWEST_GENERATORS = 5
-"""Of fewer generators, another one might say otherwise: no claim of help rests on them."""
+FEWEST_GENERATORS, FEWEST_SEEDS = 5, 3
+"""Of fewer generators or classifier seeds, others might say otherwise: no claim of help rests on them."""
+FEWEST_OF_CLASS = 5
+"""Patients who hold a class: resamples of fewer do not show how such patients vary (intervals of 2 of 12
+covered 0.85 in place of 0.95), so that there is none."""
+NEEDED = ("real", "augmented", "oversampled")
+"""What can be had without synthesis: help is claimed where it beats all of these."""
 
 
 def compare_arms(study: StudyConfig, outcomes: Outcomes) -> list[dict[str, Any]]:
     """Paired differences of finished arms on the test patients of all folds.
 
     Every arm is compared with ``real`` and, the primary arm, with each of its rivals. Patients, generators
-    and classifier seeds are resampled together. Below 10 test patients there is no interval but the
-    difference of each patient.
+    and classifier seeds are resampled together. Below 10 test patients, or where fewer than 5 of them hold a
+    class, there is no interval but the difference of each patient.
 
     Returns
     -------
     One per share of the patients, pair and metric: ``share``, ``arm``, ``baseline``, ``metric``,
-    ``difference``, ``interval``, ``p_value``, ``n_patients``, ``n_seeds``, ``n_generators``, ``per_patient``,
-    ``verdict``; ``p_holm`` of the secondary ones: those in the primary metric that are not of the claim.
+    ``difference``, ``interval``, ``p_value``, ``n_patients``, ``n_of_class`` (patients who hold the class
+    that the fewest hold), ``n_seeds``, ``n_generators``, ``undefined``, ``per_patient``, ``verdict``;
+    ``p_holm`` of the secondary ones: those in the primary metric that are not of the claim.
     """
     found = []
     for share in study.arms.shares:
@@ -54,8 +61,9 @@ def claim(study: StudyConfig, outcomes: Outcomes, comparisons: Sequence[Record])
 
     Returns
     -------
-    ``{"arm", "rivals", "metrics", "share", "holds", "weakest", "generators", "enough"}``; ``enough`` says
-    whether the generators are as many as a claim needs. None before the primary arm is known or compared.
+    ``{"arm", "rivals", "metrics", "share", "holds", "weakest", "lacking"}``; ``rivals`` are those compared
+    so far, ``lacking`` what a claim of help needs and the study does not have, in words. None before the
+    primary arm is known or compared.
     """
     share = max(study.arms.fractions)
     arm = outcomes.primary(share)
@@ -65,16 +73,29 @@ def claim(study: StudyConfig, outcomes: Outcomes, comparisons: Sequence[Record])
     if arm is None or not needed:
         return None
     rivals = list(dict.fromkeys(c["baseline"] for c in needed))
-    generators = study.generator.seeds
     return {
         "arm": arm,
         "share": share,
         "rivals": rivals,
         "metrics": metrics,
         **beats_all(needed),
-        "generators": generators,
-        "enough": generators >= FEWEST_GENERATORS,
+        "lacking": _lacking(study, share, rivals),
     }
+
+
+def _lacking(study: StudyConfig, share: float, compared: Sequence[str]) -> list[str]:
+    """Say what a claim of help needs beyond the intervals and a study does not have."""
+    generators, seeds = study.generator.seeds, study.classifier.seeds
+    asked = [arm.name for arm in fit_arms(study, Fit(share=share)) if arm.kind in RIVALS]
+    same = ("oversampled",) if study.classifier.balance == "sampler" else ()  # as `real` is
+    absent = [name for name in NEEDED if name not in (*asked, *same)]
+    waiting = [name for name in asked if name not in compared]
+    return [
+        *([f"{FEWEST_GENERATORS} generators (here {generators})"] if generators < FEWEST_GENERATORS else ()),
+        *([f"{FEWEST_SEEDS} classifier seeds (here {seeds})"] if seeds < FEWEST_SEEDS else ()),
+        *(f"the arm {name}" for name in absent),
+        *(f"the scores of {name}" for name in waiting),
+    ]
 
 
 def _pairs(outcomes: Outcomes, share: float) -> Iterator[tuple[str, str]]:
@@ -93,13 +114,15 @@ def _pairs(outcomes: Outcomes, share: float) -> Iterator[tuple[str, str]]:
 def _compare(
     study: StudyConfig, outcomes: Outcomes, arm: str, baseline: str, metric: str, share: float
 ) -> dict[str, Any]:
+    of_class = outcomes.rarest_class_patients
     found = paired_difference(
         outcomes.crossed(arm, metric, share),
         outcomes.crossed(baseline, metric, share),
         groups=outcomes.groups,
         seed=study.seed,
+        minimum=MINIMUM_PATIENTS if of_class >= FEWEST_OF_CLASS else len(outcomes.groups) + 1,
     )
-    return {"share": share, **difference_record(arm, baseline, metric, found)}
+    return {"share": share, **difference_record(arm, baseline, metric, found), "n_of_class": of_class}
 
 
 def _key(comparison: Record) -> str:

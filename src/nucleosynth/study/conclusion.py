@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from nucleosynth.study.comparisons import FEWEST_GENERATORS
+from nucleosynth.evaluate.uncertainty import MINIMUM_PATIENTS
 from nucleosynth.study.protocol import StudyConfig
 
 Record = Mapping[str, Any]
@@ -57,18 +57,23 @@ def _headline(
     arm, metrics = claim["arm"], " and ".join(map(words, claim["metrics"]))
     own = _of_claim(claim, comparisons)
     if all(c["interval"] is None for c in own):
-        return f"Too few test patients ({own[0]['n_patients']}) for a claim; see each patient's difference."
+        return f"Too few test patients ({_few(own[0])}) for a claim; see each patient's difference."
     above = f"{arm} is above {_listed(claim['rivals'])} in {metrics}"
-    if claim["holds"] and claim["enough"]:
-        return f"Synthetic tiles help: {above}."
+    if claim["holds"] and claim["lacking"]:
+        return f"No claim yet: {above}, but a claim of help also needs {_listed(claim['lacking'])}."
     if claim["holds"]:
-        many = "1 generator" if claim["generators"] == 1 else f"{claim['generators']} generators"
-        return f"No claim yet: {above}, with {many}; a claim of help needs {FEWEST_GENERATORS}."
+        return f"Synthetic tiles help: {above}."
     primary = study.report.primary
     below = [c["baseline"] for c in own if c["verdict"] == "harms" and c["metric"] == primary]
     if below:
         return f"No help shown; {arm} is below {_listed(below)} in {words(primary)}."
     return f"No help shown: {arm} is not above {_listed(claim['rivals'], 'or')} in both {metrics}."
+
+
+def _few(comparison: Record) -> str:
+    """Return how many patients there are, or, where these would do, how many hold the rarest class."""
+    n, of_class = comparison["n_patients"], comparison["n_of_class"]
+    return str(n) if n < MINIMUM_PATIENTS else f"{of_class} of {n} hold the rarest class"
 
 
 def _of_claim(claim: Record, comparisons: Iterable[Record]) -> list[Record]:
@@ -136,7 +141,7 @@ def _nuclei_lines(segmenters: Record | None) -> list[str]:
         found = [
             c for c in segmenters["comparisons"] if (c["arm"], c["share"], c["metric"]) == (arm, share, "pq")
         ]
-        how = found[0]["verdict"].split(":")[0] if found else "not compared"
+        how = _outcome(found[0]) if found else "not compared"
         lines.append(
             f"Segmenters that learn from {what} reach PQ {value:.3f} on real test tiles, from real ones "
             f"{real:.3f}{f' ({value / real:.0%} of it)' if real else ''}; {how}."

@@ -46,6 +46,12 @@ class Outcomes:
         self._known: dict[tuple[str, str, float], Crossed] = {}
 
     @property
+    def rarest_class_patients(self) -> int:
+        """How many test patients hold a tile of the class that the fewest hold; 0 without tiles."""
+        held = [len(np.unique(self.groups[self.labels == label])) for label in np.unique(self.labels)]
+        return min(held, default=0)
+
+    @property
     def locked(self) -> dict[str, Any] | None:
         """The choice of the primary arm, once it is locked."""
         return self._locked

@@ -26,6 +26,8 @@ from nucleosynth.study.segmentation.config import SEGMENTATION_ARMS, Segmentatio
 Metric = Literal["balanced_accuracy", "macro_f1", "kappa", "auroc", "accuracy"]
 AUROC: Metric = "auroc"
 """A claim of help needs it beside the primary metric, which a shifted balance alone can move."""
+ADDED_LATER: dict[tuple[str, str], Any] = {("choice", "tested"): "all", ("memorization", "also"): []}
+"""Settings by section, and the default at which a study is what it was before there were any."""
 
 
 class SegmenterConfig(Config):
@@ -168,9 +170,21 @@ class StudyConfig(Config):
         return self.choice.folds if undecided else 0
 
     @property
+    def stated(self) -> dict[str, Any]:
+        """The settings as plain data: as a run keeps and a hash covers them.
+
+        Those that were added later are left out at their default, so that studies begun before stay the same.
+        """
+        stated = self.model_dump(mode="json")
+        for (section, key), default in ADDED_LATER.items():
+            if stated[section][key] == default:
+                del stated[section][key]
+        return stated
+
+    @property
     def protocol_hash(self) -> str:
         """SHA-256 of everything that decides the result."""
-        stated = self.model_dump(mode="json")
+        stated = self.stated
         if "licence" in stated["data"]:
             stated["data"]["licence"] = ""  # what may be done with the tiles changes no number
         text = json.dumps(stated, sort_keys=True)

@@ -19,7 +19,7 @@ from nucleosynth.engine import Engine, JobFunction, LocalEngine
 from nucleosynth.errors import NucleosynthError, WorkError
 from nucleosynth.nuclei.frames import import_with_nuclei
 from nucleosynth.runs import Run, now, open_run, write_json
-from nucleosynth.study.choice import LOCK, chosen_arm, lock_choice
+from nucleosynth.study.choice import LOCK, chosen_arm, lock_choice, refuse_choice
 from nucleosynth.study.fits import Fit, fit_patients
 from nucleosynth.study.generating import generate, judge, refuse_filters
 from nucleosynth.study.protocol import (
@@ -31,6 +31,7 @@ from nucleosynth.study.protocol import (
     segmenter_jobs,
 )
 from nucleosynth.study.record import write_record
+from nucleosynth.study.taken import refuse_taken
 
 _log = logging.getLogger(__name__)
 
@@ -72,9 +73,7 @@ def run_study(
     if not isinstance(study, StudyConfig):
         study = load_study(Path(study), overrides)
     out = Path(out)
-    with open_run(
-        out, kind="study", config={"study": study.model_dump(mode="json"), "hash": study.protocol_hash}
-    ) as run:
+    with open_run(out, kind="study", config={"study": study.stated, "hash": study.protocol_hash}) as run:
         if not run.done:
             _stages(study, run, data_root(root), device, engine or LocalEngine())
     return out / "report.html"
@@ -113,6 +112,8 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
         fit: fit_patients(tiles, split, fit, inner=study.inner_folds, seed=study.seed)
         for fit in (*inner, *outer)
     }
+    refuse_taken(study, tiles, split, patients)
+    refuse_choice(study, tiles, patients)
     common = {"out": str(out), "study": study.model_dump(mode="json"), "device": device}
     run_jobs = partial(_run_jobs, common=common, engine=engine)
 

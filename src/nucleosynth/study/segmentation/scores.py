@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.claims import difference_record
+from nucleosynth.evaluate.claims import difference_record, holm
 from nucleosynth.evaluate.uncertainty import Counts, Statistic, paired_difference
 from nucleosynth.nuclei.instances import AreaCounts, number_nuclei, overlaps
 
@@ -125,7 +125,8 @@ def compare_segmenters(
     -------
     list of dict
         ``{"arm", "baseline", "metric", "difference", "interval", "p_value", "n_patients", "n_seeds",
-        "n_generators", "per_patient", "verdict"}``.
+        "n_generators", "undefined", "per_patient", "verdict", "p_holm"}``, the last by Holm's correction for
+        all of these.
 
     Raises
     ------
@@ -133,7 +134,7 @@ def compare_segmenters(
         Runs that were scored on different patients, or an arm without a run.
     """
     patients = _patients(runs)
-    comparisons = []
+    comparisons: list[dict[str, Any]] = []
     for arm in runs:
         if arm == baseline:
             continue
@@ -145,7 +146,8 @@ def compare_segmenters(
                 seed=seed,
             )
             comparisons.append(difference_record(arm, baseline, metric, found))
-    return comparisons
+    adjusted = holm({f"{one['arm']} / {one['metric']}": one["p_value"] for one in comparisons})
+    return [{**one, "p_holm": p} for one, p in zip(comparisons, adjusted.values(), strict=True)]
 
 
 def _statistics(metric: NucleiMetric, crossed: Sequence[Sequence[Sums]]) -> list[list[Statistic]]:
