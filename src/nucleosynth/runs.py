@@ -17,7 +17,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -99,11 +99,15 @@ def read_json(path: Path) -> Any:
 
 
 def append_jsonl(path: Path, record: Mapping[str, object]) -> None:
-    """Append one record as one line, synced to disk."""
+    """Append one record as one line, synced to disk; a line cut short before it stays one of its own."""
+    line = (json.dumps(record, ensure_ascii=False) + "\n").encode()
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        with path.open("ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else b"\n" + line
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
 
@@ -122,15 +126,13 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Read the records of a JSON-lines file; a last line cut short by a crash is left out."""
+    """Read the records of a JSON-lines file; lines cut short by a crash are left out."""
     if not path.exists():
         return []
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
+    for line in path.read_bytes().split(b"\n"):
+        with suppress(ValueError):
             records.append(json.loads(line))
-        except ValueError:
-            break
     return records
 
 

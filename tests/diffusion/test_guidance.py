@@ -12,10 +12,11 @@ from torch import nn
 
 from nucleosynth.cli import main
 from nucleosynth.diffusion.conditioning import Condition, mask_planes, stain_vector
-from nucleosynth.diffusion.config import GeneratorConfig, NetworkConfig, SynthesisConfig
+from nucleosynth.diffusion.config import GeneratorConfig, NetworkConfig, Start, SynthesisConfig
 from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.generator import Generator, ModelCard, build_denoiser
 from nucleosynth.diffusion.guidance import guided, within
+from nucleosynth.diffusion.sampling import refuse_other_training
 from nucleosynth.diffusion.spectrum import Spectrum
 from nucleosynth.diffusion.synthesis import synthesise
 from nucleosynth.diffusion.train import train_generator
@@ -145,6 +146,14 @@ def test_an_earlier_model_of_another_training_is_refused(changes, words):
 def test_a_wrong_request_is_one_line(card, arguments, words):
     with pytest.raises(InputError, match=words):
         generator(**card).sample(**{"labels": [0], "steps": 2, **arguments})
+
+
+def test_an_early_model_whose_start_saw_a_stranger_is_refused():
+    own = generator().card
+    started = replace(own, start=Start(generator="prior", patients=("elsewhere:1",)))
+    with pytest.raises(InputError, match="early: saw patient elsewhere:1, the generator did not"):
+        refuse_other_training(own, started, name="early")
+    refuse_other_training(started, own, name="early")
 
 
 def test_training_keeps_an_early_model_that_guides_from_beside(tmp_path, capsys):

@@ -7,12 +7,12 @@ import pytest
 from tests.phantoms import tiny_study
 
 from nucleosynth.config import parse
+from nucleosynth.data.ledger import LEDGER
 from nucleosynth.data.split import Fold
 from nucleosynth.errors import InputError
 from nucleosynth.runs import read_json, read_jsonl, write_json
 from nucleosynth.study.choice import LOOKS, choose_arms, chosen_arm, lock_choice, look, refuse_choice
 from nucleosynth.study.fits import Fit
-from nucleosynth.study.ledger import LEDGER
 from nucleosynth.study.protocol import StudyConfig, all_fits, arm_jobs
 
 ARMS = {"doses": [0.25, 0.5], "controls": ["real", "synthetic-only"], "filters": ["copies"]}
@@ -139,7 +139,7 @@ def test_a_choice_among_tiles_of_one_class_is_refused_before_training():
         {Fit(): Fold(train=train, validation=validation, test=[])}
         for train, validation in ((["c", "d"], ["a", "b"]), (["b", "c"], ["a", "d"]))
     )
-    with pytest.raises(InputError, match="fold-0: the patients who choose among 3 arms have tiles of one"):
+    with pytest.raises(InputError, match="fold-0: the patients who choose an arm have tiles of one class"):
         refuse_choice(study(), Graded(), alike)
     refuse_choice(study(), Graded(), mixed)
     refuse_choice(study(report={"arm": "real+25%"}), Graded(), alike)

@@ -127,6 +127,16 @@ def test_variations_have_no_control_and_are_called_what_they_are(tiles, fold, ge
     assert found["verdict"] != "no more copies shown than chance"
 
 
+def test_features_that_are_no_numbers_leave_it_out_and_end_no_study(tiles, fold, generator, tmp_path, caplog):
+    class Broken(Cells):
+        def __call__(self, images):
+            return super().__call__(images) * np.nan
+
+    found = audit_generator(study(8), generator, tiles, fold, extractor=Broken(), folder=tmp_path)
+    assert found is None
+    assert "the search for copies is left out: cells: features of" in caplog.text
+
+
 def test_it_can_be_left_out(tiles, fold, generator, tmp_path):
     assert audit_generator(study(0), generator, tiles, fold, extractor=Cells(), folder=tmp_path) is None
     assert audit_generator(study(8), generator, tiles, fold, extractor=None, folder=tmp_path) is None

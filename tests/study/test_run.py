@@ -97,6 +97,16 @@ def test_a_generator_that_saw_a_test_patient_is_refused(copied, tmp_path):
         run_study(other, out=tmp_path / "second", device="cpu")
 
 
+def test_a_generator_that_was_exchanged_is_told_from_the_one_that_drew_the_pool(copied):
+    stored = copied / "fold-0" / "synthetic-0" / "tileset.json"
+    info = read_json(stored)
+    write_json(stored, {**info, "provenance": {**info["provenance"], "generator": "another"}})
+    for path in (copied / "DONE", copied / "fold-0" / "judged-0" / "judged.json"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"is not the generator that drew .*synthetic-0; put that one back"):
+        run_study(study(), out=copied, device="cpu")
+
+
 def test_a_study_without_a_synthetic_arm_draws_no_pool(tmp_path):
     run_study(study(arms={"controls": ["real", "oversampled"]}), out=tmp_path / "run", device="cpu")
     assert not (tmp_path / "run" / "fold-0" / "synthetic-0").exists()

@@ -47,6 +47,20 @@ class BrokenError(Exception):
     pass
 
 
+def test_a_preview_that_was_not_made_is_made_by_the_resumed_run(tmp_path):
+    made = []
+
+    def broken(step, ema):
+        if step == 15:
+            raise BrokenError
+        made.append(step)
+
+    with pytest.raises(BrokenError):
+        train(tmp_path / "run", preview=broken, previews=2)
+    train(tmp_path / "run", preview=lambda step, ema: made.append(step), previews=2)
+    assert made == [15, 30]
+
+
 @pytest.mark.parametrize("stop", [3, 5, 14, 29])
 def test_a_resumed_run_equals_an_unbroken_one(tmp_path, stop):
     class Breaking(Toy):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from nucleosynth.classify.mixture import (
     loss_weights,
 )
 from nucleosynth.classify.scoring import predict, resize, score_part
+from nucleosynth.data.ledger import enter_protocol, refuse_without_ledger
 from nucleosynth.data.split import Fold, Split, check_split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
@@ -173,9 +175,11 @@ def classify_tiles(
     """Train on the training patients of a fold; score validation and, only when asked, test patients.
 
     The test patients may be asked for later, with the same ``out``: nothing is trained again, and the look is
-    a line of ``test_looks.jsonl``.
+    a line of ``test_looks.jsonl``, with the protocols that looked at them before, and of the ledger.
     """
     check_split(tiles, split)
+    if test:
+        refuse_without_ledger()
     if len(tiles.classes) < 2:
         raise InputError(f"{tiles.path}: has {len(tiles.classes)} classes; a classifier needs two or more")
     part: Fold = split.folds[fold]
@@ -191,14 +195,21 @@ def classify_tiles(
         device=device,
     )
     if test:
-        looks, what = out / "test_looks.jsonl", "classifier scored on the test patients"
         result["test"] = score_part(
             out,
             "test",
             tiles,
             tiles.rows_of(part.test),
             config,
-            before=lambda: append_jsonl(looks, {"time": now(), "what": what}),
+            before=lambda: _look(out, part.test),
             device=device,
         )
     return result
+
+
+def _look(out: Path, patients: Sequence[str]) -> None:
+    """Put a look at the test patients on record, in the run and in the ledger, just before it."""
+    settings = hashlib.sha256((out / "config.yaml").read_bytes()).hexdigest()
+    earlier = enter_protocol(patients, name=out.name, protocol_hash=settings)
+    what = "classifier scored on the test patients"
+    append_jsonl(out / "test_looks.jsonl", {"time": now(), "what": what, "earlier": earlier})

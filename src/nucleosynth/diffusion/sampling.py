@@ -130,7 +130,7 @@ def refuse_other_training(card: ModelCard, early: ModelCard, *, name: str) -> No
                 f"{name}: its {field} is {there!r}, the generator's {here!r}; "
                 "guidance.auto needs an earlier model of the same training"
             )
-    strangers = sorted(set(early.patients) - set(card.patients))
+    strangers = sorted(set(early.saw) - set(card.saw))
     if strangers:
         raise InputError(
             f"{name}: saw patient {strangers[0]}, the generator did not; give one of its training"

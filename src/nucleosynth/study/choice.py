@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nucleosynth.data.ledger import enter_protocol
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.runs import append_jsonl, now, read_json, read_jsonl, write_json
 from nucleosynth.study.arms import CHOSEN
 from nucleosynth.study.fits import Fit
-from nucleosynth.study.ledger import enter_protocol
 from nucleosynth.study.protocol import StudyConfig, arm_jobs, outer_fits
 
 LOCK, LOOKS = "locked.json", "test_looks.jsonl"
@@ -79,9 +79,8 @@ def refuse_choice(study: StudyConfig, tiles: TileSet, fits: Mapping[Fit, Fold]) 
         parts = [fits[one].validation for one in fit.within(study.inner_folds) or [fit]]
         if not any(len(_classes_of(tiles, patients)) > 1 for patients in parts):
             raise InputError(
-                f"{fit.folder}: the patients who choose among {len(study.arms.candidates)} arms have tiles of one "
-                "class, and AUROC needs two; give other validation patients or choice.folds, or name an arm in "
-                "report.arm"
+                f"{fit.folder}: the patients who choose an arm have tiles of one class, and AUROC needs two; "
+                "give other validation patients, or choice.folds, or name an arm in report.arm"
             )
 
 
@@ -89,13 +88,17 @@ def _classes_of(tiles: TileSet, patients: list[str]) -> set[int]:
     return set(tiles.labels[tiles.rows_of(patients)].tolist()) - {-1}
 
 
-def lock_choice(study: StudyConfig, out: Path, folds: int, *, test: Iterable[str] = ()) -> dict[str, Any]:
+def lock_choice(
+    study: StudyConfig, out: Path, folds: int, *, test: Iterable[str] = (), made_of: Sequence[str] = ()
+) -> dict[str, Any]:
     """Write the choice down, once; what comes after may look at the test patients.
 
     Parameters
     ----------
     test
         These patients, of all folds; other protocols that looked at them on this machine are named.
+    made_of
+        As in `enter_protocol`.
 
     Returns
     -------
@@ -108,7 +111,9 @@ def lock_choice(study: StudyConfig, out: Path, folds: int, *, test: Iterable[str
             "protocol_hash": study.protocol_hash,
             "chosen": choose_arms(study, out, folds),
             "looks_before": len(read_jsonl(out / LOOKS)),
-            "earlier": enter_protocol(test, name=study.name, protocol_hash=study.protocol_hash),
+            "earlier": enter_protocol(
+                test, name=study.name, protocol_hash=study.protocol_hash, made_of=made_of
+            ),
         }
         write_json(stored, locked)
     return dict(read_json(stored))

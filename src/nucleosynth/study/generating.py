@@ -69,6 +69,14 @@ def generate(
         )
 
 
+def taken_generator(study: StudyConfig, device: str) -> list[str]:
+    """Return the id of the generator that the study takes; nothing where it trains its own."""
+    from nucleosynth.diffusion.generator import Generator
+
+    path = study.generator.path
+    return [] if path is None else [Generator.from_pretrained(path, device=device).generator_id]
+
+
 def refuse_filters(study: StudyConfig, tiles: TileSet) -> None:
     """Refuse before hours of training what a filter of the study could not do after it."""
     asked = study.arms.filters
@@ -137,5 +145,10 @@ def _open_generator(
         raise InputError(
             f"{path}: is of the recipe {generator.card.recipe}, the study says {study.generator.recipe}; "
             f"set generator.recipe to {generator.card.recipe}"
+        )
+    pool = pool_folder(out, fit, seed)
+    if pool.exists() and TileSet.open(pool).info["provenance"]["generator"] != generator.generator_id:
+        raise InputError(
+            f"{path}: is not the generator that drew {pool}; put that one back, or start again elsewhere"
         )
     return generator

@@ -72,7 +72,7 @@ def audit_generator(
     The scores of `memorization` with ``pairs`` (rows of ``copies.npy`` and of all tiles compared),
     ``patients_of_start`` whose tiles were compared too, and ``patients_not_compared``, whose tiles are not
     here; None where the study wants no audit, has no extractor for its fidelity, or has too little to tell:
-    less than two training patients, or tiles of a size that does not fold.
+    less than two training patients, tiles of a size that does not fold, or features that are no numbers.
     """
     train, held_out = tiles.rows_of(fold.train), tiles.rows_of(fold.validation)
     count = study.memorization.tiles
@@ -86,15 +86,19 @@ def audit_generator(
         name: _drawn(study, generator, tiles, rows, folder / f"{name}.npy") for name, rows in asked.items()
     }
     learned = _learned_from([(tiles, train), *((other, _seen(generator, other)) for other in also)])
-    found = memorization(
-        learned,
-        made["copies"],
-        Real(np.asarray(tiles.images[held_out]), tiles.patients[held_out]),
-        control=made.get("control"),
-        extractor=extractor,
-        limit=count,
-        seed=study.seed,
-    )
+    try:
+        found = memorization(
+            learned,
+            made["copies"],
+            Real(np.asarray(tiles.images[held_out]), tiles.patients[held_out]),
+            control=made.get("control"),
+            extractor=extractor,
+            limit=count,
+            seed=study.seed,
+        )
+    except InputError as error:
+        _log.warning("the search for copies is left out: %s", error)
+        return None
     write_array(folder / NEAREST, learned.images[[pair.train for pair in found.pairs]])
     own, compared = set(tiles.patients[train].tolist()), set(learned.patients.tolist())
     return {

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nucleosynth import progress
+from nucleosynth.data.ledger import refuse_without_ledger
 from nucleosynth.data.split import Split, check_split
 from nucleosynth.data.split_rules import make_split
 from nucleosynth.data.tileset import TileSet
@@ -21,7 +22,7 @@ from nucleosynth.nuclei.frames import import_with_nuclei
 from nucleosynth.runs import Run, now, open_run, write_json
 from nucleosynth.study.choice import LOCK, chosen_arm, lock_choice, refuse_choice
 from nucleosynth.study.fits import Fit, fit_patients
-from nucleosynth.study.generating import generate, judge, refuse_filters
+from nucleosynth.study.generating import generate, judge, refuse_filters, taken_generator
 from nucleosynth.study.protocol import (
     StudyConfig,
     arm_jobs,
@@ -103,6 +104,7 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
     tiles = study_tiles(study, out, root)
     mask_judge(study, tiles)  # refused before hours of training, not after
     refuse_filters(study, tiles)
+    refuse_without_ledger()
     also = start_tiles(study, tiles, root)
     split = _split(study, tiles, out, root)
     folds = len(split.folds)
@@ -127,7 +129,8 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
         run_jobs(run_segmenter, ({**job, "fit": fold.train} for job in segmenter_jobs(study, fit)))
 
     test = {patient for fold in split.folds for patient in fold.test}
-    lock = partial(lock_choice, study, out, folds if tiles.classes else 0, test=test)
+    made_of = [tiles.content_hash, *taken_generator(study, device)]
+    lock = partial(lock_choice, study, out, folds if tiles.classes else 0, test=test, made_of=made_of)
     for fit in inner:
         fit_anew(fit)
     locked = lock() if inner else None  # without inner folds the arms themselves decide

@@ -112,6 +112,8 @@ def fit(
             if watch and watch.due(step):
                 watch.check(step, ema)
             last = step == total or (watch is not None and watch.exhausted)
+            if preview is not None and _preview_due(step, total, previews):
+                preview(step, ema)  # before the checkpoint, so that a run killed in between makes it again
             if step % optimisation.log_every == 0 or last:
                 loss = window.flush()
                 record = {"step": step, "loss": loss, "lr": rate, "grad_norm": norm, "seconds": clock.lap()}
@@ -119,8 +121,6 @@ def fit(
                 update(step, f"loss {loss:.3f}")
                 if clock.due() or last:
                     save_checkpoint(run.path / "checkpoints", step, model=model, ema=ema, optimizer=optimizer)
-            if preview is not None and _preview_due(step, total, previews):
-                preview(step, ema)
     if watch is None:
         return Fitted(ema, total, f"after all {total} steps")
     return Fitted(watch.best(), watch.best_step, watch.verdict(step))
