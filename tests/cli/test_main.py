@@ -33,6 +33,7 @@ COMMANDS = [
     ["study", "run"],
     ["study", "status"],
     ["study", "report"],
+    ["study", "compare"],
 ]
 
 

@@ -97,6 +97,22 @@ def test_a_generator_that_saw_a_test_patient_is_refused(copied, tmp_path):
         run_study(other, out=tmp_path / "second", device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("synthesis", "recipe", "words"),
+    [
+        ({"guidance": {"class": 2}}, "per-class", "recipe per-class was never trained without its condition"),
+        ({"variation": 1.0}, "mask-guided", "of the recipe mask-guided, which makes no variations"),
+        ({"sampler": "consistency"}, "unified", "sampler consistency is for students"),
+    ],
+)
+def test_what_the_generator_cannot_draw_is_refused_before_it_is_trained(synthesis, recipe, words, tmp_path):
+    own = tiny_study()
+    one = study(synthesis={**own["synthesis"], **synthesis}, generator={**own["generator"], "recipe": recipe})
+    with pytest.raises(InputError, match=words):
+        run_study(one, out=tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run" / "fold-0").exists()
+
+
 def test_a_generator_that_was_exchanged_is_told_from_the_one_that_drew_the_pool(copied):
     stored = copied / "fold-0" / "synthetic-0" / "tileset.json"
     info = read_json(stored)

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from nucleosynth.cli.settings import Device, Out, Root, Settings
 
-app = App(name="study", help="Plan, run, watch and report a study.", help_format="plaintext")
+app = App(name="study", help="Plan, run, watch, report and compare studies.", help_format="plaintext")
 
 
 @app.command
@@ -62,6 +62,19 @@ def status(out: Path, /) -> None:
     from nucleosynth.study.overview import study_status
 
     print(json.dumps(study_status(out), indent=2))
+
+
+@app.command
+def compare(first: Path, second: Path, /) -> None:
+    """Print how the arms of a second study differ from those of a first, on the same test patients.
+
+    For example::
+
+        nucleosynth study compare runs/amibr runs/amibr-scratch
+    """
+    from nucleosynth.study.beside import studies_beside
+
+    print(json.dumps(studies_beside(first, second), indent=2))
 
 
 @app.command

@@ -20,6 +20,7 @@ from nucleosynth import progress
 from nucleosynth.data.split import require_unseen
 from nucleosynth.data.tileset import Tile, TileSet, write_tileset
 from nucleosynth.diffusion.batches import slide_descriptors, usable_rows
+from nucleosynth.diffusion.card import ModelCard
 from nucleosynth.diffusion.conditioning import dihedral
 from nucleosynth.diffusion.config import SynthesisConfig
 from nucleosynth.diffusion.generator import Generator
@@ -97,7 +98,7 @@ def synthesise(
     """
     config = (config or SynthesisConfig()).settled(generator.card.recipe, generator.card.student)
     out = Path(out)
-    _refuse_impossible(generator, config)
+    refuse_impossible(generator.card, config)
     if layouts is not None and config.variation is not None:
         raise InputError("synthesis.variation: a variation keeps its donor's nuclei; leave the layouts out")
     bad = generator.early_model(early) if AUTO in active_terms(config.weights) else None
@@ -191,10 +192,10 @@ def draw_like(
     )
 
 
-def _refuse_impossible(generator: Generator, config: SynthesisConfig) -> None:
-    """Refuse before anything is written what the generator cannot do."""
+def refuse_impossible(card: ModelCard, config: SynthesisConfig) -> None:
+    """Refuse before anything is written, or trained, what a generator of this card cannot do."""
     settle(
-        generator.card,
+        card,
         sampler=config.sampler,
         steps=config.steps,
         sigma_scale=config.sigma_scale,

@@ -104,22 +104,7 @@ def train_generator(
     with open_run(out, kind="generator", config=settings) as run:
         if run.done:
             return model_path
-        recipe = RECIPES[config.recipe]
-        use_masks = recipe.planes > 0 and config.masks == "auto" and bool(tiles.has_mask[rows].any())
-        card = ModelCard(
-            classes=tiles.classes,
-            size=height,
-            mpp=tiles.mpp,
-            masks=use_masks,
-            patients=sorted(set(tiles.patients[rows].tolist())),
-            content_hash=tiles.content_hash,
-            network=config.network,
-            steps=0,
-            recipe=config.recipe,
-            objective=config.objective,
-            mask_scale=config.mask_scale,
-            seen=np.unique(tiles.labels[rows][tiles.labels[rows] >= 0]).tolist(),
-        )
+        card = untrained_card(tiles, rows, config)
         held_out = held_out_patients(tiles, card.patients, share=config.hold_out, seed=seed)
         checked = np.isin(tiles.patients[rows], held_out)
         rows, held_rows = rows[~checked], rows[checked]
@@ -131,12 +116,12 @@ def train_generator(
             model = warm_denoiser(card, start, _pictures(tiles, rows))
         target = choose_device(device)
         compile_if_asked(model.network)
-        batches = training_batches(tiles, rows, config, use_masks=use_masks, seed=seed)
+        batches = training_batches(tiles, rows, config, use_masks=card.masks, seed=seed)
         learner = DenoisingLearner(model, batches, target)
         check = None
         if held_out:
             plain = config.model_copy(update={"drop": 0.0, "jitter": 0.0, "crops": False})
-            unseen = training_batches(tiles, held_rows, plain, use_masks=use_masks, seed=seed)
+            unseen = training_batches(tiles, held_rows, plain, use_masks=card.masks, seed=seed)
             check = HeldOut(held_out_loss(partial(with_weights, card), unseen, target), apart=APART)
 
         def preview(step: int, ema: dict[str, Tensor]) -> None:
@@ -210,6 +195,25 @@ def training_batches(
         levels=linear_sigmas() if objective == "epsilon" else None,
         one_class=recipe.per_class,
         mosaic=Mosaic(tiles, rows) if config.crops else None,
+    )
+
+
+def untrained_card(tiles: TileSet, rows: npt.NDArray[np.int64], config: GeneratorConfig) -> ModelCard:
+    """Return the card of a generator of some tiles before its first step: what it will be able to do."""
+    masks = RECIPES[config.recipe].planes > 0 and config.masks == "auto"
+    return ModelCard(
+        classes=tiles.classes,
+        size=tiles.size[0],
+        mpp=tiles.mpp,
+        masks=masks and bool(tiles.has_mask[rows].any()),
+        patients=sorted(set(tiles.patients[rows].tolist())),
+        content_hash=tiles.content_hash,
+        network=config.network,
+        steps=0,
+        recipe=config.recipe,
+        objective=config.objective,
+        mask_scale=config.mask_scale,
+        seen=np.unique(tiles.labels[rows][tiles.labels[rows] >= 0]).tolist(),
     )
 
 

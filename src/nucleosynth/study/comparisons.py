@@ -39,7 +39,8 @@ def compare_arms(study: StudyConfig, outcomes: Outcomes) -> list[dict[str, Any]]
     found = []
     for share in study.arms.shares:
         for arm, baseline in _pairs(outcomes, share):
-            found += [_compare(study, outcomes, arm, baseline, m, share) for m in study.report.shown]
+            sides = (outcomes, arm), (outcomes, baseline)
+            found += [difference(*sides, metric, share, seed=study.seed) for metric in study.report.shown]
     largest = max(study.arms.fractions)
     primary = outcomes.primary(largest)
     secondary = [
@@ -111,16 +112,18 @@ def _pairs(outcomes: Outcomes, share: float) -> Iterator[tuple[str, str]]:
                 yield arm, baseline
 
 
-def _compare(
-    study: StudyConfig, outcomes: Outcomes, arm: str, baseline: str, metric: str, share: float
+def difference(
+    treatment: tuple[Outcomes, str], control: tuple[Outcomes, str], metric: str, share: float, *, seed: int
 ) -> dict[str, Any]:
-    of_class = outcomes.rarest_class_patients
+    """Return the paired difference of two finished arms, each with its outcomes, as in `compare_arms`."""
+    (ours, arm), (theirs, baseline) = treatment, control
+    of_class = min(ours.rarest_class_patients, theirs.rarest_class_patients)
     found = paired_difference(
-        outcomes.crossed(arm, metric, share),
-        outcomes.crossed(baseline, metric, share),
-        groups=outcomes.groups,
-        seed=study.seed,
-        minimum=MINIMUM_PATIENTS if of_class >= FEWEST_OF_CLASS else len(outcomes.groups) + 1,
+        ours.crossed(arm, metric, share),
+        theirs.crossed(baseline, metric, share),
+        groups=ours.groups,
+        seed=seed,
+        minimum=MINIMUM_PATIENTS if of_class >= FEWEST_OF_CLASS else len(ours.groups) + 1,
     )
     return {"share": share, **difference_record(arm, baseline, metric, found), "n_of_class": of_class}
 

@@ -77,6 +77,19 @@ def taken_generator(study: StudyConfig, device: str) -> list[str]:
     return [] if path is None else [Generator.from_pretrained(path, device=device).generator_id]
 
 
+def refuse_synthesis(study: StudyConfig, tiles: TileSet, fold: Fold, *, device: str) -> None:
+    """Refuse before hours of training a way to draw tiles that the generator will not have."""
+    from nucleosynth.diffusion.generator import Generator
+    from nucleosynth.diffusion.synthesis import refuse_impossible
+    from nucleosynth.diffusion.train import untrained_card
+
+    if study.generator.path is None:
+        card = untrained_card(tiles, tiles.rows_of(fold.train), study.generator)
+    else:
+        card = Generator.from_pretrained(study.generator.path, device=device).card
+    refuse_impossible(card, study.synthesis)
+
+
 def refuse_filters(study: StudyConfig, tiles: TileSet) -> None:
     """Refuse before hours of training what a filter of the study could not do after it."""
     asked = study.arms.filters

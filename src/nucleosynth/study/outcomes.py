@@ -37,7 +37,7 @@ class Outcomes:
         per_fold = [tiles.rows_of(fold.test) for fold in split.folds] if tiles.classes else []
         rows = [part[tiles.labels[part] >= 0] for part in per_fold]
         self._sizes = [len(part) for part in rows]
-        self._hashes = [part_hash(tiles, part) for part in rows]
+        self.test_hashes = [part_hash(tiles, part) for part in rows]
         self.rows = np.concatenate([np.empty(0, np.int64), *rows]).astype(np.int64)
         self.fold_of = np.repeat(np.arange(len(rows)), self._sizes)
         self.labels = tiles.labels[self.rows]
@@ -110,8 +110,8 @@ class Outcomes:
             folder = self._out / job["folder"]
             found = np.load(folder / "test.npy")
             fold = job["fit"]["fold"]
-            scored_on = read_json(folder / "test.json").get("scored_on", self._hashes[fold])
-            if len(found) != self._sizes[fold] or scored_on != self._hashes[fold]:
+            scored_on = read_json(folder / "test.json").get("scored_on", self.test_hashes[fold])
+            if len(found) != self._sizes[fold] or scored_on != self.test_hashes[fold]:
                 raise InputError(
                     f"{folder}: was scored on {len(found)} test tiles that are not this study's "
                     f"{self._sizes[fold]}; arms of different test sets cannot be compared"

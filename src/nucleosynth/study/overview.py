@@ -46,7 +46,7 @@ def plan_study(study: StudyConfig, root: Path | None = None) -> dict[str, Any]:
 
 def study_status(out: Path) -> dict[str, Any]:
     """Return which stages of a study are done, running or waiting."""
-    config = _stored_study(out)
+    config = stored_study(out)
     folds = len(Split.load(out / "split.json").folds) if (out / "split.json").exists() else 1
     classes = TileSet.open(out / "tiles").classes if (out / "tiles").exists() else _names_classes(config)
     fits, locked = all_fits(config, folds), read_lock(out)
@@ -70,7 +70,7 @@ def write_report(out: Path, *, real_tiles: bool = True) -> Path:
 
     A study that is not finished is reported as far as it is, with a list of what is missing.
     """
-    study = _stored_study(out)
+    study = stored_study(out)
     for name in ("tiles", "split.json"):
         if not (out / name).exists():
             raise InputError(
@@ -79,7 +79,8 @@ def write_report(out: Path, *, real_tiles: bool = True) -> Path:
     return write_record(study, out, real_tiles=real_tiles)
 
 
-def _stored_study(out: Path) -> StudyConfig:
+def stored_study(out: Path) -> StudyConfig:
+    """Return the settings of the study in a directory."""
     import yaml
 
     stored = out / "config.yaml"

@@ -66,12 +66,6 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
     claimed = claim(study, outcomes, comparisons)
     first = outer_fits(study, 1)[0]
     judged = _judged(out, first, 0)
-    generators = [
-        {"share": fit.share, **_scores(one)}
-        for fit in outer_fits(study, 1)
-        for seed in range(study.generator.seeds)
-        if (one := _judged(out, fit, seed))
-    ]
     return {
         "schema": 2,
         "name": study.name,
@@ -101,11 +95,21 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
         "memorization": judged.get("memorization"),
         "morphology": _morphology(out, first),
         "generator": {**judged.get("generator", {}), **_training(out / first.folder / "generator-0")},
-        "generators": generators,
+        "generators": generator_scores(study, out),
         "synthesis": _synthesis(study, pool_folder(out, first, 0)),
         "test_looks": read_jsonl(out / LOOKS),
         "provenance": _provenance(study, tiles, out),
     }
+
+
+def generator_scores(study: StudyConfig, out: Path) -> list[dict[str, Any]]:
+    """Return the few figures of each judged generator that tell it from others."""
+    return [
+        {"share": fit.share, **_scores(one)}
+        for fit in outer_fits(study, 1)
+        for seed in range(study.generator.seeds)
+        if (one := _judged(out, fit, seed))
+    ]
 
 
 def _judged(out: Path, fit: Fit, generator: int) -> dict[str, Any]:
@@ -119,7 +123,6 @@ def _morphology(out: Path, fit: Fit) -> dict[str, Any] | None:
 
 
 def _scores(judged: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the few figures of a generator that tell it from the others of its seeds."""
     test = (judged["fidelity"] or {}).get("test") or {}
     covered = (test.get("neighbours") or {}).get("coverage") or {}
     agreed = (judged["agreement"] or {}).get("test") or {}

@@ -22,7 +22,7 @@ from nucleosynth.nuclei.frames import import_with_nuclei
 from nucleosynth.runs import Run, now, open_run, write_json
 from nucleosynth.study.choice import LOCK, chosen_arm, lock_choice, refuse_choice
 from nucleosynth.study.fits import Fit, fit_patients
-from nucleosynth.study.generating import generate, judge, refuse_filters, taken_generator
+from nucleosynth.study.generating import generate, judge, refuse_filters, refuse_synthesis, taken_generator
 from nucleosynth.study.protocol import (
     StudyConfig,
     arm_jobs,
@@ -116,6 +116,7 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
     }
     refuse_taken(study, tiles, split, patients)
     refuse_choice(study, tiles, patients)
+    refuse_synthesis(study, tiles, patients[outer[0]], device=device)
     common = {"out": str(out), "study": study.model_dump(mode="json"), "device": device}
     run_jobs = partial(_run_jobs, common=common, engine=engine)
 
