@@ -7,7 +7,9 @@ import pytest
 import torch
 from tests.phantoms import TINY_NETWORK, phantom_tileset
 
+from nucleosynth.cli import main
 from nucleosynth.config import parse
+from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.card import ModelCard, build_denoiser
 from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
 from nucleosynth.diffusion.generator import Generator
@@ -82,6 +84,14 @@ def test_a_pool_of_variations_keeps_its_donors_turned_as_their_masks(tissue, tmp
         turned = np.rot90(donor_mask, k)
         assert np.array_equal(turned[:, ::-1] if flip else turned, mask)
     assert pool.info["provenance"]["variation"] == 0.04
+
+
+def test_the_command_draws_variations_too(tissue, tmp_path):
+    tiles, generator = tissue
+    generator.save_pretrained(tmp_path / "generator")
+    words = [tmp_path / "generator", "--donors", tiles.path, "--tiles=4", "--steps=4", "--variation=0.04"]
+    assert main(["sample", *map(str, words), "--out", str(tmp_path / "pool")]) == 0
+    assert TileSet.open(tmp_path / "pool").info["provenance"]["variation"] == 0.04
 
 
 def test_scores_are_of_tiles_from_noise_and_the_audit_of_variations(tissue):

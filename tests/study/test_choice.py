@@ -7,11 +7,11 @@ import pytest
 from tests.phantoms import tiny_study
 
 from nucleosynth.config import parse
-from nucleosynth.data.ledger import LEDGER
+from nucleosynth.data.ledger import LEDGER, LOOKS
 from nucleosynth.data.split import Fold
 from nucleosynth.errors import InputError
 from nucleosynth.runs import read_json, read_jsonl, write_json
-from nucleosynth.study.choice import LOOKS, choose_arms, chosen_arm, lock_choice, look, refuse_choice
+from nucleosynth.study.choice import choose_arms, chosen_arm, lock_choice, look, refuse_choice
 from nucleosynth.study.fits import Fit
 from nucleosynth.study.protocol import StudyConfig, all_fits, arm_jobs
 

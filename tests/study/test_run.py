@@ -15,6 +15,7 @@ import pytest
 import yaml
 from tests.phantoms import tiny_study
 
+from nucleosynth.cli import main
 from nucleosynth.config import parse
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
@@ -298,6 +299,22 @@ def test_arms_of_different_test_sets_are_not_compared(everything, tmp_path):
     write_json(path.with_suffix(".json"), {**scores, "scored_on": "as many tiles of others"})
     with pytest.raises(InputError, match="arms of different test sets cannot be compared"):
         write_report(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("kind: study\nstudy: {nam: x}\n", "config.yaml: unknown key `nam`; did you mean `name`?"),
+        ("kind: [\n", "config.yaml, line 2: not valid YAML"),
+        ("kind: generator\n", "is not the directory of a study"),
+    ],
+)
+def test_settings_that_cannot_be_read_are_one_line(text, words, tmp_path, capsys):
+    (tmp_path / "config.yaml").write_text(text)
+    assert main(["study", "status", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
 
 
 def test_a_study_that_has_not_begun_has_no_report(tmp_path):

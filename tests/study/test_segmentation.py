@@ -52,8 +52,8 @@ def synthetic(tiles: TileSet, path: Path, patients: list[str], *, saw: list[str]
 
 
 def job(out: Path, arm: str, **changes: Any) -> dict[str, Any]:
-    names = {"out": str(out), "study": STUDY, "device": "cpu", "fold": 0, "generator": 0, "seed": 1}
-    where = {"fit": FIT, "pool": "pool", "folder": f"fold-0/segmenters/{arm}"}
+    names = {"out": str(out), "study": STUDY, "device": "cpu", "generator": 0, "seed": 1}
+    where = {"patients": FIT, "pool": "pool", "folder": f"fold-0/segmenters/{arm}"}
     return {**names, **where, "arm": arm, **changes}
 
 
@@ -122,7 +122,7 @@ def test_a_finished_run_is_read_back_and_others_in_its_place_are_refused(copied)
     assert again["steps"] == 3
     assert weights(copied, "fold-0/segmenters/real") == before
     with pytest.raises(InputError, match="run with other settings"):
-        run_segmenter(job(copied, "real", fit=FIT[:3]))
+        run_segmenter(job(copied, "real", patients=FIT[:3]))
 
 
 def test_a_broken_run_goes_on_to_the_same_weights(copied, monkeypatch):
@@ -169,7 +169,7 @@ def test_a_pool_that_saw_a_stranger_is_refused(copied, arm, donors, saw):
 
 def test_a_pool_of_all_training_patients_is_refused_for_a_share_of_them(copied):
     with pytest.raises(InputError, match=f"saw patient {FIT[3]}"):
-        run_segmenter(job(copied, "both", fit=FIT[:3], folder="share"))
+        run_segmenter(job(copied, "both", patients=FIT[:3], folder="share"))
 
 
 def test_bad_requests_are_one_line(copied):

@@ -27,7 +27,7 @@ from nucleosynth.classify.mixture import (
     loss_weights,
 )
 from nucleosynth.classify.scoring import predict, resize, score_part
-from nucleosynth.data.ledger import enter_protocol, refuse_without_ledger
+from nucleosynth.data.ledger import LOOKS, enter_protocol, refuse_without_ledger
 from nucleosynth.data.split import Fold, Split, check_split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
@@ -212,4 +212,4 @@ def _look(out: Path, patients: Sequence[str]) -> None:
     settings = hashlib.sha256((out / "config.yaml").read_bytes()).hexdigest()
     earlier = enter_protocol(patients, name=out.name, protocol_hash=settings)
     what = "classifier scored on the test patients"
-    append_jsonl(out / "test_looks.jsonl", {"time": now(), "what": what, "earlier": earlier})
+    append_jsonl(out / LOOKS, {"time": now(), "what": what, "earlier": earlier})

@@ -217,6 +217,7 @@ def sample(
         tuple[float, float] | None,
         Parameter(name="--guidance.interval", help="Lowest and highest noise level that is guided."),
     ] = None,
+    variation: float | None = None,
     early: Path | None = None,
     layouts: Path | None = None,
     size_ratio: SizeRatio = 1.0,
@@ -254,6 +255,8 @@ def sample(
         Else the recipe's own: spectral, of the paper's recipes ddpm, of a student consistency.
     sigma_scale
         How many times more noise than there is the network is told of; 1 is off.
+    variation
+        Noise level to which the donor's pixels are noised and then denoised; else tiles come from noise.
     early
         Earlier model of the same training, for --guidance.auto; else the one beside the generator.
     layouts
@@ -278,6 +281,7 @@ def sample(
         "sigma_scale": sigma_scale,
         "guidance": {"class": class_guidance, "mask": mask_guidance, "auto": auto_guidance},
         "guidance_interval": guidance_interval,
+        "variation": variation,
     }
     config = parse(SynthesisConfig, request, source="sample")
     made = synthesise(

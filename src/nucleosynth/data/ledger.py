@@ -13,6 +13,8 @@ from nucleosynth.errors import InputError
 from nucleosynth.runs import append_jsonl, now, read_jsonl
 
 LEDGER = "looks.jsonl"
+LOOKS = "test_looks.jsonl"
+"""In the directory of a run: its own looks, each noted just before it."""
 
 
 def ledger_path() -> Path:

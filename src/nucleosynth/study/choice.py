@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from nucleosynth.data.ledger import enter_protocol
+from nucleosynth.data.ledger import LOOKS, enter_protocol
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.runs import append_jsonl, now, read_json, read_jsonl, write_json
 from nucleosynth.study.arms import CHOSEN
 from nucleosynth.study.fits import Fit
-from nucleosynth.study.protocol import StudyConfig, arm_jobs, outer_fits
+from nucleosynth.study.protocol import AUROC, StudyConfig, arm_jobs, outer_fits
 
-LOCK, LOOKS = "locked.json", "test_looks.jsonl"
+LOCK = "locked.json"
 
 
 def choose_arms(study: StudyConfig, out: Path, folds: int) -> dict[str, dict[str, Any]]:
@@ -36,13 +36,11 @@ def choose_arms(study: StudyConfig, out: Path, folds: int) -> dict[str, dict[str
 
 
 def _choose(study: StudyConfig, out: Path, fit: Fit) -> dict[str, Any]:
-    metric = study.choice.metric
-    if study.report.arm != CHOSEN:
-        return {"arm": study.report.arm, "by": "protocol", "metric": None, "scores": {}}
-    candidates = [arm.name for arm in study.arms.candidates]
-    if len(candidates) < 2:
-        return {"arm": next(iter(candidates), None), "by": "protocol", "metric": None, "scores": {}}
-    parts = [_means(study, out, one, candidates) for one in fit.within(study.inner_folds) or [fit]]
+    metric, candidates = study.choice.metric, [arm.name for arm in study.arms.candidates]
+    if not study.undecided:
+        arm = next(iter(candidates), None) if study.report.arm == CHOSEN else study.report.arm
+        return {"arm": arm, "by": "protocol", "metric": None, "scores": {}}
+    parts = [_means(study, out, one, candidates) for one in _choosing(study, fit)]
     defined = [means for means in parts if np.isfinite(list(means.values())).all()]
     if not defined:
         raise InputError(
@@ -52,6 +50,11 @@ def _choose(study: StudyConfig, out: Path, fit: Fit) -> dict[str, Any]:
     scores = {name: float(np.mean([means[name] for means in defined])) for name in candidates}
     by = f"{study.inner_folds} folds of the training patients" if study.inner_folds else "validation patients"
     return {"arm": max(scores, key=scores.__getitem__), "by": by, "metric": metric, "scores": scores}
+
+
+def _choosing(study: StudyConfig, fit: Fit) -> list[Fit]:
+    """Return the fits whose validation patients choose the arm of a fit."""
+    return fit.within(study.inner_folds) or [fit]
 
 
 def _means(study: StudyConfig, out: Path, fit: Fit, candidates: list[str]) -> dict[str, float]:
@@ -72,11 +75,10 @@ def refuse_choice(study: StudyConfig, tiles: TileSet, fits: Mapping[Fit, Fold]) 
     InputError
         None of the parts by which the arm of a fit is chosen holds two classes.
     """
-    undecided = study.report.arm == CHOSEN and len(study.arms.candidates) > 1
-    if not (tiles.classes and undecided and study.choice.metric == "auroc"):
+    if not (tiles.classes and study.undecided and study.choice.metric == AUROC):
         return
     for fit in (fit for fit in fits if fit.inner is None):
-        parts = [fits[one].validation for one in fit.within(study.inner_folds) or [fit]]
+        parts = [fits[one].validation for one in _choosing(study, fit)]
         if not any(len(_classes_of(tiles, patients)) > 1 for patients in parts):
             raise InputError(
                 f"{fit.folder}: the patients who choose an arm have tiles of one class, and AUROC needs two; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -123,7 +124,7 @@ def difference(
         theirs.crossed(baseline, metric, share),
         groups=ours.groups,
         seed=seed,
-        minimum=MINIMUM_PATIENTS if of_class >= FEWEST_OF_CLASS else len(ours.groups) + 1,
+        minimum=MINIMUM_PATIENTS if of_class >= FEWEST_OF_CLASS else sys.maxsize,  # no interval
     )
     return {"share": share, **difference_record(arm, baseline, metric, found), "n_of_class": of_class}
 

@@ -1,8 +1,9 @@
-"""Whom each fit of a study may see: a fold, a share of its training patients, or a part to choose by."""
+"""Where everything is fitted anew: whom each fit of a study may see, and where what it makes is kept."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,26 @@ class Fit:
     def within(self, count: int) -> list[Fit]:
         """Return the inner folds of this fit."""
         return [replace(self, inner=index) for index in range(count)]
+
+
+def generator_folder(out: Path, fit: Fit, generator: int) -> Path:
+    """Return where a generator of a fit is trained."""
+    return out / fit.folder / f"generator-{generator}"
+
+
+def pool_folder(out: Path, fit: Fit, generator: int) -> Path:
+    """Return where the synthetic tiles of a generator are."""
+    return out / fit.folder / f"synthetic-{generator}"
+
+
+def selection_folder(out: Path, fit: Fit, generator: int, filter_name: str) -> Path:
+    """Return where a filter keeps what it fitted and chose."""
+    return out / fit.folder / f"selection-{generator}-{filter_name}"
+
+
+def judged_folder(out: Path, fit: Fit, generator: int) -> Path:
+    """Return where the scores of a generator on held-out patients are."""
+    return out / fit.folder / f"judged-{generator}"
 
 
 def fit_patients(tiles: TileSet, split: Split, fit: Fit, *, inner: int, seed: int) -> Fold:

@@ -11,9 +11,8 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.nuclei.segmenter import MAKER, NOBODY
 from nucleosynth.study.choice import look
-from nucleosynth.study.fits import Fit
+from nucleosynth.study.fits import Fit, generator_folder, judged_folder, pool_folder, selection_folder
 from nucleosynth.study.protocol import StudyConfig, fit_arms
-from nucleosynth.study.sources import generator_folder, judged_folder, pool_folder, selection_folder
 
 if TYPE_CHECKING:
     from nucleosynth.diffusion.generator import Generator
@@ -69,24 +68,20 @@ def generate(
         )
 
 
-def taken_generator(study: StudyConfig, device: str) -> list[str]:
-    """Return the id of the generator that the study takes; nothing where it trains its own."""
+def taken_generator(study: StudyConfig) -> Generator | None:
+    """Return the generator that the study takes; None where it trains its own."""
     from nucleosynth.diffusion.generator import Generator
 
     path = study.generator.path
-    return [] if path is None else [Generator.from_pretrained(path, device=device).generator_id]
+    return None if path is None else Generator.from_pretrained(path, device="cpu")
 
 
-def refuse_synthesis(study: StudyConfig, tiles: TileSet, fold: Fold, *, device: str) -> None:
+def refuse_synthesis(study: StudyConfig, tiles: TileSet, fold: Fold, taken: Generator | None) -> None:
     """Refuse before hours of training a way to draw tiles that the generator will not have."""
-    from nucleosynth.diffusion.generator import Generator
     from nucleosynth.diffusion.synthesis import refuse_impossible
     from nucleosynth.diffusion.train import untrained_card
 
-    if study.generator.path is None:
-        card = untrained_card(tiles, tiles.rows_of(fold.train), study.generator)
-    else:
-        card = Generator.from_pretrained(study.generator.path, device=device).card
+    card = taken.card if taken else untrained_card(tiles, tiles.rows_of(fold.train), study.generator)
     refuse_impossible(card, study.synthesis)
 
 

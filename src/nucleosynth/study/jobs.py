@@ -83,7 +83,7 @@ def look_at_test(job: Mapping[str, Any]) -> dict[str, Any]:
 
 def look_at_nuclei(job: Mapping[str, Any]) -> dict[str, Any]:
     """Score the segmenter of a job of `run_segmenter` on the test patients, once all choices are locked."""
-    out, fit = Path(job["out"]), Fit(job["fold"], job["share"])
+    out, fit = Path(job["out"]), Fit(**job["fit"])
     _, tiles, split = _opened(job)
     names = {key: job[key] for key in ("arm", "generator", "seed")}
     return score_segmenter(

@@ -22,7 +22,7 @@ from nucleosynth.evaluate.features import Extractor, Remembering, get_extractor
 from nucleosynth.evaluate.fidelity import fidelity
 from nucleosynth.nuclei.masks import Verdict, judge_tiles, mask_makers, refuse_maker
 from nucleosynth.nuclei.segmenter import NOBODY, Segmenter, get_segmenter
-from nucleosynth.runs import read_json, write_array, write_json
+from nucleosynth.runs import write_array, write_json
 from nucleosynth.seeds import rng, some_rows
 from nucleosynth.study.memorization import audit_generator
 from nucleosynth.study.protocol import StudyConfig
@@ -40,20 +40,15 @@ def judge_generator(
     folder: Path,
     before_test: Callable[[], None],
     also: Sequence[TileSet] = (),
-) -> dict[str, Any]:
-    """Score a generator on held-out patients; the result is kept in ``folder/judged.json``.
+) -> None:
+    """Score a generator on held-out patients into ``folder/judged.json``.
 
     Tiles are made for the labels and masks of held-out patients, with stains of training patients, and are
     used for scores alone: no arm ever trains on them. ``also`` is as in `audit_generator`.
 
-    Returns
-    -------
-    ``{"agreement": {...} | None, "fidelity": {...} | None, "memorization": {...} | None, "generator":
-    {...}}``, the first two each with ``validation`` and ``test``.
+    It holds ``agreement`` and ``fidelity`` (each None, or with ``validation`` and ``test``), ``memorization``
+    and ``generator``.
     """
-    stored = folder / "judged.json"
-    if stored.exists():
-        return dict(read_json(stored))
     agreement: dict[str, Any] = {}
     likeness: dict[str, Any] = {}
     speed: float | None = None
@@ -82,8 +77,7 @@ def judge_generator(
             "images_per_second": speed,
         },
     }
-    write_json(stored, result)
-    return result
+    write_json(folder / "judged.json", result)
 
 
 def mask_judge(study: StudyConfig, tiles: TileSet) -> Segmenter | None:

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.evaluate.morphology import compare_morphology
 from nucleosynth.nuclei.segmenter import NOBODY
-from nucleosynth.runs import read_json, write_json
+from nucleosynth.runs import write_json
 from nucleosynth.study.protocol import StudyConfig
 
 MORPHOLOGY = "morphology.json"
 
 
-def judge_morphology(
-    study: StudyConfig, tiles: TileSet, fold: Fold, *, pool: Path, folder: Path
-) -> dict[str, Any] | None:
-    """Compare the nuclei of a pool with those of training tiles; kept in ``folder``, test patients unseen.
+def judge_morphology(study: StudyConfig, tiles: TileSet, fold: Fold, *, pool: Path, folder: Path) -> None:
+    """Compare the nuclei of a pool with those of training tiles into ``folder``, test patients unseen.
 
-    Returns
-    -------
-    The scores of `compare_morphology`; None without a judge, a pool or a scale.
+    Nothing without a judge, a pool or a scale, and where it is there.
     """
-    stored = folder / MORPHOLOGY
-    if stored.exists():
-        return dict(read_json(stored))
-    if study.segmenter.judge == NOBODY or tiles.mpp is None or not pool.exists():
-        return None
-    found = compare_morphology(
-        tiles, TileSet.open(pool), found_by=study.segmenter.judge, patients=fold.train
-    ).scores
-    write_json(stored, found)
-    return found
+    stored, judge = folder / MORPHOLOGY, study.segmenter.judge
+    if stored.exists() or judge == NOBODY or tiles.mpp is None or not pool.exists():
+        return
+    found = compare_morphology(tiles, TileSet.open(pool), found_by=judge, patients=fold.train)
+    write_json(stored, found.scores)

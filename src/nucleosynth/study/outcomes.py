@@ -42,7 +42,7 @@ class Outcomes:
         self.fold_of = np.repeat(np.arange(len(rows)), self._sizes)
         self.labels = tiles.labels[self.rows]
         self.groups = tiles.patients[self.rows]
-        self._locked = read_lock(out)
+        self.locked = read_lock(out)
         self._known: dict[tuple[str, str, float], Crossed] = {}
 
     @property
@@ -51,28 +51,23 @@ class Outcomes:
         held = [len(np.unique(self.groups[self.labels == label])) for label in np.unique(self.labels)]
         return min(held, default=0)
 
-    @property
-    def locked(self) -> dict[str, Any] | None:
-        """The choice of the primary arm, once it is locked."""
-        return self._locked
-
     def arms(self, share: float) -> list[str]:
         """Return the finished arms at a share of the patients, in the order of the protocol."""
-        arms = fit_arms(self._study, Fit(0, share), chosen_arm(self._locked, Fit(0, share)))
+        arms = fit_arms(self._study, Fit(0, share), chosen_arm(self.locked, Fit(0, share)))
         return [arm.name for arm in arms if self.finished(arm.name, share)]
 
     def primary(self, share: float) -> str | None:
         """Return the primary arm: its name, or ``chosen`` where folds chose different ones."""
-        if self._locked is None:
+        if self.locked is None:
             return None
-        names = {chosen_arm(self._locked, fit) for fit in self._fits(share)}
+        names = {chosen_arm(self.locked, fit) for fit in self._fits(share)}
         return CHOSEN if len(names) > 1 else next(iter(names), None)
 
     def arm(self, name: str, fold: int, share: float) -> str:
         """Return the arm that a name stands for in a fold: itself, but for ``chosen``."""
         if name != CHOSEN:
             return name
-        return chosen_arm(self._locked, Fit(fold, share)) or name
+        return chosen_arm(self.locked, Fit(fold, share)) or name
 
     def finished(self, arm: str, share: float) -> bool:
         """Return whether all runs of an arm, of every fold, have been scored on the test patients."""
@@ -131,7 +126,7 @@ class Outcomes:
         jobs: list[Mapping[str, Any]] = []
         for fit in self._fits(share):
             name = self.arm(arm, fit.fold, share)
-            of_fit = arm_jobs(self._study, fit, chosen_arm(self._locked, fit))
+            of_fit = arm_jobs(self._study, fit, chosen_arm(self.locked, fit))
             jobs += [job for job in of_fit if job["arm"]["name"] == name]
         return jobs
 

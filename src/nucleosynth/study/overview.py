@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nucleosynth.config import load_yaml, parse
 from nucleosynth.data.readers import PairedConfig, PicturesReader, TableConfig
 from nucleosynth.data.split import Split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.runs import read_jsonl
 from nucleosynth.study.choice import chosen_arm, read_lock
-from nucleosynth.study.fits import Fit
+from nucleosynth.study.fits import Fit, generator_folder
 from nucleosynth.study.protocol import StudyConfig, all_fits, arm_jobs, fit_generators, segmenter_jobs
 from nucleosynth.study.record import write_record
-from nucleosynth.study.sources import generator_folder
 
 
 def plan_study(study: StudyConfig, root: Path | None = None) -> dict[str, Any]:
@@ -81,15 +81,13 @@ def write_report(out: Path, *, real_tiles: bool = True) -> Path:
 
 def stored_study(out: Path) -> StudyConfig:
     """Return the settings of the study in a directory."""
-    import yaml
-
     stored = out / "config.yaml"
     if not stored.exists():
         raise InputError(f"{out}: no study here (no config.yaml)")
-    data = yaml.safe_load(stored.read_text(encoding="utf-8"))
-    if not isinstance(data, dict) or data.get("kind") != "study":
+    data: dict[str, Any] = load_yaml(stored)
+    if data.get("kind") != "study":
         raise InputError(f"{out}: is not the directory of a study")
-    return StudyConfig.model_validate(data["study"])
+    return parse(StudyConfig, data.get("study") or {}, source=str(stored))
 
 
 def _trained(study: StudyConfig, fit: Fit) -> int:

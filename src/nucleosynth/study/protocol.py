@@ -20,7 +20,7 @@ from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
 from nucleosynth.diffusion.recipes import RECIPES, SAMPLER_NAMES, sampling_defaults
 from nucleosynth.nuclei.segmenter import JUDGE, MAKER, NOBODY
 from nucleosynth.study.arms import CANDIDATES, CHOSEN, CLAIMABLE, Arm, ArmsConfig
-from nucleosynth.study.fits import Fit
+from nucleosynth.study.fits import Fit, pool_folder
 from nucleosynth.study.segmentation.config import SEGMENTATION_ARMS, SegmentationConfig
 
 Metric = Literal["balanced_accuracy", "macro_f1", "kappa", "auroc", "accuracy"]
@@ -164,10 +164,14 @@ class StudyConfig(Config):
         return self
 
     @property
+    def undecided(self) -> bool:
+        """Whether scores choose the primary arm: none is named, and there are several candidates."""
+        return self.report.arm == CHOSEN and len(self.arms.candidates) > 1
+
+    @property
     def inner_folds(self) -> int:
         """In how many folds of the training patients the primary arm is chosen."""
-        undecided = self.report.arm == CHOSEN and len(self.arms.candidates) > 1
-        return self.choice.folds if undecided else 0
+        return self.choice.folds if self.undecided else 0
 
     @property
     def stated(self) -> dict[str, Any]:
@@ -259,11 +263,10 @@ def segmenter_jobs(study: StudyConfig, fit: Fit) -> Iterator[dict[str, Any]]:
         for generator in range(study.generator.seeds if synthetic else 1):
             for seed in range(study.segmentation.seeds):
                 yield {
-                    "fold": fit.fold,
-                    "share": fit.share,
+                    "fit": fit.plain,
                     "arm": arm,
                     "generator": generator,
                     "seed": seed,
-                    "pool": f"{fit.folder}/synthetic-{generator}" if synthetic else None,
+                    "pool": pool_folder(Path(), fit, generator).as_posix() if synthetic else None,
                     "folder": f"{fit.folder}/segmenters/{arm}/generator-{generator}-seed-{seed}",
                 }

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nucleosynth.data.ledger import LOOKS
 from nucleosynth.data.split import Fold, Split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.runs import now, read_json, read_jsonl
 from nucleosynth.seeds import rng
-from nucleosynth.study.choice import LOOKS
 from nucleosynth.study.comparisons import claim, compare_arms
 from nucleosynth.study.conclusion import study_verdict
-from nucleosynth.study.fits import Fit, share_of_patients
+from nucleosynth.study.fits import Fit, generator_folder, judged_folder, pool_folder, share_of_patients
 from nucleosynth.study.memorization import pair_pictures
 from nucleosynth.study.morphology import MORPHOLOGY
 from nucleosynth.study.outcomes import Outcomes
@@ -24,7 +24,6 @@ from nucleosynth.study.protocol import StudyConfig, outer_fits
 from nucleosynth.study.report.page import build_report, save_figures
 from nucleosynth.study.results import read_results, summarise_arms
 from nucleosynth.study.segmentation.summary import read_segmenters
-from nucleosynth.study.sources import judged_folder, pool_folder
 from nucleosynth.training.metrics import METRICS_FILE, trained_seconds
 
 SHOWN = 32
@@ -94,7 +93,7 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
         "fidelity": judged.get("fidelity"),
         "memorization": judged.get("memorization"),
         "morphology": _morphology(out, first),
-        "generator": {**judged.get("generator", {}), **_training(out / first.folder / "generator-0")},
+        "generator": {**judged.get("generator", {}), **_training(generator_folder(out, first, 0))},
         "generators": generator_scores(study, out),
         "synthesis": _synthesis(study, pool_folder(out, first, 0)),
         "test_looks": read_jsonl(out / LOOKS),
@@ -141,24 +140,18 @@ def study_pictures(study: StudyConfig, tiles: TileSet, fold: Fold, out: Path) ->
     """Draw tiles at random: real ones of training patients, synthetic ones of the pool or for test masks."""
     train, first = tiles.rows_of(fold.train), outer_fits(study, 1)[0]
     pool_path = pool_folder(out, first, 0)
-    losses = read_jsonl(out / first.folder / "generator-0" / METRICS_FILE)
+    losses = read_jsonl(generator_folder(out, first, 0) / METRICS_FILE)
     curve = [(record["step"], record["loss"]) for record in losses]
     judged = judged_folder(out, first, 0)
     pairs = pair_pictures(_judged(out, first, 0).get("memorization"), judged)
-    if not tiles.classes and not (judged / "test.npy").exists():
-        return {"real": {"all": _images(tiles, _pick(train, study.seed))}, "loss_curve": curve}
-    if not tiles.classes:
-        held_out, masks = _judged_tiles(study, tiles, fold, out)
-        real = {"all": _images(tiles, _pick(train, study.seed))}
-        return {
-            "real": real,
-            "synthetic": {"all": held_out},
-            "synthetic_masks": {"all": masks},
-            "loss_curve": curve,
-            "pairs": pairs,
-        }
     pictures: dict[str, Any] = {"real": {}, "synthetic": {}, "synthetic_masks": {}}
     pictures |= {"loss_curve": curve, "pairs": pairs}
+    if not tiles.classes:
+        pictures["real"]["all"] = _images(tiles, _pick(train, study.seed))
+        if (judged / "test.npy").exists():
+            held_out, masks = _judged_tiles(study, tiles, fold, out)
+            pictures["synthetic"]["all"], pictures["synthetic_masks"]["all"] = held_out, masks
+        return pictures
     pool = TileSet.open(pool_path) if pool_path.exists() else None
     for index, name in enumerate(tiles.classes):
         pictures["real"][name] = _images(tiles, _pick(train[tiles.labels[train] == index], study.seed))

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nucleosynth import progress
 from nucleosynth.data.ledger import refuse_without_ledger
-from nucleosynth.data.split import Split, check_split
+from nucleosynth.data.split import Fold, Split, check_split
 from nucleosynth.data.split_rules import make_split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.engine import Engine, JobFunction, LocalEngine
@@ -33,6 +33,9 @@ from nucleosynth.study.protocol import (
 )
 from nucleosynth.study.record import write_record
 from nucleosynth.study.taken import refuse_taken
+
+if TYPE_CHECKING:
+    from nucleosynth.diffusion.generator import Generator
 
 _log = logging.getLogger(__name__)
 
@@ -97,14 +100,10 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
             },
         )
     from nucleosynth.study.jobs import look_at_nuclei, look_at_test, run_arm
-    from nucleosynth.study.judging import mask_judge
     from nucleosynth.study.memorization import start_tiles
     from nucleosynth.study.segmentation.training import run_segmenter
 
     tiles = study_tiles(study, out, root)
-    mask_judge(study, tiles)  # refused before hours of training, not after
-    refuse_filters(study, tiles)
-    refuse_without_ledger()
     also = start_tiles(study, tiles, root)
     split = _split(study, tiles, out, root)
     folds = len(split.folds)
@@ -114,9 +113,8 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
         fit: fit_patients(tiles, split, fit, inner=study.inner_folds, seed=study.seed)
         for fit in (*inner, *outer)
     }
-    refuse_taken(study, tiles, split, patients)
-    refuse_choice(study, tiles, patients)
-    refuse_synthesis(study, tiles, patients[outer[0]], device=device)
+    taken = taken_generator(study)
+    _refuse_early(study, tiles, split, patients, taken)
     common = {"out": str(out), "study": study.model_dump(mode="json"), "device": device}
     run_jobs = partial(_run_jobs, common=common, engine=engine)
 
@@ -127,10 +125,10 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
         if tiles.classes:
             jobs = arm_jobs(study, fit, chosen)
             run_jobs(run_arm, ({**job, "patients": fold.model_dump()} for job in jobs))
-        run_jobs(run_segmenter, ({**job, "fit": fold.train} for job in segmenter_jobs(study, fit)))
+        run_jobs(run_segmenter, ({**job, "patients": fold.train} for job in segmenter_jobs(study, fit)))
 
     test = {patient for fold in split.folds for patient in fold.test}
-    made_of = [tiles.content_hash, *taken_generator(study, device)]
+    made_of = [tiles.content_hash, *([taken.generator_id] if taken else ())]
     lock = partial(lock_choice, study, out, folds if tiles.classes else 0, test=test, made_of=made_of)
     for fit in inner:
         fit_anew(fit)
@@ -147,6 +145,20 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
     write_record(study, out)
     made = [path.name for path in sorted(out.iterdir()) if path.suffix in (".csv", ".md")]
     run.finish(["report.json", "report.html", "split.json", LOCK, *made])
+
+
+def _refuse_early(
+    study: StudyConfig, tiles: TileSet, split: Split, patients: Mapping[Fit, Fold], taken: Generator | None
+) -> None:
+    """Refuse before hours of training what would be refused after them."""
+    from nucleosynth.study.judging import mask_judge
+
+    mask_judge(study, tiles)
+    refuse_filters(study, tiles)
+    refuse_choice(study, tiles, patients)
+    refuse_taken(study, tiles, split, patients)
+    refuse_synthesis(study, tiles, next(iter(patients.values())), taken)
+    refuse_without_ledger()
 
 
 def study_tiles(study: StudyConfig, out: Path, root: Path) -> TileSet:

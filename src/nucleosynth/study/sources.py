@@ -15,7 +15,7 @@ from nucleosynth.errors import InputError
 from nucleosynth.runs import read_json
 from nucleosynth.seeds import rng
 from nucleosynth.study.arms import Arm
-from nucleosynth.study.fits import Fit
+from nucleosynth.study.fits import Fit, pool_folder, selection_folder
 
 SELECTION = "selection.json"
 
@@ -61,26 +61,6 @@ def patients_behind(pool: TileSet) -> set[str]:
             f"{pool.path}: does not tell which patients its generator saw; draw it with `nucleosynth sample`"
         )
     return {*saw, *(str(patient) for patient in pool.patients if patient)}
-
-
-def generator_folder(out: Path, fit: Fit, generator: int) -> Path:
-    """Return where a generator of a fit is trained."""
-    return out / fit.folder / f"generator-{generator}"
-
-
-def pool_folder(out: Path, fit: Fit, generator: int) -> Path:
-    """Return where the synthetic tiles of a generator are."""
-    return out / fit.folder / f"synthetic-{generator}"
-
-
-def selection_folder(out: Path, fit: Fit, generator: int, filter_name: str) -> Path:
-    """Return where a filter keeps what it fitted and chose."""
-    return out / fit.folder / f"selection-{generator}-{filter_name}"
-
-
-def judged_folder(out: Path, fit: Fit, generator: int) -> Path:
-    """Return where the scores of a generator on held-out patients are."""
-    return out / fit.folder / f"judged-{generator}"
 
 
 @dataclass(frozen=True)

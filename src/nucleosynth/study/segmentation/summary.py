@@ -30,7 +30,7 @@ def read_segmenters(study: StudyConfig, out: Path, folds: int) -> tuple[dict[str
     for share in study.arms.shares:
         runs: dict[str, list[list[Sums]]] = {}
         for arm in SEGMENTATION_ARMS:
-            of_arm = [job for job in jobs if (job["arm"], job["share"]) == (arm, share)]
+            of_arm = [job for job in jobs if (job["arm"], job["fit"]["share"]) == (arm, share)]
             if any(job["folder"] in missing for job in of_arm):
                 continue
             scored = [(job, read_json(out / job["folder"] / SCORES)) for job in of_arm]

@@ -32,9 +32,9 @@ def run_segmenter(job: Mapping[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     job
-        ``{"out", "study", "device", "fold", "arm", "generator", "seed", "fit", "pool", "folder"}``: plain
+        ``{"out", "study", "device", "fit", "arm", "generator", "seed", "patients", "pool", "folder"}``: plain
         data. ``out`` is the study's directory, which holds the tiles; ``pool`` (or None) and ``folder``, the
-        run directory, lie below it; ``fit`` lists the patients that may be learned from.
+        run directory, lie below it; ``patients`` are those that may be learned from.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def run_segmenter(job: Mapping[str, Any]) -> dict[str, Any]:
     out, study = Path(job["out"]), job["study"]
     config = parse(SegmentationConfig, study.get("segmentation") or {}, source="segmentation")
     tiles = TileSet.open(out / "tiles")
-    fit = sorted(set(job["fit"]))
+    fit = sorted(set(job["patients"]))
     pool = None if job["pool"] is None else TileSet.open(out / job["pool"])
     sources = segmenter_sources(job["arm"], config, tiles, fit=fit, pool=pool)
     synthetic = pool if config.synthetic_share(job["arm"]) else None
@@ -70,7 +70,7 @@ def run_segmenter(job: Mapping[str, Any]) -> dict[str, Any]:
     )
     card = read_json(weights / CARD)
     return {
-        **{name: job[name] for name in ("fold", "arm", "generator", "seed")},
+        **{name: job[name] for name in ("arm", "generator", "seed")},
         "steps": card["steps"],
         "seconds": trained_seconds(out / job["folder"]),
         "weights_hash": card["weights_hash"],
