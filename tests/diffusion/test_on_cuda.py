@@ -26,7 +26,6 @@ from nucleosynth.training.devices import COMPILE
 
 CUDA = torch.device("cuda", 0)
 SIZE, COUNT = 16, 3
-UNSET = dict.fromkeys(("sampler", "steps", "sigma_scale", "guidance", "interval", "bad"))
 
 
 def model(recipe: str = "unified", student: Student | None = None) -> Generator:
@@ -84,7 +83,7 @@ def test_a_student_draws_on_the_device():
 
 
 def drawn(own: Generator, told: Condition, wanted: dict[str, Any]) -> Tensor:
-    sampling = settle(own.card, **{**UNSET, **wanted})
+    sampling = settle(own.card, **wanted)
     with no_contents():
         noise = torch.ones(COUNT, 3, SIZE, SIZE).to(CUDA)
         origins = noise if sampling.variation else None

@@ -52,8 +52,7 @@ def test_one_step_is_one_estimate_from_noise_as_in_every_sampler():
 
 
 def asked(student: Student | None, **wanted) -> Sampling:
-    wanted = {"sampler": None, "steps": None, "sigma_scale": None, **wanted}
-    return settle(generator(student).card, **wanted, guidance=None, interval=None, bad=None)
+    return settle(generator(student).card, **wanted)
 
 
 def test_a_student_is_sampled_its_own_way_and_a_teacher_as_before():

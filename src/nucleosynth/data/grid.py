@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
@@ -91,11 +91,11 @@ def resample_labels(labels: NDArray[np.int32], grid: Grid) -> NDArray[np.int32]:
     return below
 
 
-def renumber(labels: NDArray[np.int32]) -> NDArray[np.uint16]:
-    """Renumber the labels of a tile 1, 2, ... in their order; 0 stays: (h, w) int32 to uint16."""
+def renumber(labels: NDArray[Any]) -> NDArray[np.uint16]:
+    """Give the labels of a tile the numbers 1, 2, ... in their order, without gaps; 0 stays: (h, w)."""
     values, inverse = np.unique(labels, return_inverse=True)
-    offset = 0 if values[0] == 0 else 1
-    return (inverse.reshape(labels.shape) + offset).astype(np.uint16)
+    first = 0 if len(values) and values[0] == 0 else 1
+    return (inverse.reshape(labels.shape) + first).astype(np.uint16)
 
 
 def blocks(array: NDArray[Scalar], grid: Grid) -> NDArray[Scalar]:

@@ -215,6 +215,17 @@ class SynthesisConfig(Config):
         """The guidance weights by term."""
         return {str(term): weight for term, weight in self.guidance.items()}
 
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """How tiles are drawn, in the words of `Generator.sample`."""
+        return {
+            "sampler": self.sampler,
+            "steps": self.steps,
+            "sigma_scale": self.sigma_scale,
+            "guidance": self.weights,
+            "guidance_interval": self.guidance_interval,
+        }
+
     def settled(self, recipe: str, student: Student | None = None) -> SynthesisConfig:
         """Return the same with the sampling of the recipe, or of the student, where none is set."""
         own = own_sampling(recipe, student, self.sampler)

@@ -221,8 +221,7 @@ def distill(
 
 def _teaching(teacher: Generator, device: torch.device) -> Teach:
     """Return how the teacher draws: in its own way, with what the student is asked for."""
-    unset = ("sampler", "steps", "sigma_scale", "guidance", "interval", "bad")
-    own = settle(teacher.card, **dict.fromkeys(unset))
+    own = settle(teacher.card)
     denoiser = teacher.denoiser.to(device)
 
     @torch.no_grad()

@@ -201,7 +201,7 @@ class Generator:
             steps=steps,
             sigma_scale=sigma_scale,
             guidance=weights,
-            interval=guidance_interval,
+            guidance_interval=guidance_interval,
             bad=bad,
             variation=variation,
         )

@@ -92,12 +92,12 @@ class Sampling:
 def settle(
     card: ModelCard,
     *,
-    sampler: str | None,
-    steps: int | None,
-    sigma_scale: float | None,
-    guidance: Mapping[str, float] | None,
-    interval: tuple[float, float] | None,
-    bad: Denoiser | None,
+    sampler: str | None = None,
+    steps: int | None = None,
+    sigma_scale: float | None = None,
+    guidance: Mapping[str, float] | None = None,
+    guidance_interval: tuple[float, float] | None = None,
+    bad: Denoiser | None = None,
     variation: float | None = None,
 ) -> Sampling:
     """Fill in what is the recipe's own and refuse what the model cannot do."""
@@ -108,6 +108,7 @@ def settle(
         raise InputError(f"sample: {steps} steps; expected 1 to {LENGTH}")
     if scale != 1 and not RECIPES[card.recipe].conditioned:
         raise InputError(f"sample: sigma_scale {scale} is of the recipe unified; {card.recipe} takes 1")
+    interval = guidance_interval
     if interval is not None and not 0 <= interval[0] <= interval[1]:
         raise InputError(f"guidance interval {interval}: expected the lower noise level first, from 0 up")
     if variation is not None:

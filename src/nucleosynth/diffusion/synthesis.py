@@ -112,7 +112,6 @@ def synthesise(
         raise InputError(
             f"{donors.path}: tiles are {donors.size[0]} px, the generator makes {generator.card.size} px"
         )
-    require_unseen("donors", set(donors.patients[rows].tolist()), generator.card.patients)
     chosen = choose_donors(
         donors.labels[rows], config.tiles, labels=config.labels, classes=len(donors.classes), seed=seed
     )
@@ -180,11 +179,7 @@ def draw_like(
         tiles.labels[rows].tolist() if generator.card.classes == tiles.classes else None,
         masks,
         stain=stain,
-        steps=config.steps,
-        guidance=config.weights,
-        guidance_interval=config.guidance_interval,
-        sampler=config.sampler,
-        sigma_scale=config.sigma_scale,
+        **config.sampling,
         origins=np.asarray(tiles.images[rows]) if vary and config.variation is not None else None,
         variation=config.variation if vary else None,
         seed=seed,
@@ -194,16 +189,7 @@ def draw_like(
 
 def refuse_impossible(card: ModelCard, config: SynthesisConfig) -> None:
     """Refuse before anything is written, or trained, what a generator of this card cannot do."""
-    settle(
-        card,
-        sampler=config.sampler,
-        steps=config.steps,
-        sigma_scale=config.sigma_scale,
-        guidance=config.weights,
-        interval=config.guidance_interval,
-        bad=None,
-        variation=config.variation,
-    )
+    settle(card, **config.sampling, variation=config.variation)
 
 
 def choose_donors(
@@ -276,12 +262,8 @@ def _tiles(
                     labels.tolist(),
                     masks,
                     stain=descriptors[picked],
-                    steps=config.steps,
-                    guidance=config.weights,
-                    guidance_interval=config.guidance_interval,
+                    **config.sampling,
                     early=early,
-                    sampler=config.sampler,
-                    sigma_scale=config.sigma_scale,
                     origins=_origins(donors, rows[picked], config, seed, indices),
                     variation=config.variation,
                     seed=seed,

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from nucleosynth.config import Config
 from nucleosynth.data.contours import Contours, rasterise
+from nucleosynth.data.grid import renumber
 from nucleosynth.layouts.contact import part
 from nucleosynth.layouts.descriptors import HARMONICS
 from nucleosynth.layouts.dial import Dial
@@ -103,7 +104,7 @@ class Draughtsman:
         )
         mask = rasterise(placed, size=side, mpp=mpp)[0][: size[0], : size[1]]
         mask = part(mask, generator.random(len(placed) + 1) < self.habit.touching)
-        return _renumbered(mask if region is None else np.where(region, mask, 0))
+        return renumber(mask if region is None else np.where(region, mask, 0))
 
     def tile(self, generator: np.random.Generator) -> tuple[float, float]:
         """Draw what nuclei of a tile have in common: how many per µm², and a normal score of their size."""
@@ -157,14 +158,6 @@ def _varied(generator: np.random.Generator, waves: NDArray[np.complex128]) -> ND
     varied = np.where(mirrored, np.conj(waves), waves) * np.where(turned & (order % 2 == 1), -1, 1)
     phase = _TURN * (generator.standard_normal(waves.shape) + order * generator.standard_normal((count, 1)))
     return np.asarray(varied * np.exp(1j * phase))
-
-
-def _renumbered(mask: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Give the instances that are left the numbers 1, 2, ... without a gap."""
-    present = np.bincount(mask.reshape(-1)) > 0
-    present[0] = False
-    number = np.where(present, np.cumsum(present), 0).astype(np.uint16)
-    return np.asarray(number[mask])
 
 
 def _edge_share(region: NDArray[np.bool_]) -> float:

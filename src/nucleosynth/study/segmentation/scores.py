@@ -15,6 +15,7 @@ from nucleosynth.nuclei.instances import AreaCounts, number_nuclei, overlaps
 
 NucleiMetric = Literal["pq", "aji", "f1", "iou"]
 COMPARED: tuple[NucleiMetric, ...] = ("pq", "aji", "f1")
+BASELINE = "real"
 Sums = Mapping[str, Mapping[str, float]]
 """Of each patient, what the scores are ratios of; see `nuclei_sums`."""
 
@@ -104,11 +105,9 @@ def nuclei_scores(sums: Sums) -> dict[str, float]:
 def compare_segmenters(
     runs: Mapping[str, Sequence[Sequence[Sums]]],
     *,
-    baseline: str = "real",
-    metrics: Sequence[NucleiMetric] = COMPARED,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Paired differences of every arm to the baseline on the same patients.
+    """Paired differences of every arm to ``real`` on the same patients.
 
     Patients, generators and seeds are resampled together. Below 10 patients there is no interval but the
     difference of each patient.
@@ -136,16 +135,16 @@ def compare_segmenters(
     patients = _patients(runs)
     comparisons: list[dict[str, Any]] = []
     for arm in runs:
-        if arm == baseline:
+        if arm == BASELINE:
             continue
-        for metric in metrics:
+        for metric in COMPARED:
             found = paired_difference(
                 _statistics(metric, runs[arm]),
-                _statistics(metric, runs.get(baseline, ())),
+                _statistics(metric, runs.get(BASELINE, ())),
                 groups=patients,
                 seed=seed,
             )
-            comparisons.append(difference_record(arm, baseline, metric, found))
+            comparisons.append(difference_record(arm, BASELINE, metric, found))
     adjusted = holm({f"{one['arm']} / {one['metric']}": one["p_value"] for one in comparisons})
     return [{**one, "p_holm": p} for one, p in zip(comparisons, adjusted.values(), strict=True)]
 
