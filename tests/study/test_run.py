@@ -214,7 +214,7 @@ def test_only_the_chosen_arm_of_each_fold_is_fitted_to_all_and_tested(tmp_path, 
     assert {(c["arm"], c["baseline"]) for c in record["comparisons"]} == {("chosen", "real")}
     assert record["claim"]["arm"] == "chosen"
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert "The other candidates were not fitted to all training patients" in page
+    assert "looks at the test patients. The other candidates were not fitted to all training patients" in page
     first = min(look["time"] for look in record["test_looks"])
     assert record["choice"]["time"] <= first
 
