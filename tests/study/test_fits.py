@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,9 +13,10 @@ from tests.phantoms import phantom_tileset, tiny_study
 from nucleosynth.config import parse
 from nucleosynth.data.split import Fold, Split, check_fold, check_split
 from nucleosynth.errors import InputError
+from nucleosynth.runs import read_json
 from nucleosynth.seeds import rng
 from nucleosynth.study.fits import Fit, fit_patients, share_of_patients
-from nucleosynth.study.protocol import StudyConfig, all_fits, arm_jobs, fit_arms, outer_fits
+from nucleosynth.study.protocol import StudyConfig, all_fits, arm_jobs, fit_arms, load_study, outer_fits
 
 
 def study(**changes) -> StudyConfig:
@@ -159,3 +161,9 @@ def test_an_unsound_choice_is_one_line(changes, words):
     with pytest.raises(InputError, match=words) as caught:
         study(**changes)
     assert "\n" not in str(caught.value)
+
+
+def test_a_study_file_keeps_its_hash_when_settings_are_added():
+    root = Path(__file__).parents[2]
+    reported = read_json(root / "docs" / "results" / "amibr" / "report.json")["protocol"]["hash"]
+    assert load_study(root / "studies" / "amibr.yaml").protocol_hash == reported
