@@ -98,6 +98,12 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: not valid JSON; make it again or restore it") from None
 
 
+def user_folder(kind: str, default: str) -> Path:
+    """Return what outlives a run, of a ``kind`` such as CACHE: by its variable, or in the user's home."""
+    base = os.environ.get(f"XDG_{kind}_HOME") or Path.home() / default
+    return Path(os.environ.get(f"NUCLEOSYNTH_{kind}") or Path(base) / "nucleosynth")
+
+
 def append_jsonl(path: Path, record: Mapping[str, object]) -> None:
     """Append one record as one line, synced to disk; a line cut short before it stays one of its own."""
     line = (json.dumps(record, ensure_ascii=False) + "\n").encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,16 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.classification import scores
 from nucleosynth.evaluate.threshold import choose_threshold
-from nucleosynth.runs import append_jsonl, now, open_run, partial, read_json, write_array, write_json
+from nucleosynth.runs import (
+    append_jsonl,
+    file_hash,
+    now,
+    open_run,
+    partial,
+    read_json,
+    write_array,
+    write_json,
+)
 from nucleosynth.seeds import torch_seed
 from nucleosynth.training.devices import choose_device
 from nucleosynth.training.loop import fit
@@ -209,7 +217,6 @@ def classify_tiles(
 
 def _look(out: Path, patients: Sequence[str]) -> None:
     """Put a look at the test patients on record, in the run and in the ledger, just before it."""
-    settings = hashlib.sha256((out / "config.yaml").read_bytes()).hexdigest()
-    earlier = enter_protocol(patients, name=out.name, protocol_hash=settings)
+    earlier = enter_protocol(patients, name=out.name, protocol_hash=file_hash(out / "config.yaml"))
     what = "classifier scored on the test patients"
     append_jsonl(out / LOOKS, {"time": now(), "what": what, "earlier": earlier})

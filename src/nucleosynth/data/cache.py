@@ -5,7 +5,6 @@ Decoding PNG costs; a memory map does not (about 0.3-1 k tiles/s against 30-90 k
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy.typing as npt
 
 from nucleosynth.data import shards
 from nucleosynth.errors import InputError
-from nucleosynth.runs import partial
+from nucleosynth.runs import partial, user_folder
 
 Pixels = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint16] | None]
 
@@ -32,8 +31,7 @@ def open_pixels(path: Path, content_hash: str, info: Mapping[str, Any]) -> Pixel
 
 def cache_root() -> Path:
     """Return where the pixels of TileSets are kept: below ``NUCLEOSYNTH_CACHE``, or the user's caches."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("NUCLEOSYNTH_CACHE") or Path(base) / "nucleosynth") / "tiles"
+    return user_folder("CACHE", ".cache") / "tiles"
 
 
 def _build(path: Path, directory: Path, info: Mapping[str, Any]) -> None:

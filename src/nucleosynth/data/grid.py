@@ -91,11 +91,11 @@ def resample_labels(labels: NDArray[np.int32], grid: Grid) -> NDArray[np.int32]:
     return below
 
 
-def renumber(labels: NDArray[Any]) -> NDArray[np.uint16]:
-    """Give the labels of a tile the numbers 1, 2, ... in their order, without gaps; 0 stays: (h, w)."""
+def renumber(labels: NDArray[Any], dtype: type[np.integer[Any]] = np.uint16) -> NDArray[Any]:
+    """Give labels the numbers 1, 2, ... in their order, without gaps; 0 stays: (h, w) to (h, w) ``dtype``."""
     values, inverse = np.unique(labels, return_inverse=True)
     first = 0 if len(values) and values[0] == 0 else 1
-    return (inverse.reshape(labels.shape) + first).astype(np.uint16)
+    return (inverse.reshape(labels.shape) + first).astype(dtype)
 
 
 def blocks(array: NDArray[Scalar], grid: Grid) -> NDArray[Scalar]:

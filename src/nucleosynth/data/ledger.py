@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from nucleosynth.errors import InputError
-from nucleosynth.runs import append_jsonl, now, read_jsonl
+from nucleosynth.runs import append_jsonl, now, read_jsonl, user_folder
 
 LEDGER = "looks.jsonl"
 LOOKS = "test_looks.jsonl"
@@ -22,8 +21,7 @@ def ledger_path() -> Path:
 
     Never in a cache, which may be cleared.
     """
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(os.environ.get("NUCLEOSYNTH_STATE") or Path(base) / "nucleosynth") / LEDGER
+    return user_folder("STATE", ".local/state") / LEDGER
 
 
 def refuse_without_ledger() -> None:

@@ -108,9 +108,10 @@ def settle(
         raise InputError(f"sample: {steps} steps; expected 1 to {LENGTH}")
     if scale != 1 and not RECIPES[card.recipe].conditioned:
         raise InputError(f"sample: sigma_scale {scale} is of the recipe unified; {card.recipe} takes 1")
-    interval = guidance_interval
-    if interval is not None and not 0 <= interval[0] <= interval[1]:
-        raise InputError(f"guidance interval {interval}: expected the lower noise level first, from 0 up")
+    if guidance_interval is not None and not 0 <= guidance_interval[0] <= guidance_interval[1]:
+        raise InputError(
+            f"guidance interval {guidance_interval}: expected the lower noise level first, from 0 up"
+        )
     if variation is not None:
         _require_variation(card, variation)
     weights = dict(guidance or {})
@@ -119,7 +120,7 @@ def settle(
             _require_condition(card, term)
     _require_own_way(card, own["sampler"], steps, scale)
     levels = None if card.student is None else card.student.sigmas
-    return Sampling(own["sampler"], steps, scale, weights, interval, bad, levels, variation)
+    return Sampling(own["sampler"], steps, scale, weights, guidance_interval, bad, levels, variation)
 
 
 def refuse_other_training(card: ModelCard, early: ModelCard, *, name: str) -> None:

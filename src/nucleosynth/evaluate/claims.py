@@ -90,6 +90,12 @@ def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
     return {name: by_name.get(name) for name in p_values}
 
 
+def with_holm(comparisons: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return comparisons that are all read together, each with its ``p_value`` adjusted as ``p_holm``."""
+    adjusted = holm({str(index): one["p_value"] for index, one in enumerate(comparisons)})
+    return [{**one, "p_holm": p} for one, p in zip(comparisons, adjusted.values(), strict=True)]
+
+
 def beats_all(comparisons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Say whether an arm is better than every control in every metric that the claim needs.
 

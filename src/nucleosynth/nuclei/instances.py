@@ -103,13 +103,6 @@ def number_nuclei(masks: ArrayLike, *, binary: bool | None = None) -> Numbered:
     return Numbered(ids=ids, area=area, tile=values // span, label=values % span + least)
 
 
-def renumbered(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Give the labels of one picture the numbers 1, 2, ... without gaps; 0 stays."""
-    values, inverse = np.unique(labels, return_inverse=True)
-    first = 0 if len(values) and values[0] == 0 else 1
-    return (inverse.reshape(labels.shape) + first).astype(np.int32)
-
-
 def checked_masks(masks: ArrayLike) -> NDArray[Any]:
     """Return masks as an array of shape (n, h, w), or raise an InputError that tells what was found."""
     array = np.asarray(masks)

@@ -9,7 +9,7 @@ from typing import Any
 from nucleosynth.data.split import Split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.claims import holm
+from nucleosynth.evaluate.claims import with_holm
 from nucleosynth.study.comparisons import difference
 from nucleosynth.study.outcomes import Outcomes
 from nucleosynth.study.overview import stored_study
@@ -50,12 +50,11 @@ def studies_beside(first: Path, second: Path) -> dict[str, Any]:
         raise InputError(
             f"{first}, {second}: no arm that both have scored on all test patients; run them first"
         )
-    adjusted = holm({str(index): one["p_value"] for index, one in enumerate(found)})
     return {
         "first": theirs.told,
         "second": ours.told,
         "same_tiles": ours.outcomes.test_hashes == theirs.outcomes.test_hashes,
-        "differences": [{**one, "p_holm": p} for one, p in zip(found, adjusted.values(), strict=True)],
+        "differences": with_holm(found),
     }
 
 

@@ -141,5 +141,7 @@ def read_lock(out: Path) -> dict[str, Any] | None:
 
 def chosen_arm(locked: Mapping[str, Any] | None, fit: Fit) -> str | None:
     """Return the primary arm of a fit; None before the lock, and where there is none, as without classes."""
-    found: Mapping[str, Any] = (locked or {"chosen": {}})["chosen"].get(fit.folder, {})
+    if locked is None:
+        return None
+    found: Mapping[str, Any] = locked["chosen"].get(fit.folder, {})
     return found.get("arm")

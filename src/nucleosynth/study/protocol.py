@@ -19,7 +19,7 @@ from nucleosynth.data.tiling import TilesConfig
 from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
 from nucleosynth.diffusion.recipes import RECIPES, SAMPLER_NAMES, sampling_defaults
 from nucleosynth.nuclei.segmenter import JUDGE, MAKER, NOBODY
-from nucleosynth.study.arms import CANDIDATES, CHOSEN, CLAIMABLE, Arm, ArmsConfig
+from nucleosynth.study.arms import CHOSEN, CLAIMABLE, Arm, ArmsConfig
 from nucleosynth.study.fits import Fit, pool_folder
 from nucleosynth.study.segmentation.config import SEGMENTATION_ARMS, SegmentationConfig
 
@@ -225,11 +225,9 @@ def fit_arms(study: StudyConfig, fit: Fit, chosen: str | None = None) -> list[Ar
     arms = [arm for arm in study.arms.all if arm.kind != "held-back" or fit.share < 1]
     if study.choice.tested == "all" or not study.inner_folds:
         return arms
-    tested = Arm(CHOSEN, "dose", dose=study.arms.dose)
-    tested = next((arm for arm in arms if arm.name == chosen), tested)
-    first = next(index for index, arm in enumerate(arms) if arm.kind in CANDIDATES)
-    others = [arm for arm in arms if arm.kind not in CANDIDATES]
-    return [*others[:first], tested, *others[first:]]
+    first, *spared = study.arms.candidates
+    tested = next((arm for arm in arms if arm.name == chosen), Arm(CHOSEN, "dose", dose=study.arms.dose))
+    return [tested if arm == first else arm for arm in arms if arm not in spared]
 
 
 def fit_generators(study: StudyConfig, fit: Fit) -> int:

@@ -25,6 +25,7 @@ from nucleosynth.study.fits import Fit, fit_patients
 from nucleosynth.study.generating import generate, judge, refuse_filters, refuse_synthesis, taken_generator
 from nucleosynth.study.protocol import (
     StudyConfig,
+    all_fits,
     arm_jobs,
     fit_generators,
     load_study,
@@ -90,15 +91,7 @@ def data_root(root: Path | str | None) -> Path:
 
 def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engine) -> None:
     out = run.path
-    if not (out / "protocol.json").exists():
-        write_json(
-            out / "protocol.json",
-            {
-                "written": now(),
-                "hash": study.protocol_hash,
-                "command": shlex.join(["nucleosynth", *sys.argv[1:]]),
-            },
-        )
+    _write_protocol(study, out)
     from nucleosynth.study.jobs import look_at_nuclei, look_at_test, run_arm
     from nucleosynth.study.memorization import start_tiles
     from nucleosynth.study.segmentation.training import run_segmenter
@@ -108,10 +101,9 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
     split = _split(study, tiles, out, root)
     folds = len(split.folds)
     outer = outer_fits(study, folds)
-    inner = [fit for one in outer for fit in one.within(study.inner_folds)]
     patients = {
         fit: fit_patients(tiles, split, fit, inner=study.inner_folds, seed=study.seed)
-        for fit in (*inner, *outer)
+        for fit in all_fits(study, folds)
     }
     taken = taken_generator(study)
     _refuse_early(study, tiles, split, patients, taken)
@@ -130,9 +122,10 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
     test = {patient for fold in split.folds for patient in fold.test}
     made_of = [tiles.content_hash, *([taken.generator_id] if taken else ())]
     lock = partial(lock_choice, study, out, folds if tiles.classes else 0, test=test, made_of=made_of)
-    for fit in inner:
-        fit_anew(fit)
-    locked = lock() if inner else None  # without inner folds the arms themselves decide
+    for fit in patients:
+        if fit.inner is not None:
+            fit_anew(fit)
+    locked = lock() if study.inner_folds else None  # without inner folds the arms themselves decide
     for fit in outer:
         fit_anew(fit, chosen_arm(locked, fit))
     locked = lock()
@@ -145,6 +138,15 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
     write_record(study, out)
     made = [path.name for path in sorted(out.iterdir()) if path.suffix in (".csv", ".md")]
     run.finish(["report.json", "report.html", "split.json", LOCK, *made])
+
+
+def _write_protocol(study: StudyConfig, out: Path) -> None:
+    """Write down what is asked, once, before anything is done."""
+    stored = out / "protocol.json"
+    if stored.exists():
+        return
+    command = shlex.join(["nucleosynth", *sys.argv[1:]])
+    write_json(stored, {"written": now(), "hash": study.protocol_hash, "command": command})
 
 
 def _refuse_early(

@@ -56,8 +56,10 @@ def patients_of(folder: Path) -> set[str] | None:
 
     None where the folder does not tell.
     """
-    if (folder / "card.json").is_file():
-        sources = read_json(folder / "card.json").get("training", [])
+    from nucleosynth.nuclei.learned.weights import CARD
+
+    if (folder / CARD).is_file():
+        sources = read_json(folder / CARD).get("training", [])
         named = [source["patients"] for source in sources if "patients" in source]
         return set().union(*named) if len(named) == len(sources) else None
     if not (folder / "config.yaml").is_file():

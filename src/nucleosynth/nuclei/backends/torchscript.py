@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nucleosynth.data.grid import renumber
 from nucleosynth.errors import InputError
-from nucleosynth.nuclei.instances import renumbered
 from nucleosynth.nuclei.scale import check_scale, labels_at, resample_images
 from nucleosynth.nuclei.segmenter import checked_images, checked_mpp
 from nucleosynth.runs import file_hash
@@ -132,7 +132,7 @@ class TorchScriptSegmenter:
             pixels = torch.from_numpy(np.array(seen)).permute(2, 0, 1).float().to(self._device)
             with torch.inference_mode(), self._following():
                 made = self._contract.labels(self._module, pixels)
-            found[:] = renumbered(labels_at(made, (height, width)))
+            found[:] = renumber(labels_at(made, (height, width)), np.int32)
         return labels
 
     def _following(self) -> _Following:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleosynth.data.grid import renumber
 from nucleosynth.data.readers.pictures import Part, assemble, guessed_mpp, list_parts
 from nucleosynth.errors import InputError
-from nucleosynth.nuclei.instances import renumbered
 from nucleosynth.nuclei.learned.config import AnnotatedConfig
 from nucleosynth.nuclei.learned.targets import depth_maps
 
@@ -55,7 +55,7 @@ def content_hash(pictures: Sequence[Picture]) -> str:
 
 def annotated_picture(name: str, pixels: NDArray[np.uint8], labels: NDArray[np.int32], mpp: float) -> Picture:
     """Return a picture (h, w, 3) with its nuclei (h, w), numbered through, and its training maps."""
-    numbers = renumbered(labels)
+    numbers = renumber(labels, np.int32)
     relative, depth = depth_maps(numbers)
     return Picture(
         name,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.claims import difference_record, holm
+from nucleosynth.evaluate.claims import difference_record, with_holm
 from nucleosynth.evaluate.uncertainty import Counts, Statistic, paired_difference
 from nucleosynth.nuclei.instances import AreaCounts, number_nuclei, overlaps
 
@@ -133,7 +133,7 @@ def compare_segmenters(
         Runs that were scored on different patients, or an arm without a run.
     """
     patients = _patients(runs)
-    comparisons: list[dict[str, Any]] = []
+    comparisons = []
     for arm in runs:
         if arm == BASELINE:
             continue
@@ -145,8 +145,7 @@ def compare_segmenters(
                 seed=seed,
             )
             comparisons.append(difference_record(arm, BASELINE, metric, found))
-    adjusted = holm({f"{one['arm']} / {one['metric']}": one["p_value"] for one in comparisons})
-    return [{**one, "p_holm": p} for one, p in zip(comparisons, adjusted.values(), strict=True)]
+    return with_holm(comparisons)
 
 
 def _statistics(metric: NucleiMetric, crossed: Sequence[Sequence[Sums]]) -> list[list[Statistic]]:
