@@ -28,17 +28,18 @@ from benchmarks.rows import put_row
 from benchmarks.studies import HOME, RESULTS
 from benchmarks.training_quality import slug
 from benchmarks.variants import VARIANTS, Variant, prepare
-from nucleosynth.data.mosaic import Crops
+from nucleosynth.data.crops import Crops
+from nucleosynth.data.slide_stain import slide_descriptors
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.diffusion.batches import slide_descriptors
-from nucleosynth.diffusion.conditioning import Condition, mask_planes, stain_vector
-from nucleosynth.diffusion.denoiser import Denoiser
+from nucleosynth.diffusion.model.conditioning import Condition, mask_planes, stain_vector
+from nucleosynth.diffusion.model.denoiser import Denoiser
+from nucleosynth.diffusion.model.spectrum import Spectrum
 from nucleosynth.diffusion.recipes import sampling_defaults
-from nucleosynth.diffusion.spectrum import Spectrum
 from nucleosynth.errors import InputError
+from nucleosynth.files import read_json, write_json
 from nucleosynth.render.grid import grid, save_png
-from nucleosynth.runs import environment, open_run, read_json, write_json
+from nucleosynth.runs import environment, open_run
 from nucleosynth.seeds import rng
 from nucleosynth.training.config import Optimisation
 from nucleosynth.training.devices import autocast, choose_device

@@ -39,7 +39,7 @@ from nucleosynth.errors import InputError
 from nucleosynth.render.grid import grid, save_png
 from nucleosynth.runs import environment
 from nucleosynth.seeds import rng
-from nucleosynth.study.protocol import StudyConfig, load_study
+from nucleosynth.study.design.config import StudyConfig, load_study
 from nucleosynth.training.metrics import trained_seconds
 
 STUDY = HOME / "studies" / "amibr.yaml"

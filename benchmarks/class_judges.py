@@ -15,8 +15,8 @@ from nucleosynth.classify.scoring import load_classifier, predict
 from nucleosynth.classify.train import train_classifier
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.runs import read_json
-from nucleosynth.study.protocol import StudyConfig
+from nucleosynth.files import read_json
+from nucleosynth.study.design.config import StudyConfig
 
 PARTS = ("validation", "train")
 """Parts of the split whose real tiles are labelled."""

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.evaluate.classification import confusion_matrix, decide, metric_statistic
-from nucleosynth.evaluate.features import Remembering, get_extractor
-from nucleosynth.evaluate.fidelity import fidelity
-from nucleosynth.evaluate.uncertainty import (
+from nucleosynth.evaluate.classification.metrics import confusion_matrix, decide, metric_statistic
+from nucleosynth.evaluate.fidelity.features import Remembering, get_extractor
+from nucleosynth.evaluate.fidelity.score import fidelity
+from nucleosynth.evaluate.statistics.bootstrap import (
     MINIMUM_PATIENTS,
     Counts,
     Interval,

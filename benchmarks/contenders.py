@@ -18,12 +18,14 @@ from torch import Tensor
 
 from benchmarks.peers import CPU, MaskScale, Peer, build_peer, matched_width
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.diffusion.batches import TrainingBatches, usable_rows
-from nucleosynth.diffusion.card import ModelCard, build_denoiser, default_unshuffle
 from nucleosynth.diffusion.config import NO_START, GeneratorConfig
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.train import train_generator
-from nucleosynth.runs import open_run, partial, write_json
+from nucleosynth.diffusion.model.card import ModelCard, build_denoiser, default_unshuffle
+from nucleosynth.diffusion.recipes import usable_rows
+from nucleosynth.diffusion.training.batches import TrainingBatches
+from nucleosynth.diffusion.training.generator import train_generator
+from nucleosynth.files import partial, write_json
+from nucleosynth.runs import open_run
 from nucleosynth.training.config import Optimisation
 from nucleosynth.training.devices import autocast
 from nucleosynth.training.loop import fit

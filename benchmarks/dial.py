@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleosynth.data.slide_stain import slide_descriptors
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.diffusion.batches import slide_descriptors
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.recipes import sampling_defaults
 from nucleosynth.errors import InputError
-from nucleosynth.layouts.dial import Dial
+from nucleosynth.evaluate.nuclei.mask_scores import refuse_maker
+from nucleosynth.files import write_json
+from nucleosynth.layouts.atypia import Dial
 from nucleosynth.layouts.fit import fit_layouts
 from nucleosynth.layouts.model import LayoutModel
-from nucleosynth.nuclei import Segmenter, get_segmenter
-from nucleosynth.nuclei.masks import find_nuclei, refuse_maker
 from nucleosynth.nuclei.morphology import nuclei_table
 from nucleosynth.nuclei.shapes import ratio_where
 from nucleosynth.render.figure import (
@@ -45,8 +45,10 @@ from nucleosynth.render.figure import (
     subtitle,
 )
 from nucleosynth.render.tile_rows import tile_rows
-from nucleosynth.runs import environment, write_json
+from nucleosynth.runs import environment
 from nucleosynth.seeds import rng
+from nucleosynth.segmentation.segmenter import Segmenter, get_segmenter
+from nucleosynth.segmentation.tilesets import find_nuclei
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -23,7 +23,7 @@ from benchmarks.studies import open_study
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.study.protocol import load_study
+from nucleosynth.study.design.config import load_study
 
 Scored = tuple[NDArray[np.uint8], dict[str, Any]]
 """Tiles (n, h, w, 3) and their scores."""

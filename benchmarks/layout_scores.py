@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.evaluate.features import Remembering, get_extractor
-from nucleosynth.evaluate.fidelity import fidelity
-from nucleosynth.evaluate.layouts import compare_masks
-from nucleosynth.layouts.contact import touching_share
+from nucleosynth.evaluate.fidelity.features import Remembering, get_extractor
+from nucleosynth.evaluate.fidelity.score import fidelity
+from nucleosynth.evaluate.nuclei.layouts import compare_masks
+from nucleosynth.layouts.touching import touching_share
 from nucleosynth.render.outlines import draw_masks
 
 LEAST_COVERED = 0.05

@@ -28,13 +28,14 @@ from benchmarks.map_layouts import MapLayouts, decode, encode, map_config, write
 from benchmarks.studies import HOME, open_study
 from nucleosynth.data.split import Split
 from nucleosynth.data.tileset import TileSet
+from nucleosynth.files import write_json
 from nucleosynth.layouts.fit import fit_layouts
 from nucleosynth.layouts.model import LayoutModel
-from nucleosynth.nuclei import mask_agreement
+from nucleosynth.nuclei.agreement import mask_agreement
 from nucleosynth.render.grid import grid, save_png
 from nucleosynth.render.outlines import draw_masks
-from nucleosynth.runs import environment, write_json
-from nucleosynth.study.protocol import load_study
+from nucleosynth.runs import environment
+from nucleosynth.study.design.config import load_study
 
 STUDY = HOME / "studies" / "tnbc.yaml"
 RESULT = HOME / "benchmarks" / "results" / "layouts.json"

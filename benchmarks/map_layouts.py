@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from nucleosynth.data.slide_stain import slide_descriptors
 from nucleosynth.data.tileset import TileSet, write_tileset
-from nucleosynth.diffusion.batches import slide_descriptors
 from nucleosynth.diffusion.config import NO_START, GeneratorConfig
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.train import train_generator
+from nucleosynth.diffusion.training.generator import train_generator
 from nucleosynth.errors import InputError
-from nucleosynth.nuclei.learned.targets import depth_maps
-from nucleosynth.nuclei.learned.watershed import Cut, cut_nuclei
+from nucleosynth.segmentation.learned.targets import depth_maps
+from nucleosynth.segmentation.learned.watershed import Cut, cut_nuclei
 
 EDGE_UM = 1.5
 """Half the width of the ramp across a nucleus' edge."""

@@ -13,16 +13,17 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.contenders import Trained
+from nucleosynth.data.slide_stain import slide_descriptors
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.diffusion.batches import slide_descriptors
-from nucleosynth.diffusion.conditioning import dihedral
-from nucleosynth.evaluate.features import Remembering, get_extractor
-from nucleosynth.evaluate.fidelity import fidelity
-from nucleosynth.nuclei import get_segmenter
-from nucleosynth.nuclei.masks import judge_tiles, refuse_maker
-from nucleosynth.runs import open_run, read_json, write_array, write_json
+from nucleosynth.diffusion.model.conditioning import dihedral
+from nucleosynth.evaluate.fidelity.features import Remembering, get_extractor
+from nucleosynth.evaluate.fidelity.score import fidelity
+from nucleosynth.evaluate.nuclei.mask_scores import judge_tiles, refuse_maker
+from nucleosynth.files import read_json, write_array, write_json
+from nucleosynth.runs import open_run
 from nucleosynth.seeds import rng
+from nucleosynth.segmentation.segmenter import get_segmenter
 
 BATCH = 32
 Part = Literal["validation", "test"]

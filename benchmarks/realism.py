@@ -27,9 +27,10 @@ from benchmarks.quality import Part, QualityJudge
 from benchmarks.studies import HOME, RESULTS
 from nucleosynth.data.split import require_unseen
 from nucleosynth.diffusion.generator import Generator
+from nucleosynth.files import read_json, write_json
 from nucleosynth.render.figure import save_figure
 from nucleosynth.render.grid import grid, save_png
-from nucleosynth.runs import environment, read_json, write_json
+from nucleosynth.runs import environment
 from nucleosynth.study.report.figures import tile_pictures
 from nucleosynth.training.metrics import trained_seconds
 

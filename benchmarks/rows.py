@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nucleosynth.errors import InputError
-from nucleosynth.runs import read_json, write_json
+from nucleosynth.files import read_json, write_json
 
 
 def put_row(

@@ -29,8 +29,9 @@ from benchmarks.studies import HOME
 from benchmarks.timing import Kept, Work, alternate, rounds, warm_up
 from benchmarks.training_quality import peer_versions
 from nucleosynth.errors import InputError
+from nucleosynth.files import write_json
 from nucleosynth.render.wording import duration
-from nucleosynth.runs import environment, open_run, write_json
+from nucleosynth.runs import environment, open_run
 from nucleosynth.training.devices import autocast, inference_precision
 
 RESULT = HOME / "benchmarks" / "results" / "sampling_speed.json"

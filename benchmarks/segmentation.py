@@ -17,8 +17,10 @@ import numpy as np
 import torch
 
 from nucleosynth.data.readers import PairedConfig, read_source
-from nucleosynth.nuclei import get_segmenter, mask_agreement
-from nucleosynth.runs import environment, write_json
+from nucleosynth.files import write_json
+from nucleosynth.nuclei.agreement import mask_agreement
+from nucleosynth.runs import environment
+from nucleosynth.segmentation.segmenter import get_segmenter
 
 BACKENDS = ("classical", "embedded", "judge")
 MPP = 0.25

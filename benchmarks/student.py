@@ -32,8 +32,9 @@ from nucleosynth.data.split import require_unseen
 from nucleosynth.diffusion.config import own_sampling
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.errors import InputError
+from nucleosynth.files import write_json
 from nucleosynth.render.grid import grid, save_png
-from nucleosynth.runs import environment, write_json
+from nucleosynth.runs import environment
 from nucleosynth.training.devices import inference_precision
 from nucleosynth.training.metrics import trained_seconds
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from nucleosynth.data.split import Split
 from nucleosynth.data.split_rules import make_split
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.study.protocol import StudyConfig
+from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.run import data_root, study_tiles
 
 HOME = Path(__file__).parents[1]

@@ -16,8 +16,8 @@ from benchmarks.kid_plot import Point, kid_plot
 from benchmarks.markdown import PICTURES
 from benchmarks.sections import SECTIONS
 from benchmarks.transfer_section import save_transfer_plots
+from nucleosynth.files import read_json, write_text
 from nucleosynth.render.figure import BLUE, ORANGE, save_figure
-from nucleosynth.runs import read_json, write_text
 
 HOME = Path(__file__).parents[1]
 RESULTS, PAGE = HOME / "benchmarks" / "results", HOME / "docs" / "benchmarks.md"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nucleosynth.runs import append_jsonl, read_jsonl, write_jsonl
+from nucleosynth.files import append_jsonl, read_jsonl, write_jsonl
 
 Work = Callable[[int], object]
 """Given the number of its round, from 1; 0 warms up."""

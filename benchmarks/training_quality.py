@@ -30,8 +30,9 @@ from benchmarks.studies import HOME, RESULTS
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
+from nucleosynth.files import read_json
 from nucleosynth.render.grid import grid, save_png
-from nucleosynth.runs import environment, read_json
+from nucleosynth.runs import environment
 from nucleosynth.training.metrics import trained_seconds
 
 RUN = HOME / "runs" / "benchmark-quality"

@@ -12,15 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.diffusion.batches import TrainingBatches
-from nucleosynth.diffusion.card import ModelCard, build_denoiser, default_unshuffle
-from nucleosynth.diffusion.conditioning import Condition
 from nucleosynth.diffusion.config import GeneratorConfig
-from nucleosynth.diffusion.denoiser import Denoiser
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.spectrum import Spectrum
-from nucleosynth.diffusion.train import DenoisingLearner, statistics, training_batches
-from nucleosynth.diffusion.unet import Features, ResidualBlock, UNet
+from nucleosynth.diffusion.model.card import ModelCard, build_denoiser, default_unshuffle
+from nucleosynth.diffusion.model.conditioning import Condition
+from nucleosynth.diffusion.model.denoiser import Denoiser
+from nucleosynth.diffusion.model.spectrum import Spectrum
+from nucleosynth.diffusion.model.unet import Features, ResidualBlock, UNet
+from nucleosynth.diffusion.training.batches import TrainingBatches
+from nucleosynth.diffusion.training.generator import DenoisingLearner, statistics, training_batches
 from nucleosynth.seeds import torch_seed
 from nucleosynth.training.devices import choose_device
 

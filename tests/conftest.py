@@ -64,7 +64,7 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> TileSet:
 @pytest.fixture(scope="session")
 def layout_tiles(tmp_path_factory: pytest.TempPathFactory) -> TileSet:
     """Phantom tiles with nuclei enough to learn layouts from."""
-    from nucleosynth.data.phantom import CLASSES, PhantomConfig, phantom_tiles
+    from nucleosynth.data.phantom.tissue import CLASSES, PhantomConfig, phantom_tiles
     from nucleosynth.data.tileset import write_tileset
 
     with pytest.MonkeyPatch.context() as patch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nucleosynth.data.phantom import CLASSES, PhantomConfig, phantom_tiles
+from nucleosynth.data.phantom.tissue import CLASSES, PhantomConfig, phantom_tiles
 from nucleosynth.data.tileset import TileSet, write_tileset
 
 TINY_NETWORK = {"width": 16, "multipliers": [1, 2], "embedding": 32}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
@@ -18,9 +17,9 @@ from nucleosynth.config import override, parse
 from nucleosynth.data.readers import ImportConfig
 from nucleosynth.diffusion.config import DistillConfig
 from nucleosynth.errors import InputError
-from nucleosynth.study.protocol import StudyConfig
+from nucleosynth.study.design.config import StudyConfig
+from tests.places import ROOT
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^(?:\$ )?(?:[A-Z_]+=\S+ )*nucleosynth (.+)$", re.MULTILINE)

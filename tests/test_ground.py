@@ -14,7 +14,8 @@ import pytest
 from nucleosynth.config import Config, load_config, override, parse
 from nucleosynth.engine import LocalEngine
 from nucleosynth.errors import InputError, WorkError
-from nucleosynth.runs import append_jsonl, open_run, partial, read_json, read_jsonl, write_text
+from nucleosynth.files import append_jsonl, partial, read_json, read_jsonl, write_text
+from nucleosynth.runs import open_run
 from nucleosynth.seeds import normal, rng, torch_seed
 
 

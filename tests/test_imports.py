@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.places import ROOT
+
 HEAVY = ("torch", "timm", "matplotlib", "skimage", "sklearn", "scipy", "statsmodels", "pandas", "pyarrow")
 
 
@@ -37,7 +38,7 @@ def test_help_loads_nothing_heavy(arguments):
         "nucleosynth.training.config",
         "nucleosynth.diffusion.config",
         "nucleosynth.classify.config",
-        "nucleosynth.study.protocol",
+        "nucleosynth.study.design.config",
     ],
 )
 def test_configuration_models_are_free_of_torch(module):

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from nucleosynth.diffusion.generator import Generator
     from nucleosynth.diffusion.synthesis import synthesise
     from nucleosynth.errors import InputError, NucleosynthError, WorkError
-    from nucleosynth.evaluate.fidelity import fidelity
-    from nucleosynth.evaluate.memorization import memorization
-    from nucleosynth.evaluate.morphology import compare_morphology
+    from nucleosynth.evaluate.fidelity.score import fidelity
+    from nucleosynth.evaluate.memorization.audit import memorization
+    from nucleosynth.evaluate.nuclei.morphology import compare_morphology
     from nucleosynth.nuclei.agreement import mask_agreement
     from nucleosynth.nuclei.morphology import nuclei_table, tile_table
-    from nucleosynth.nuclei.segmenter import segment
+    from nucleosynth.segmentation.segmenter import segment
     from nucleosynth.study.run import run_study
 
 _HOMES = {
@@ -24,13 +24,13 @@ _HOMES = {
     "NucleosynthError": "nucleosynth.errors",
     "TileSet": "nucleosynth.data.tileset",
     "WorkError": "nucleosynth.errors",
-    "compare_morphology": "nucleosynth.evaluate.morphology",
-    "fidelity": "nucleosynth.evaluate.fidelity",
+    "compare_morphology": "nucleosynth.evaluate.nuclei.morphology",
+    "fidelity": "nucleosynth.evaluate.fidelity.score",
     "mask_agreement": "nucleosynth.nuclei.agreement",
-    "memorization": "nucleosynth.evaluate.memorization",
+    "memorization": "nucleosynth.evaluate.memorization.audit",
     "nuclei_table": "nucleosynth.nuclei.morphology",
     "run_study": "nucleosynth.study.run",
-    "segment": "nucleosynth.nuclei.segmenter",
+    "segment": "nucleosynth.segmentation.segmenter",
     "synthesise": "nucleosynth.diffusion.synthesis",
     "tile_table": "nucleosynth.nuclei.morphology",
 }

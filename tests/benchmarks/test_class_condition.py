@@ -15,10 +15,10 @@ from tests.phantoms import TINY_NETWORK, tiny_study
 from nucleosynth.data.split_rules import make_split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import GeneratorConfig
-from nucleosynth.diffusion.train import train_generator
+from nucleosynth.diffusion.training.generator import train_generator
 from nucleosynth.errors import InputError
-from nucleosynth.runs import read_json
-from nucleosynth.study.protocol import load_study
+from nucleosynth.files import read_json
+from nucleosynth.study.design.config import load_study
 from nucleosynth.study.run import data_root, study_tiles
 
 

@@ -11,7 +11,7 @@ from tests.nuclei.drawn import disc_labels, scattered
 from tests.phantoms import TINY_NETWORK
 
 from nucleosynth.errors import InputError
-from nucleosynth.nuclei import mask_agreement
+from nucleosynth.nuclei.agreement import mask_agreement
 
 MPP = 0.5
 
@@ -85,7 +85,8 @@ def test_a_generator_of_maps_draws_layouts(layout_tiles, tmp_path):
 
 
 def test_every_map_of_a_batch_has_the_same_stain(layout_tiles, tmp_path):
-    from nucleosynth.diffusion.batches import TrainingBatches, slide_descriptors
+    from nucleosynth.data.slide_stain import slide_descriptors
+    from nucleosynth.diffusion.training.batches import TrainingBatches
 
     maps = write_maps(layout_tiles, ["phantom:p00", "phantom:p01"], tmp_path / "maps")
     rows = np.arange(len(maps))

@@ -10,7 +10,7 @@ from benchmarks.sections import SECTIONS
 from benchmarks.table import PAGE, PICTURES, RESULTS, main, plots, read_results, render, save_plots, wrapped
 from benchmarks.transfer_section import save_transfer_plots, transfer_plots
 
-from nucleosynth.runs import write_json
+from nucleosynth.files import write_json
 
 ENVIRONMENT = {
     "cores": 2,

@@ -8,18 +8,13 @@ from tests.phantoms import phantom_tileset
 
 from nucleosynth.classify.augmentation import augment, turn_tiles
 from nucleosynth.classify.config import ClassifierConfig
-from nucleosynth.classify.mixture import (
-    Mixture,
-    Source,
-    batch_frequencies,
-    class_frequencies,
-    loss_weights,
-)
+from nucleosynth.classify.mixture import Mixture, Source, batch_frequencies, class_frequencies, loss_weights
 from nucleosynth.classify.train import classify_tiles
 from nucleosynth.data.split import Fold, Split
-from nucleosynth.data.tileset import Tile, write_tileset
+from nucleosynth.data.tile import Tile
+from nucleosynth.data.tileset import write_tileset
 from nucleosynth.errors import InputError
-from nucleosynth.runs import read_jsonl
+from nucleosynth.files import read_jsonl
 
 
 def flat(path, values, labels, patients=None):

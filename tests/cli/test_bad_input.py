@@ -16,7 +16,7 @@ from tests.cli.pairs import mask, paired, picture
 from tests.data.readers.mitos_tree import write_tree
 from tests.phantoms import phantom_tileset, tiny_study
 
-from nucleosynth import runs
+from nucleosynth import files
 from nucleosynth.cli import main
 from nucleosynth.data.export import export_tiles
 from nucleosynth.data.split import Fold, Split
@@ -154,7 +154,7 @@ def test_a_full_disk_leaves_what_was_there(
     def full(_: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(runs, "_sync", full)
+    monkeypatch.setattr(files, "_sync", full)
     said = refused("data", "phantom", "--tiles=6", "--patients=2", "--out", tmp_path / "new", code=1)
     assert "disk full" in said
     assert not (tmp_path / "new").exists()
@@ -186,7 +186,7 @@ def test_a_directory_in_use_names_the_process(
     capsys.readouterr()
     config = yaml.safe_load((tmp_path / "g" / "config.yaml").read_text())
     kind = config.pop("kind")
-    with runs.open_run(tmp_path / "g", kind=kind, config=config):
+    with open_run(tmp_path / "g", kind=kind, config=config):
         assert "in use" in refused(*train(tiles, split, tmp_path / "g", "--generator.steps=2"))
 
 

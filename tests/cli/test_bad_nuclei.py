@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.pairs import mask, paired, picture
-from tests.nuclei.scripted import write_hdyolo, write_instanseg
+from tests.segmentation.scripted import write_hdyolo, write_instanseg
 
 from nucleosynth.cli import main
 from nucleosynth.data.split import Fold, Split
-from nucleosynth.data.tileset import Tile, TileSet, write_tileset
-from nucleosynth.nuclei import segmenter_names
+from nucleosynth.data.tile import Tile
+from nucleosynth.data.tileset import TileSet, write_tileset
+from nucleosynth.segmentation.segmenter import segmenter_names
 
 Refused = Callable[..., str]
 

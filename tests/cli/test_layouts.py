@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nucleosynth.cli.app import run
-from nucleosynth.data.phantom import PhantomConfig, phantom_tiles
+from nucleosynth.data.phantom.tissue import PhantomConfig, phantom_tiles
 from nucleosynth.data.tileset import write_tileset
 from nucleosynth.layouts import fit
 

@@ -12,7 +12,8 @@ from PIL import Image
 from nucleosynth.data import export
 from nucleosynth.data.export import export_tiles
 from nucleosynth.data.readers import FolderConfig, TableConfig, import_tiles
-from nucleosynth.data.tileset import Rating, Tile, TileSet, write_tileset
+from nucleosynth.data.tile import Rating, Tile
+from nucleosynth.data.tileset import TileSet, write_tileset
 from nucleosynth.data.tiling import TilesConfig
 from nucleosynth.errors import InputError
 

@@ -125,9 +125,9 @@ def test_a_slide_is_refused_before_it_is_decoded(
 ) -> None:
     path = tmp_path / name
     _tiff()(path) if name.endswith("tif") else Image.fromarray(PIXELS).save(path)
-    monkeypatch.setattr("nucleosynth.data.images.MAX_PIXELS", 40 * 50)
+    monkeypatch.setattr("nucleosynth.data.pillow.MAX_PIXELS", 40 * 50)
     assert read_image(path).shape == (40, 50, 3)
-    monkeypatch.setattr("nucleosynth.data.images.MAX_PIXELS", 40 * 50 - 1)
+    monkeypatch.setattr("nucleosynth.data.pillow.MAX_PIXELS", 40 * 50 - 1)
     assert "50 x 40 px, too large for a frame" in message(lambda: read_image(path))
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from nucleosynth.data.merge import merge_tilesets
-from nucleosynth.data.tileset import Rating, Tile, write_tileset
+from nucleosynth.data.tile import Rating, Tile
+from nucleosynth.data.tileset import write_tileset
 from nucleosynth.errors import InputError
-from nucleosynth.nuclei.masks import mask_makers
+from nucleosynth.segmentation.tilesets import mask_makers
 
 
 def tile(name: str, index: int) -> Tile:

@@ -10,7 +10,8 @@ import pytest
 from nucleosynth.config import parse
 from nucleosynth.data.split import Fold, Split, check_fold, check_split, grouped_folds, require_unseen
 from nucleosynth.data.split_rules import SplitConfig, make_split
-from nucleosynth.data.tileset import Tile, write_tileset
+from nucleosynth.data.tile import Tile
+from nucleosynth.data.tileset import write_tileset
 from nucleosynth.errors import InputError
 
 

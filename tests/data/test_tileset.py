@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from tests.phantoms import phantom_tileset
 
-from nucleosynth.data import shards
-from nucleosynth.data.tileset import Rating, Tile, TileSet, write_tileset
+from nucleosynth.data import parquet as shards
+from nucleosynth.data.tile import Rating, Tile
+from nucleosynth.data.tileset import TileSet, write_tileset
 from nucleosynth.errors import InputError
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from nucleosynth.config import parse
 from nucleosynth.data.prefetch import ordered_map
-from nucleosynth.data.tileset import Rating
+from nucleosynth.data.tile import Rating
 from nucleosynth.data.tiling import Frame, TilesConfig, tile_frames
 from nucleosynth.errors import InputError
 

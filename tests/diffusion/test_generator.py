@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.phantoms import TINY_NETWORK
 
-from nucleosynth.diffusion.conditioning import Condition, mask_planes
 from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
 from nucleosynth.diffusion.generator import Generator, ModelCard, build_denoiser
+from nucleosynth.diffusion.model.conditioning import Condition, mask_planes
 from nucleosynth.diffusion.synthesis import choose_donors, synthesise
-from nucleosynth.diffusion.train import train_generator
+from nucleosynth.diffusion.training.generator import train_generator
 from nucleosynth.errors import InputError
 
 CONFIG = GeneratorConfig.model_validate({"steps": 4, "batch": 4, "network": TINY_NETWORK})

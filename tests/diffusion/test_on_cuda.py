@@ -14,14 +14,14 @@ from tests.phantoms import TINY_NETWORK
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from nucleosynth.diffusion.card import ModelCard, build_denoiser
-from nucleosynth.diffusion.conditioning import Condition, mask_planes, stain_vector
 from nucleosynth.diffusion.config import NetworkConfig, Student
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.held_out import denoising_loss
+from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
+from nucleosynth.diffusion.model.conditioning import Condition, mask_planes, stain_vector
+from nucleosynth.diffusion.model.loss import denoising_loss
 from nucleosynth.diffusion.recipes import RECIPES
-from nucleosynth.diffusion.samplers import SAMPLERS
-from nucleosynth.diffusion.sampling import settle
+from nucleosynth.diffusion.sampling.plan import settle
+from nucleosynth.diffusion.sampling.samplers import SAMPLERS
 from nucleosynth.training.devices import COMPILE
 
 CUDA = torch.device("cuda", 0)

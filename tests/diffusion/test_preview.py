@@ -7,9 +7,9 @@ import pytest
 import torch
 from tests.phantoms import TINY_NETWORK
 
-from nucleosynth.diffusion.card import ModelCard, build_denoiser
 from nucleosynth.diffusion.config import NetworkConfig
 from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
 from nucleosynth.diffusion.preview import preview
 from nucleosynth.render.outlines import PAPER
 

@@ -11,17 +11,18 @@ from pydantic import ValidationError
 from tests.phantoms import TINY_NETWORK, tiny_study
 from torch import nn
 
-from nucleosynth.diffusion.batches import TrainingBatches, slide_descriptors
-from nucleosynth.diffusion.conditioning import Condition, mask_planes, stain_vector
+from nucleosynth.data.slide_stain import slide_descriptors
 from nucleosynth.diffusion.config import GeneratorConfig, NetworkConfig, SynthesisConfig
-from nucleosynth.diffusion.denoiser import EpsilonDenoiser
 from nucleosynth.diffusion.generator import Generator, ModelCard, build_denoiser
-from nucleosynth.diffusion.samplers import ddpm
-from nucleosynth.diffusion.schedule import linear_sigmas, spaced_sigmas
+from nucleosynth.diffusion.model.conditioning import Condition, mask_planes, stain_vector
+from nucleosynth.diffusion.model.ddpm_schedule import linear_sigmas, spaced_sigmas
+from nucleosynth.diffusion.model.denoiser import EpsilonDenoiser
+from nucleosynth.diffusion.sampling.samplers import ddpm
 from nucleosynth.diffusion.synthesis import synthesise
-from nucleosynth.diffusion.train import train_generator
+from nucleosynth.diffusion.training.batches import TrainingBatches
+from nucleosynth.diffusion.training.generator import train_generator
 from nucleosynth.errors import InputError
-from nucleosynth.study.protocol import StudyConfig
+from nucleosynth.study.design.config import StudyConfig
 
 PAPERS = ["mask-guided", "per-class"]
 BETAS = [1e-4 + (0.02 - 1e-4) * t / 999 for t in range(1000)]

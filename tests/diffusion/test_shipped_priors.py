@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from tests.phantoms import phantom_tileset
 
-from nucleosynth.data.phantom import PhantomConfig, phantom_tiles
+from nucleosynth.data.phantom.tissue import PhantomConfig, phantom_tiles
 from nucleosynth.data.stain import rgb_to_od
 from nucleosynth.diffusion.config import PRIORS, GeneratorConfig
 from nucleosynth.diffusion.generator import Generator, shipped_path
 from nucleosynth.diffusion.preview import STAINS
-from nucleosynth.diffusion.start import load_start
+from nucleosynth.diffusion.training.finetune import load_start
 
 MOST_BYTES = 16e6
 

@@ -11,8 +11,8 @@ from tests.phantoms import TINY_NETWORK
 
 from nucleosynth.diffusion.config import DistillConfig, NetworkConfig, Student, SynthesisConfig
 from nucleosynth.diffusion.generator import Generator, ModelCard, build_denoiser
-from nucleosynth.diffusion.samplers import consistency, dpmpp_2m
-from nucleosynth.diffusion.sampling import Sampling, settle
+from nucleosynth.diffusion.sampling.plan import Sampling, settle
+from nucleosynth.diffusion.sampling.samplers import consistency, dpmpp_2m
 from nucleosynth.errors import InputError
 
 STUDENT = Student(teacher="abc", sigmas=(60.0, 2.0))

@@ -10,12 +10,12 @@ from tests.phantoms import TINY_NETWORK, phantom_tileset
 from nucleosynth.cli import main
 from nucleosynth.config import parse
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.diffusion.card import ModelCard, build_denoiser
 from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.samplers import SAMPLERS
+from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
+from nucleosynth.diffusion.sampling.samplers import SAMPLERS
 from nucleosynth.diffusion.synthesis import draw_like, synthesise
-from nucleosynth.diffusion.train import statistics
+from nucleosynth.diffusion.training.generator import statistics
 from nucleosynth.errors import InputError
 
 CONFIG = parse(GeneratorConfig, {"steps": 1, "network": {**TINY_NETWORK, "unshuffle": 2}})

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from nucleosynth.errors import InputError
-from nucleosynth.layouts.dial import Dial
+from nucleosynth.layouts.atypia import Dial
 from nucleosynth.layouts.model import LayoutModel
 from nucleosynth.layouts.regions import random_regions
 from nucleosynth.nuclei.morphology import nuclei_table, tile_table

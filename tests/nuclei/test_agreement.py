@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nucleosynth.errors import InputError
-from nucleosynth.nuclei import corrected_agreement, mask_agreement
+from nucleosynth.nuclei.agreement import corrected_agreement, mask_agreement
 
 
 def random_masks(n: int, coverage: float, *, seed: int = 0) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nucleosynth.errors import InputError
-from nucleosynth.nuclei import mask_agreement
+from nucleosynth.nuclei.agreement import mask_agreement
 from nucleosynth.nuclei.instances import instance_scores, number_nuclei, overlaps
 
 NAMES = ("aji", "pq", "dq", "sq", "f1", "precision", "recall", "ap")

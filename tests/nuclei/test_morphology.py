@@ -8,10 +8,10 @@ import pytest
 from skimage.measure import regionprops
 from skimage.morphology import convex_hull_image
 
-from nucleosynth.data.phantom import CLASSES, PhantomConfig, phantom_tiles
+from nucleosynth.data.phantom.tissue import CLASSES, PhantomConfig, phantom_tiles
 from nucleosynth.errors import InputError
 from nucleosynth.nuclei.morphology import NUCLEUS_MEASURES, PIXEL_MEASURES, nuclei_table, tile_table
-from nucleosynth.nuclei.size import benign_reference, given_reference, size_grade
+from nucleosynth.nuclei.size_reference import benign_reference, given_reference, size_grade
 
 
 @pytest.fixture(scope="module")

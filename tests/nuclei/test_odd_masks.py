@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nucleosynth.data.phantom import PhantomConfig, phantom_tiles
+from nucleosynth.data.phantom.tissue import PhantomConfig, phantom_tiles
 from nucleosynth.errors import InputError
 from nucleosynth.layouts.fit import fit_habit
-from nucleosynth.nuclei import mask_agreement
+from nucleosynth.nuclei.agreement import mask_agreement
 from nucleosynth.nuclei.morphology import nuclei_table, tile_table
 
 MPP = 0.75

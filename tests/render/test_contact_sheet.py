@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from nucleosynth.data.tileset import Tile, TileSet, write_tileset
+from nucleosynth.data.tile import Tile
+from nucleosynth.data.tileset import TileSet, write_tileset
 from nucleosynth.errors import InputError
 from nucleosynth.render.contact_sheet import contact_sheet
 from nucleosynth.render.grid import png_data_uri

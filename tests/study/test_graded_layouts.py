@@ -28,17 +28,17 @@ from nucleosynth.classify.config import ClassifierConfig
 from nucleosynth.classify.mixture import Source, class_frequencies
 from nucleosynth.classify.scoring import predict
 from nucleosynth.classify.train import train_classifier
-from nucleosynth.data.phantom import CLASSES, PhantomConfig, phantom_tiles
+from nucleosynth.data.phantom.tissue import CLASSES, PhantomConfig, phantom_tiles
+from nucleosynth.data.slide_stain import slide_descriptors
 from nucleosynth.data.tileset import TileSet, write_tileset
-from nucleosynth.diffusion.batches import slide_descriptors
 from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.synthesis import synthesise
-from nucleosynth.diffusion.train import train_generator
+from nucleosynth.diffusion.training.generator import train_generator
 from nucleosynth.layouts import fit
-from nucleosynth.layouts.dial import Dial
+from nucleosynth.layouts.atypia import Dial
 from nucleosynth.layouts.model import LayoutModel
-from nucleosynth.layouts.source import ModelLayouts
+from nucleosynth.layouts.provider import ModelLayouts
 
 pytestmark = pytest.mark.slow
 

@@ -8,12 +8,12 @@ import pytest
 from nucleosynth.classify.config import ClassifierConfig
 from nucleosynth.classify.mixture import class_frequencies
 from nucleosynth.classify.train import train_classifier
-from nucleosynth.data.phantom import CLASSES, PhantomConfig, phantom_tiles
+from nucleosynth.data.phantom.tissue import CLASSES, PhantomConfig, phantom_tiles
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import write_tileset
-from nucleosynth.study.arms import Arm
-from nucleosynth.study.fits import share_of_patients
-from nucleosynth.study.sources import Pool, arm_diet
+from nucleosynth.study.design.arms import Arm
+from nucleosynth.study.design.fits import share_of_patients
+from nucleosynth.study.stages.training_sets import Pool, arm_diet
 
 CONFIG = ClassifierConfig(model="test_resnet", steps=100, batch=32, lr=5e-3, views=1)
 SEEDS = 2

@@ -12,10 +12,10 @@ from tests.phantoms import tiny_study
 from nucleosynth.config import parse
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
-from nucleosynth.nuclei.backends.learned import embedded
-from nucleosynth.nuclei.segmenter import get_segmenter, register_segmenter
-from nucleosynth.runs import read_json
-from nucleosynth.study.protocol import StudyConfig
+from nucleosynth.files import read_json
+from nucleosynth.segmentation.backends.learned import embedded
+from nucleosynth.segmentation.segmenter import get_segmenter, register_segmenter
+from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.run import run_study
 
 PATIENTS = 6

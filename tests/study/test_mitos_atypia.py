@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from tests.data.readers.mitos_tree import write_tree
 from tests.phantoms import TINY_NETWORK
+from tests.places import STUDIES
 
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.runs import read_json
-from nucleosynth.study.protocol import load_study
+from nucleosynth.files import read_json
+from nucleosynth.study.design.config import load_study
 from nucleosynth.study.run import run_study
 
-STUDY = Path(__file__).parents[2] / "studies" / "mitos-atypia-14.yaml"
+STUDY = STUDIES / "mitos-atypia-14.yaml"
 TRAINING, TEST = ("03", "04", "05", "07", "10"), ("06", "08")
 SMALL = {
     "tiles.size": "64",

@@ -19,12 +19,14 @@ from nucleosynth.cli import main
 from nucleosynth.config import parse
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
-from nucleosynth.runs import read_json, read_jsonl, write_json
-from nucleosynth.study import choice, jobs
-from nucleosynth.study.fits import Fit
-from nucleosynth.study.overview import plan_study, study_status, write_report
-from nucleosynth.study.protocol import StudyConfig, arm_jobs
+from nucleosynth.files import read_json, read_jsonl, write_json
+from nucleosynth.study.design.config import StudyConfig
+from nucleosynth.study.design.fits import Fit
+from nucleosynth.study.design.schedule import arm_jobs
 from nucleosynth.study.run import run_study
+from nucleosynth.study.stages import classifiers as jobs
+from nucleosynth.study.stages import primary_arm as choice
+from nucleosynth.study.status import plan_study, study_status, write_report
 
 
 def study(**changes) -> StudyConfig:

@@ -17,16 +17,16 @@ from tests.phantoms import phantom_tileset
 from nucleosynth.config import parse
 from nucleosynth.data.tileset import TileSet, write_tileset
 from nucleosynth.errors import InputError
-from nucleosynth.nuclei import mask_agreement
-from nucleosynth.nuclei.learned.config import AnnotatedConfig, NetworkTraining, SegmenterTraining
-from nucleosynth.nuclei.learned.crops import TrainingCrops
-from nucleosynth.nuclei.learned.tiles import TileSource, crop_for, train_on_tiles
-from nucleosynth.nuclei.learned.train import train_segmenter
-from nucleosynth.nuclei.learned.weights import WEIGHTS
-from nucleosynth.runs import append_jsonl, read_json, read_jsonl
-from nucleosynth.study.segmentation.config import SEGMENTATION_ARMS, SegmentationConfig
-from nucleosynth.study.segmentation.scores import compare_segmenters, nuclei_statistic, nuclei_sums
-from nucleosynth.study.segmentation.training import run_segmenter, score_segmenter
+from nucleosynth.evaluate.nuclei.patient_scores import compare_segmenters, nuclei_statistic, nuclei_sums
+from nucleosynth.files import append_jsonl, read_json, read_jsonl
+from nucleosynth.nuclei.agreement import mask_agreement
+from nucleosynth.segmentation.learned.config import AnnotatedConfig, NetworkTraining, SegmenterTraining
+from nucleosynth.segmentation.learned.crops import TrainingCrops
+from nucleosynth.segmentation.learned.tiles import TileSource, crop_for, train_on_tiles
+from nucleosynth.segmentation.learned.train import train_segmenter
+from nucleosynth.segmentation.learned.weights import WEIGHTS
+from nucleosynth.study.design.segmentation import SEGMENTATION_ARMS, SegmentationConfig
+from nucleosynth.study.stages.segmenters import run_segmenter, score_segmenter
 from nucleosynth.training import loop
 
 FIT = [f"phantom:p{index:02d}" for index in range(5)]

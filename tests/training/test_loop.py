@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from nucleosynth.errors import WorkError
-from nucleosynth.runs import open_run, read_json, read_jsonl
+from nucleosynth.files import read_json, read_jsonl
+from nucleosynth.runs import open_run
 from nucleosynth.training.config import Optimisation
 from nucleosynth.training.loop import fit, schedule
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from tests.training.test_loop import CPU, BrokenError, Toy
 
-from nucleosynth.runs import open_run, read_json, read_jsonl
+from nucleosynth.files import read_json, read_jsonl
+from nucleosynth.runs import open_run
 from nucleosynth.training.config import Optimisation
 from nucleosynth.training.loop import fit
 from nucleosynth.training.stopping import BEST_FILE, CHECKS_FILE, HeldOut

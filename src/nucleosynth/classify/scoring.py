@@ -18,8 +18,8 @@ from nucleosynth.backbones import create_backbone, input_scale, to_input
 from nucleosynth.classify.augmentation import turn_tiles
 from nucleosynth.classify.config import ClassifierConfig
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.evaluate.classification import scores
-from nucleosynth.runs import read_json, write_array, write_json
+from nucleosynth.evaluate.classification.metrics import scores
+from nucleosynth.files import read_json, write_array, write_json
 from nucleosynth.training.devices import autocast, choose_device
 
 EVALUATION_BATCH = 128

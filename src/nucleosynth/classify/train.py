@@ -26,22 +26,14 @@ from nucleosynth.classify.mixture import (
     loss_weights,
 )
 from nucleosynth.classify.scoring import predict, resize, score_part
-from nucleosynth.data.ledger import LOOKS, enter_protocol, refuse_without_ledger
 from nucleosynth.data.split import Fold, Split, check_split
+from nucleosynth.data.test_access import LOOKS, enter_protocol, refuse_without_ledger
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.classification import scores
-from nucleosynth.evaluate.threshold import choose_threshold
-from nucleosynth.runs import (
-    append_jsonl,
-    file_hash,
-    now,
-    open_run,
-    partial,
-    read_json,
-    write_array,
-    write_json,
-)
+from nucleosynth.evaluate.classification.metrics import scores
+from nucleosynth.evaluate.classification.threshold import choose_threshold
+from nucleosynth.files import append_jsonl, file_hash, now, partial, read_json, write_array, write_json
+from nucleosynth.runs import open_run
 from nucleosynth.seeds import torch_seed
 from nucleosynth.training.devices import choose_device
 from nucleosynth.training.loop import fit

@@ -42,8 +42,8 @@ def import_(
     config = parse(ImportConfig, wanted, source=str(study or "settings"))
     prepare = None
     if nuclei:
-        from nucleosynth.nuclei.frames import segmented_source
-        from nucleosynth.nuclei.segmenter import get_segmenter
+        from nucleosynth.segmentation.frames import segmented_source
+        from nucleosynth.segmentation.segmenter import get_segmenter
 
         prepare = partial(segmented_source, segmenter=get_segmenter(nuclei), required=True)
     made = import_tiles(config.data, config.tiles, root=root or Path(), out=out, prepare=prepare)
@@ -168,7 +168,7 @@ def phantom(
         Scale, µm/px.
     """
     from nucleosynth.config import parse
-    from nucleosynth.data.phantom import PhantomConfig
+    from nucleosynth.data.phantom.tissue import PhantomConfig
     from nucleosynth.data.readers import import_tiles
     from nucleosynth.data.tiling import TilesConfig
 

@@ -35,9 +35,9 @@ def fidelity(
         nucleosynth evaluate fidelity runs/tiles runs/synthetic --by-class
     """
     from nucleosynth.data.tileset import TileSet
-    from nucleosynth.evaluate.by_class import fidelity_by_class
-    from nucleosynth.evaluate.fidelity import fidelity as whole
-    from nucleosynth.evaluate.sides import seen_and_unseen
+    from nucleosynth.evaluate.fidelity.by_class import fidelity_by_class
+    from nucleosynth.evaluate.fidelity.score import fidelity as whole
+    from nucleosynth.evaluate.fidelity.tile_groups import seen_and_unseen
 
     made = TileSet.open(synthetic)
     seen, unseen = seen_and_unseen(TileSet.open(real), made)
@@ -63,7 +63,7 @@ def masks(
         nucleosynth evaluate masks runs/tiles runs/synthetic
     """
     from nucleosynth.data.tileset import TileSet
-    from nucleosynth.nuclei.masks import judge_masks
+    from nucleosynth.evaluate.nuclei.mask_scores import judge_masks
 
     print(json.dumps(judge_masks(TileSet.open(real), TileSet.open(synthetic), judge=judge), indent=2))
 
@@ -95,8 +95,8 @@ def memorization(
             --generator runs/generator --out runs/memorization
     """
     from nucleosynth.data.tileset import TileSet
-    from nucleosynth.evaluate.audited import control_tiles, divide, write_memorization
-    from nucleosynth.evaluate.memorization import memorization as audit
+    from nucleosynth.evaluate.memorization.audit import memorization as audit
+    from nucleosynth.evaluate.memorization.audit_io import control_tiles, divide, write_memorization
 
     made = TileSet.open(synthetic)
     saw = {*made.patients.tolist(), *made.info["provenance"].get("patients", ())}
@@ -139,7 +139,7 @@ def morphology(
         nucleosynth evaluate morphology runs/tiles runs/synthetic --out runs/morphology
     """
     from nucleosynth.data.tileset import TileSet
-    from nucleosynth.evaluate.morphology import compare_morphology, write_comparison
+    from nucleosynth.evaluate.nuclei.morphology import compare_morphology, write_comparison
 
     if benign_class is not None and benign_um is not None:
         raise InputError("--benign-class and --benign-um: expected one of them, each names the reference")
@@ -161,7 +161,7 @@ def layouts(tiles: Path, model: Path, /, *, seed: Seed = 0) -> None:
         nucleosynth evaluate layouts runs/tiles runs/layouts.json
     """
     from nucleosynth.data.tileset import TileSet
-    from nucleosynth.evaluate.layouts import compare_layouts
+    from nucleosynth.evaluate.nuclei.layouts import compare_layouts
     from nucleosynth.layouts.model import LayoutModel
 
     scores = compare_layouts(TileSet.open(tiles), LayoutModel.load(model), seed=seed)

@@ -62,7 +62,7 @@ def train(
     """
     from nucleosynth.data.tileset import TileSet
     from nucleosynth.diffusion.config import GeneratorConfig
-    from nucleosynth.diffusion.train import train_generator
+    from nucleosynth.diffusion.training.generator import train_generator
 
     if start is not None:
         settings = [*(settings or []), f"generator.start={start}"]
@@ -94,8 +94,8 @@ def train_segmenter(
     study
         File with a section `segmenter`: recipe, annotated images, augmentation and budget.
     """
-    from nucleosynth.nuclei.learned.config import SegmenterTraining
-    from nucleosynth.nuclei.learned.train import train_segmenter as fit
+    from nucleosynth.segmentation.learned.config import SegmenterTraining
+    from nucleosynth.segmentation.learned.train import train_segmenter as fit
 
     config = load_section(SegmenterTraining, "segmenter", study=study, settings=settings)
     print(fit(config, root=root or Path(), out=out, seed=seed, device=device))
@@ -124,8 +124,8 @@ def train_prior(
         File with sources, tiles and a section `generator`.
     """
     from nucleosynth.config import load_config
-    from nucleosynth.diffusion.prior import PriorConfig
-    from nucleosynth.diffusion.prior import train_prior as fit
+    from nucleosynth.diffusion.training.prior import PriorConfig
+    from nucleosynth.diffusion.training.prior import train_prior as fit
 
     config = load_config(PriorConfig, study, settings or ())
     print(fit(config, root=root or Path(), out=out, device=device))
@@ -157,8 +157,8 @@ def distill(
     """
     from nucleosynth.data.tileset import TileSet
     from nucleosynth.diffusion.config import DistillConfig
-    from nucleosynth.diffusion.distill import distill as tune
     from nucleosynth.diffusion.generator import Generator
+    from nucleosynth.diffusion.training.distill import distill as tune
 
     config = load_section(DistillConfig, "distill", study=None, settings=settings)
     generator = Generator.from_pretrained(teacher, device=device)
@@ -267,8 +267,8 @@ def sample(
     from nucleosynth.diffusion.config import SynthesisConfig
     from nucleosynth.diffusion.generator import Generator
     from nucleosynth.diffusion.synthesis import synthesise
-    from nucleosynth.layouts.dial import Dial
-    from nucleosynth.layouts.source import open_layouts
+    from nucleosynth.layouts.atypia import Dial
+    from nucleosynth.layouts.provider import open_layouts
 
     dial = read_dial(size_ratio, anisonucleosis, irregularity, density)
     if layouts is None and dial != Dial():

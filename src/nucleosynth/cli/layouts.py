@@ -100,8 +100,8 @@ def draw(
         Outlines to fill, drawn at random: nests of cells, or glands with a lumen.
     """
     from nucleosynth.layouts.model import LayoutModel
+    from nucleosynth.layouts.provider import choose_labels, write_layouts
     from nucleosynth.layouts.regions import random_regions
-    from nucleosynth.layouts.source import choose_labels, write_layouts
 
     dial = read_dial(size_ratio, anisonucleosis, irregularity, density)
     learned = LayoutModel.load(model)

@@ -28,6 +28,6 @@ def segment(
         nucleosynth segment runs/tiles --out runs/masked --backend embedded
     """
     from nucleosynth.data.tileset import TileSet
-    from nucleosynth.nuclei.masks import add_masks
+    from nucleosynth.segmentation.tilesets import add_masks
 
     print(add_masks(TileSet.open(tiles), out, backend=backend, replace=replace).path)

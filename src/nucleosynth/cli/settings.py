@@ -13,7 +13,7 @@ from nucleosynth.errors import InputError
 
 if TYPE_CHECKING:
     from nucleosynth.data.split import Split
-    from nucleosynth.layouts.dial import Dial
+    from nucleosynth.layouts.atypia import Dial
 
 C = TypeVar("C", bound=Config)
 
@@ -125,7 +125,7 @@ def open_split(path: Path, fold: int) -> Split:
 
 def read_dial(size_ratio: float, anisonucleosis: float, irregularity: float, density: float) -> Dial:
     """Check the values of a dial."""
-    from nucleosynth.layouts.dial import Dial
+    from nucleosynth.layouts.atypia import Dial
 
     values = (size_ratio, anisonucleosis, irregularity, density)
     return parse(Dial, dict(zip(Dial.model_fields, values, strict=True)), source="--dial")

@@ -21,8 +21,8 @@ def plan(study: Path, /, *, root: Root = None, settings: Settings = None) -> Non
 
         nucleosynth study plan studies/amibr.yaml --data.root DIR
     """
-    from nucleosynth.study.overview import plan_study
-    from nucleosynth.study.protocol import load_study
+    from nucleosynth.study.design.config import load_study
+    from nucleosynth.study.status import plan_study
 
     print(json.dumps(plan_study(load_study(study, settings or ()), root), indent=2))
 
@@ -59,7 +59,7 @@ def status(out: Path, /) -> None:
 
         nucleosynth study status runs/amibr
     """
-    from nucleosynth.study.overview import study_status
+    from nucleosynth.study.status import study_status
 
     print(json.dumps(study_status(out), indent=2))
 
@@ -72,7 +72,7 @@ def compare(first: Path, second: Path, /) -> None:
 
         nucleosynth study compare runs/amibr runs/amibr-scratch
     """
-    from nucleosynth.study.beside import studies_beside
+    from nucleosynth.study.analysis.compare_studies import studies_beside
 
     print(json.dumps(studies_beside(first, second), indent=2))
 
@@ -92,6 +92,6 @@ def report(
 
         nucleosynth study report runs/amibr --no-real-tiles
     """
-    from nucleosynth.study.overview import write_report
+    from nucleosynth.study.status import write_report
 
     print(write_report(out, real_tiles=real_tiles))

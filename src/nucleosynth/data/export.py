@@ -14,7 +14,7 @@ from nucleosynth.data.prefetch import ordered_map
 from nucleosynth.data.readers.folder import UNLABELLED
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
-from nucleosynth.runs import partial
+from nucleosynth.files import partial
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from nucleosynth.data.pillow import decode_pillow, refuse_slide
+from nucleosynth.data.tiff import decode_tiff
 from nucleosynth.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,16 +21,10 @@ MaskKind = Literal["instances", "binary"]
 
 IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp"})
 MASK_SUFFIXES = IMAGE_SUFFIXES | {".npy"}
-MAX_PIXELS = 2**28  # 16,384 px squared; larger is a slide, not a frame
 MIN_NUCLEUS = 10  # px at source resolution: components up to this are specks of a binary mask
 
 _TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _PNG = b"\x89PNG\r\n\x1a\n"
-# TIFF compressions that scanners and programs write: none, LZW, JPEG, Deflate, PackBits, JPEG 2000, LZMA,
-# Zstandard, WebP. Some decoders of rarer ones crash the process on damaged files.
-_COMPRESSIONS = (1, 5, 7, 8, 32773, 32946, 33003, 33005, 34712, 34925, 50000, 50001)
-_LZW = 5
-_OTHER_COLOURS = (3, 5, 8, 9, 10)  # TIFF photometric: palette, CMYK and the L*a*b* kinds
 _NPY = b"\x93NUMPY"
 
 
@@ -129,81 +125,31 @@ def _decoding(path: Path) -> Iterator[None]:
 def _decode_image(path: Path) -> NDArray[Any]:
     data = path.read_bytes()
     if data.startswith(_TIFF):
-        return _decode_tiff(path, colour=True)
+        return decode_tiff(path, colour=True)
     # imagecodecs is 1.5-2.5 times as fast as Pillow here and keeps 16-bit PNG apart from 8-bit; its JPEG
     # decoder, though, fills the rest of a truncated file with grey in silence.
     if data.startswith(_PNG):
         import imagecodecs
 
         width, height = struct.unpack(">II", data[16:24])
-        _refuse_slide(path, width, height)
+        refuse_slide(path, width, height)
         return np.asarray(imagecodecs.png_decode(data))
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         import imagecodecs
 
         return np.asarray(imagecodecs.webp_decode(data))
-    return _decode_pillow(path, palette=True)
+    return decode_pillow(path, palette=True)
 
 
 def _decode_mask(path: Path) -> NDArray[Any]:
     with path.open("rb") as file:
         head = file.read(8)
     if head.startswith(_TIFF):
-        return _decode_tiff(path, colour=False)
+        return decode_tiff(path, colour=False)
     if head.startswith(_NPY):
         array: NDArray[Any] = np.load(path, allow_pickle=False)
         return array
-    return _decode_pillow(path, palette=False)
-
-
-def _decode_tiff(path: Path, *, colour: bool) -> NDArray[Any]:
-    """Decode the first page; segments beyond the file's end are refused: some codecs invent the rest."""
-    import tifffile
-
-    with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages.first
-        _refuse_slide(path, page.imagewidth, page.imagelength)
-        size = path.stat().st_size
-        segments = zip(page.dataoffsets, page.databytecounts, strict=True)
-        end = max((offset + count for offset, count in segments), default=0)
-        if end == 0 or end > size:
-            raise InputError(f"{path}: truncated TIFF ({size} of {end} bytes); copy it again")
-        if colour and page.photometric in _OTHER_COLOURS:
-            name = tifffile.PHOTOMETRIC(page.photometric).name
-            raise InputError(f"{path}: holds {name} colours; expected RGB: convert it")
-        if page.compression not in _COMPRESSIONS:
-            raise InputError(
-                f"{path}: TIFF compression {int(page.compression)} is not read; save it with LZW"
-            )
-        if page.compression == _LZW and _pillow_reads(page):
-            return _decode_pillow(path, palette=False)
-        array: NDArray[Any] = page.asarray(maxworkers=1)
-        return np.moveaxis(array, 0, -1) if page.axes == "SYX" else array
-
-
-def _pillow_reads(page: Any) -> bool:
-    """Whether Pillow reads this page too: its LZW decoder survives damage that crashes imagecodecs."""
-    kind = (np.dtype(page.dtype), page.samplesperpixel, int(page.planarconfig))
-    return kind in ((np.uint8, 1, 1), (np.uint8, 3, 1), (np.uint8, 4, 1), (np.uint16, 1, 1))
-
-
-def _decode_pillow(path: Path, *, palette: bool) -> NDArray[Any]:
-    from PIL import Image
-
-    with Image.open(path) as image:
-        _refuse_slide(path, *image.size)
-        if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
-            raise InputError(f"{path}: holds {image.mode} colours; expected RGB: convert it")
-        if palette and image.mode == "P":
-            return np.asarray(image.convert("RGB"))
-        return np.asarray(image)
-
-
-def _refuse_slide(path: Path, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise InputError(
-            f"{path}: is {width} x {height} px, too large for a frame; cut regions out of the slide"
-        )
+    return decode_pillow(path, palette=False)
 
 
 def _components(array: NDArray[Any], path: Path) -> NDArray[np.int32]:

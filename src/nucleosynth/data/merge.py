@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from nucleosynth.data.tileset import Tile, TileSet, write_tileset
+from nucleosynth.data.tile import Tile
+from nucleosynth.data.tileset import TileSet, write_tileset
 from nucleosynth.errors import InputError
 
 

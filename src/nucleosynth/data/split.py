@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from nucleosynth.config import Config, parse
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
-from nucleosynth.runs import read_json, write_json
+from nucleosynth.files import read_json, write_json
 from nucleosynth.seeds import rng
 
 _log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from pydantic import BeforeValidator, Field
 from nucleosynth.config import Config
 from nucleosynth.data.grid import Grid, blocks, lay_grid, renumber, resample_image, resample_labels
 from nucleosynth.data.prefetch import ordered_map
-from nucleosynth.data.tileset import Rating, Tile
+from nucleosynth.data.tile import Rating, Tile
 from nucleosynth.errors import InputError
 
 if TYPE_CHECKING:

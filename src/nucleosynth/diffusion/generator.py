@@ -16,14 +16,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nucleosynth.backbones import weights_hash
-from nucleosynth.diffusion.card import ModelCard, build_denoiser, load_tensors
-from nucleosynth.diffusion.conditioning import STAIN_SIZE, Condition, mask_planes, stain_vector
-from nucleosynth.diffusion.denoiser import Denoiser
-from nucleosynth.diffusion.guidance import AUTO, active_terms
+from nucleosynth.diffusion.model.card import ModelCard, build_denoiser, load_tensors
+from nucleosynth.diffusion.model.conditioning import STAIN_SIZE, Condition, mask_planes, stain_vector
+from nucleosynth.diffusion.model.denoiser import Denoiser
 from nucleosynth.diffusion.recipes import RECIPES
-from nucleosynth.diffusion.sampling import Sampling, refuse_other_training, settle
+from nucleosynth.diffusion.sampling.guidance import AUTO, active_terms
+from nucleosynth.diffusion.sampling.plan import Sampling, refuse_other_training, settle
 from nucleosynth.errors import InputError
-from nucleosynth.runs import disk_errors, partial, read_json, write_json
+from nucleosynth.files import disk_errors, partial, read_json, write_json
 from nucleosynth.seeds import normal
 from nucleosynth.training.devices import autocast, choose_device, compile_if_asked
 

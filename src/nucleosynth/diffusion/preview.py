@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nucleosynth.data.phantom import PhantomConfig, phantom_tiles
+from nucleosynth.data.phantom.tissue import PhantomConfig, phantom_tiles
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.recipes import RECIPES
 from nucleosynth.render.grid import grid

@@ -10,9 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from nucleosynth.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from nucleosynth.data.tileset import TileSet
 
 RecipeName = Literal["unified", "mask-guided", "per-class"]
 Objective = Literal["edm", "epsilon"]
@@ -88,3 +94,12 @@ def sampling_defaults(recipe: str, sampler: str | None = None) -> dict[str, Any]
         "steps": STEPS.get(chosen, USUAL_STEPS),
         "sigma_scale": 1.0 if chosen == OF_STUDENTS else RECIPES[recipe].sigma_scale,
     }
+
+
+def usable_rows(tiles: TileSet, rows: npt.NDArray[np.int64], recipe: str) -> npt.NDArray[np.int64]:
+    """Return the rows that carry what the recipe cannot do without: a class, a mask, or nothing."""
+    if RECIPES[recipe].per_class:
+        return rows[tiles.labels[rows] >= 0]
+    if RECIPES[recipe].planes == 1:
+        return rows[tiles.has_mask[rows]]
+    return rows

@@ -8,60 +8,30 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from nucleosynth import progress
+from nucleosynth.data.slide_stain import slide_descriptors
 from nucleosynth.data.split import require_unseen
-from nucleosynth.data.tileset import Tile, TileSet, write_tileset
-from nucleosynth.diffusion.batches import slide_descriptors, usable_rows
-from nucleosynth.diffusion.card import ModelCard
-from nucleosynth.diffusion.conditioning import dihedral
+from nucleosynth.data.tile import Tile
+from nucleosynth.data.tileset import TileSet, write_tileset
 from nucleosynth.diffusion.config import SynthesisConfig
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.guidance import AUTO, active_terms
-from nucleosynth.diffusion.sampling import settle
+from nucleosynth.diffusion.model.card import ModelCard
+from nucleosynth.diffusion.model.conditioning import dihedral
+from nucleosynth.diffusion.recipes import usable_rows
+from nucleosynth.diffusion.sampling.guidance import AUTO, active_terms
+from nucleosynth.diffusion.sampling.plan import settle
 from nucleosynth.errors import InputError
-from nucleosynth.runs import write_array, write_text
+from nucleosynth.files import write_array, write_text
+from nucleosynth.layouts.protocol import Layouts, Masks
 from nucleosynth.seeds import rng
-
-Masks = npt.NDArray[np.uint16]
-
-
-class Layouts(Protocol):
-    """Where invented masks come from."""
-
-    @property
-    def classes(self) -> list[str]:
-        """Names that labels index; empty where layouts have no class."""
-
-    @property
-    def patients(self) -> list[str]:
-        """Patients whose masks the layouts were learned from."""
-
-    def identity(self) -> dict[str, Any]:
-        """Return what tells these layouts from others, for provenance."""
-
-    def masks(
-        self,
-        labels: Sequence[int],
-        *,
-        indices: Sequence[int],
-        turns: Sequence[int],
-        size: int,
-        mpp: float,
-        seed: int,
-    ) -> Masks:
-        """Return one (size, size) mask for each label; -1 = no class.
-
-        ``indices`` are the numbers of the tiles, ``turns`` how many tiles of its label stand before each. A
-        mask depends on these and the seed alone.
-        """
 
 
 def synthesise(

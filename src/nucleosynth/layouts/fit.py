@@ -11,12 +11,12 @@ import numpy.typing as npt
 from nucleosynth import progress
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
-from nucleosynth.layouts.contact import touching_share
+from nucleosynth.layouts.atypia import Dial
+from nucleosynth.layouts.class_model import Draughtsman, Habit
 from nucleosynth.layouts.descriptors import Described, describe
-from nucleosynth.layouts.dial import Dial
-from nucleosynth.layouts.habit import Draughtsman, Habit
 from nucleosynth.layouts.model import LayoutModel
 from nucleosynth.layouts.spacing import pair_histogram, refine_weights, start_weights
+from nucleosynth.layouts.touching import touching_share
 from nucleosynth.seeds import rng
 
 MIN_NUCLEI = 50

@@ -14,9 +14,9 @@ from pydantic import Field, model_validator
 
 from nucleosynth.config import Config, parse
 from nucleosynth.errors import InputError
-from nucleosynth.layouts.dial import Dial
-from nucleosynth.layouts.habit import Draughtsman, Habit
-from nucleosynth.runs import read_json, write_text
+from nucleosynth.files import read_json, write_text
+from nucleosynth.layouts.atypia import Dial
+from nucleosynth.layouts.class_model import Draughtsman, Habit
 from nucleosynth.seeds import rng
 
 KIND = "layout model"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleosynth.data.phantom_waves import Waves
+from nucleosynth.data.phantom.random_fields import Waves
 from nucleosynth.errors import InputError
 from nucleosynth.seeds import rng
 

@@ -12,14 +12,9 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nucleosynth.data.arrays import checked_masks
 from nucleosynth.errors import InputError
-from nucleosynth.nuclei.instances import (
-    InstanceScores,
-    checked_masks,
-    instance_scores,
-    number_nuclei,
-    overlaps,
-)
+from nucleosynth.nuclei.instances import InstanceScores, instance_scores, number_nuclei, overlaps
 from nucleosynth.seeds import rng
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nucleosynth.errors import InputError
+from nucleosynth.data.arrays import checked_masks
 
 Ints = NDArray[np.int64]
 
@@ -101,18 +101,6 @@ def number_nuclei(masks: ArrayLike, *, binary: bool | None = None) -> Numbered:
     values, area, number = _tally(tiles * span + (labels - least))
     ids.reshape(-1)[flat] = number + 1
     return Numbered(ids=ids, area=area, tile=values // span, label=values % span + least)
-
-
-def checked_masks(masks: ArrayLike) -> NDArray[Any]:
-    """Return masks as an array of shape (n, h, w), or raise an InputError that tells what was found."""
-    array = np.asarray(masks)
-    if array.ndim != 3:
-        raise InputError(f"masks have shape {array.shape}; expected (n, h, w)")
-    if array.dtype.kind not in "biu":
-        raise InputError(
-            f"masks have dtype {array.dtype}; expected labels (whole numbers) or booleans: cut them first"
-        )
-    return array
 
 
 def is_binary(masks: NDArray[Any]) -> bool:

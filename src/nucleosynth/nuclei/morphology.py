@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
+from nucleosynth.data.arrays import checked_images, checked_masks, checked_mpp
 from nucleosynth.errors import InputError
 from nucleosynth.nuclei.chromatin import nuclear_chromatin
-from nucleosynth.nuclei.instances import checked_masks, is_binary, number_nuclei
-from nucleosynth.nuclei.segmenter import checked_images, checked_mpp
+from nucleosynth.nuclei.instances import is_binary, number_nuclei
 from nucleosynth.nuclei.shapes import NuclearPixels, neighbour_distance, nuclear_shapes, ratio_where
-from nucleosynth.nuclei.size import size_grade
+from nucleosynth.nuclei.size_reference import size_grade
 
 Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleosynth.errors import InputError
+from nucleosynth.files import write_text
 from nucleosynth.render.page import render_page, tile_figure
-from nucleosynth.runs import write_text
 from nucleosynth.seeds import rng
 
 UNLABELLED = "unlabelled"

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nucleosynth.files import partial
 from nucleosynth.render.grid import data_uri
-from nucleosynth.runs import partial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

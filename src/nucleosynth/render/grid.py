@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleosynth.errors import InputError
-from nucleosynth.runs import partial
+from nucleosynth.files import partial
 
 Pixels = NDArray[np.uint8]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nucleosynth.diffusion.config import PRIORS
-from nucleosynth.study.protocol import load_study
+from nucleosynth.study.design.config import load_study
 from nucleosynth.study.run import run_study
 
 PHANTOM_STUDY = Path(__file__).parent / "phantom.yaml"

@@ -12,28 +12,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nucleosynth import progress
-from nucleosynth.data.ledger import refuse_without_ledger
 from nucleosynth.data.split import Fold, Split, check_split
 from nucleosynth.data.split_rules import make_split
+from nucleosynth.data.test_access import refuse_without_ledger
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.engine import Engine, JobFunction, LocalEngine
 from nucleosynth.errors import NucleosynthError, WorkError
-from nucleosynth.nuclei.frames import import_with_nuclei
-from nucleosynth.runs import Run, now, open_run, write_json
-from nucleosynth.study.choice import LOCK, chosen_arm, lock_choice, refuse_choice
-from nucleosynth.study.fits import Fit, fit_patients
-from nucleosynth.study.generating import generate, judge, refuse_filters, refuse_synthesis, taken_generator
-from nucleosynth.study.protocol import (
-    StudyConfig,
-    all_fits,
-    arm_jobs,
-    fit_generators,
-    load_study,
-    outer_fits,
-    segmenter_jobs,
+from nucleosynth.files import now, write_json
+from nucleosynth.runs import Run, open_run
+from nucleosynth.segmentation.frames import import_with_nuclei
+from nucleosynth.study.design.config import StudyConfig, load_study
+from nucleosynth.study.design.fits import Fit, fit_patients
+from nucleosynth.study.design.schedule import all_fits, arm_jobs, fit_generators, outer_fits, segmenter_jobs
+from nucleosynth.study.report.write import write_record
+from nucleosynth.study.stages.generators import (
+    generate,
+    judge,
+    refuse_filters,
+    refuse_synthesis,
+    taken_generator,
 )
-from nucleosynth.study.record import write_record
-from nucleosynth.study.taken import refuse_taken
+from nucleosynth.study.stages.leakage import refuse_taken
+from nucleosynth.study.stages.primary_arm import LOCK, chosen_arm, lock_choice, refuse_choice
 
 if TYPE_CHECKING:
     from nucleosynth.diffusion.generator import Generator
@@ -92,9 +92,9 @@ def data_root(root: Path | str | None) -> Path:
 def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engine) -> None:
     out = run.path
     _write_protocol(study, out)
-    from nucleosynth.study.jobs import look_at_nuclei, look_at_test, run_arm
-    from nucleosynth.study.memorization import start_tiles
-    from nucleosynth.study.segmentation.training import run_segmenter
+    from nucleosynth.study.stages.classifiers import look_at_nuclei, look_at_test, run_arm
+    from nucleosynth.study.stages.memorization import start_tiles
+    from nucleosynth.study.stages.segmenters import run_segmenter
 
     tiles = study_tiles(study, out, root)
     also = start_tiles(study, tiles, root)
@@ -153,7 +153,7 @@ def _refuse_early(
     study: StudyConfig, tiles: TileSet, split: Split, patients: Mapping[Fit, Fold], taken: Generator | None
 ) -> None:
     """Refuse before hours of training what would be refused after them."""
-    from nucleosynth.study.judging import mask_judge
+    from nucleosynth.study.stages.generator_scores import mask_judge
 
     mask_judge(study, tiles)
     refuse_filters(study, tiles)

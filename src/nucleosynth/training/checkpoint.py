@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nucleosynth.errors import InputError, NucleosynthError
-from nucleosynth.runs import file_hash, partial, read_json, write_json
+from nucleosynth.files import file_hash, partial, read_json, write_json
 
 KEPT = 2
 _log = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from nucleosynth import progress
 from nucleosynth.errors import WorkError
-from nucleosynth.runs import Run, append_jsonl, read_json, write_json
+from nucleosynth.files import append_jsonl, read_json, write_json
+from nucleosynth.runs import Run
 from nucleosynth.seeds import torch_seed
 from nucleosynth.training.checkpoint import load_checkpoint, save_checkpoint
 from nucleosynth.training.config import Optimisation

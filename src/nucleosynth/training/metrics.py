@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nucleosynth.runs import read_jsonl, write_jsonl
+from nucleosynth.files import read_jsonl, write_jsonl
 
 METRICS_FILE = "metrics.jsonl"
 

@@ -10,7 +10,7 @@ from typing import Final
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from nucleosynth.runs import append_jsonl, partial, read_jsonl
+from nucleosynth.files import append_jsonl, partial, read_jsonl
 from nucleosynth.training.metrics import cut_back
 
 CHECKS_FILE: Final = "held_out.jsonl"

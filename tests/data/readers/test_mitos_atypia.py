@@ -12,7 +12,7 @@ import tifffile
 from tests.data.readers.mitos_tree import SCORES, Region, write_tree
 
 from nucleosynth.data.readers import MitosAtypiaConfig, Source, import_tiles, read_source
-from nucleosynth.data.tileset import Rating
+from nucleosynth.data.tile import Rating
 from nucleosynth.data.tiling import Frame, TilesConfig, tile_frames
 from nucleosynth.errors import InputError
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from nucleosynth.config import Config, parse
-from nucleosynth.data.phantom import PhantomConfig
+from nucleosynth.data.phantom.tissue import PhantomConfig
 from nucleosynth.data.readers import DataConfig, FolderConfig, MitosAtypiaConfig, import_tiles
 from nucleosynth.data.tiling import TilesConfig
 from nucleosynth.errors import InputError

@@ -15,7 +15,7 @@ from nucleosynth.config import parse
 from nucleosynth.data.images import read_image
 from nucleosynth.data.readers import Source, TableConfig, import_tiles, read_source
 from nucleosynth.data.readers.cells import typed
-from nucleosynth.data.tileset import Rating
+from nucleosynth.data.tile import Rating
 from nucleosynth.data.tiling import TilesConfig
 from nucleosynth.errors import InputError
 

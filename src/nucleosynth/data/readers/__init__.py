@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from nucleosynth.config import Config
-from nucleosynth.data.phantom import CLASSES as PHANTOM_CLASSES
-from nucleosynth.data.phantom import PhantomConfig, phantom_tiles
+from nucleosynth.data.phantom.tissue import CLASSES as PHANTOM_CLASSES
+from nucleosynth.data.phantom.tissue import PhantomConfig, phantom_tiles
 from nucleosynth.data.readers.folder import FolderConfig, read_folder
 from nucleosynth.data.readers.mitos_atypia import MitosAtypiaConfig, read_mitos_atypia
 from nucleosynth.data.readers.paired import PairedConfig, read_paired

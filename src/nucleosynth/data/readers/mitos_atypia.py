@@ -22,10 +22,10 @@ from pydantic import Field
 from nucleosynth.data.images import read_pair
 from nucleosynth.data.readers.files import find_files
 from nucleosynth.data.readers.source import ReaderConfig, Source, nearest
-from nucleosynth.data.tileset import Rating
+from nucleosynth.data.tile import Rating
 from nucleosynth.data.tiling import Frame
 from nucleosynth.errors import InputError
-from nucleosynth.runs import file_hash
+from nucleosynth.files import file_hash
 
 DATASET = "mitos-atypia-14"
 CLASSES = ("score-1", "score-2", "score-3")

@@ -14,10 +14,10 @@ from nucleosynth.data.images import MASK_SUFFIXES, MaskKind, read_pair
 from nucleosynth.data.readers.cells import Cells, Row, fill, read_cells, typed
 from nucleosynth.data.readers.files import Finder
 from nucleosynth.data.readers.source import DatasetName, ReaderConfig, Source, class_index, qualified
-from nucleosynth.data.tileset import Rating, Tile
+from nucleosynth.data.tile import Rating, Tile
 from nucleosynth.data.tiling import Frame, MppOrColumn
 from nucleosynth.errors import InputError
-from nucleosynth.runs import file_hash
+from nucleosynth.files import file_hash
 
 _Columns = Annotated[str, Field(description="a column, or a template such as {dataset}:{slide}")]
 

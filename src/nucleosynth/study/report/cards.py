@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
+from nucleosynth.files import write_text
 from nucleosynth.render.page import render_page
-from nucleosynth.runs import write_text
-from nucleosynth.study.report.shown import Record
+from nucleosynth.study.report.queries import Record
 
 TEMPLATES = Path(__file__).parent / "templates"
 LICENCES = {

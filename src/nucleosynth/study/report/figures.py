@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nucleosynth.render import plots
-from nucleosynth.render.arms import NO_SYNTHESIS, ArmPoint, data_fractions, dose_response
-from nucleosynth.render.differences import Difference, forest, patient_differences
 from nucleosynth.render.outlines import draw_masks, draw_outlines
 from nucleosynth.render.page import tile_scale
 from nucleosynth.render.tile_rows import tile_rows
 from nucleosynth.render.wording import is_number
-from nucleosynth.study.report.shown import (
+from nucleosynth.study.report import plot_classification as plots
+from nucleosynth.study.report.plot_arms import NO_SYNTHESIS, ArmPoint, data_fractions, dose_response
+from nucleosynth.study.report.plot_forest import Difference, forest, patient_differences
+from nucleosynth.study.report.queries import (
     Record,
     against_real,
     arm_kinds,

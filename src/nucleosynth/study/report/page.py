@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from nucleosynth.files import write_json, write_text
 from nucleosynth.render.figure import save_figure, svg_data_uri
 from nucleosynth.render.page import TileFigure, render_page, tile_figure, tile_scale
 from nucleosynth.render.wording import elapsed
-from nucleosynth.runs import write_json, write_text
-from nucleosynth.study.report import shown
+from nucleosynth.study.report import queries as shown
 from nucleosynth.study.report.cards import write_cards
 from nucleosynth.study.report.figures import confusions, study_figures, tile_pictures
-from nucleosynth.study.report.gauges import agreement_gauge, fidelity_gauge
 from nucleosynth.study.report.pseudonyms import pseudonymise
+from nucleosynth.study.report.score_bars import agreement_gauge, fidelity_gauge
 from nucleosynth.study.report.tables import write_tables
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nucleosynth.runs import write_text
-from nucleosynth.study.report.shown import Record, arm_kinds, segmenter_rows
+from nucleosynth.files import write_text
+from nucleosynth.study.report.queries import Record, arm_kinds, segmenter_rows
 
 Row = Mapping[str, Any]
 SPREAD = ("mean", "min", "max")

@@ -1,0 +1,1 @@
+"""Phantom tissue: drawn tiles with exact nuclei, for demo and tests."""

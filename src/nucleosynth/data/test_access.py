@@ -1,0 +1,75 @@
+"""Which protocols looked at which test patients on this machine, across the directories of runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from nucleosynth.errors import InputError
+from nucleosynth.files import append_jsonl, now, read_jsonl, user_folder
+
+LEDGER = "looks.jsonl"
+LOOKS = "test_looks.jsonl"
+"""In the directory of a run: its own looks, each noted just before it."""
+
+
+def ledger_path() -> Path:
+    """Return where looks are kept: below ``NUCLEOSYNTH_STATE``, or in the user's state directory.
+
+    Never in a cache, which may be cleared.
+    """
+    return user_folder("STATE", ".local/state") / LEDGER
+
+
+def refuse_without_ledger() -> None:
+    """Refuse, before hours of training, what could not be put on record after it."""
+    path = ledger_path()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("a", encoding="utf-8").close()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}), and looks at test patients are noted there; set "
+            "NUCLEOSYNTH_STATE to a folder that can"
+        ) from None
+
+
+def enter_protocol(
+    patients: Iterable[str], *, name: str, protocol_hash: str, made_of: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Note that a protocol is about to look at test patients, and return who had looked at some of them.
+
+    The same protocol run again on the same is no new look: its choices are the same.
+
+    Parameters
+    ----------
+    patients
+        The test patients of all folds; the ledger holds their hashes.
+    made_of
+        Hashes of what the protocol names and does not hold: its tiles, a generator that it takes.
+
+    Returns
+    -------
+    The first entry of each other protocol that came before and shares a patient, in order of time:
+    ``{"time", "name", "protocol_hash", "shared"}``, the last the number of patients.
+    """
+    ledger = ledger_path()
+    own = {hashlib.sha256(patient.encode()).hexdigest()[:16] for patient in patients}
+    first: dict[tuple[str, ...], dict[str, Any]] = {}
+    for entry in read_jsonl(ledger):
+        if not own.isdisjoint(entry["patients"]):
+            first.setdefault((entry["protocol_hash"], *entry.get("made_of", ())), entry)
+    this = (protocol_hash, *made_of)
+    if this not in first:
+        known = {"name": name, "protocol_hash": protocol_hash, "made_of": list(made_of)}
+        append_jsonl(ledger, {"time": now(), **known, "patients": sorted(own)})
+    return [
+        {
+            **{key: entry[key] for key in ("time", "name", "protocol_hash")},
+            "shared": len(own.intersection(entry["patients"])),
+        }
+        for _, entry in takewhile(lambda known: known[0] != this, first.items())
+    ]

@@ -1,0 +1,1 @@
+"""The denoiser: U-Net, conditioning, preconditioning, loss, and the card that describes a model."""

@@ -1,0 +1,184 @@
+"""Samplers: plain functions from a denoiser, noise levels and noise to pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from nucleosynth.diffusion.model.spectrum import Spectrum
+
+Denoise = Callable[[Tensor, Tensor], Tensor]
+"""``denoise(x, sigma)``: (n, 3, h, w) noisy pictures and (n,) noise levels to clean estimates."""
+
+Noise = Callable[[int], Tensor]
+"""``noise(step)``: (n, 3, h, w) standard normal, its own for each step; step 0 is where sampling starts."""
+
+SIGMA_MIN, SIGMA_MAX, RHO = 0.03, 40.0, 5.0
+OVERSTATED_BELOW = 2.0
+
+
+def karras_sigmas(
+    steps: int, *, sigma_min: float = SIGMA_MIN, sigma_max: float = SIGMA_MAX, rho: float = RHO
+) -> Tensor:
+    """Return ``steps`` noise levels from high to low and a closing zero (Karras et al. 2022, eq. 5).
+
+    Theirs have rho 7; of ten steps 5 leaves more to the levels at which tissue gets its texture.
+    """
+    ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+    high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+    return torch.cat([(high + ramp * (low - high)) ** rho, torch.zeros(1, dtype=torch.float64)]).float()
+
+
+def _last(sigmas: Tensor) -> int:
+    """Return the number of the step that ends at zero; by place, as a look at a level waits for the GPU."""
+    return len(sigmas) - 2
+
+
+def dpmpp_2m(denoise: Denoise, sigmas: Tensor, noise: Noise, *, eta: float = 0.0) -> Tensor:
+    """DPM-Solver++(2M): second order from one evaluation a step.
+
+    Parameters
+    ----------
+    sigmas
+        (steps + 1,) falling, the last one zero.
+    eta
+        0 solves the ordinary differential equation. 1 solves the stochastic one, whose fresh noise lets later
+        steps mend the errors of earlier ones.
+
+    Source: Lu et al. 2022, "DPM-Solver++", algorithm 2 and, for eta = 1, SDE-DPM-Solver++(2M) of its
+    appendix, with lambda = -log sigma.
+    """
+    x = noise(0) * sigmas[0]
+    before: Tensor | None = None
+    for i, (now, target) in enumerate(pairwise(sigmas)):
+        estimate = denoise(x, now.expand(len(x)))
+        if i == _last(sigmas):
+            return estimate
+        h = (now / target).log()
+        direction = estimate
+        if before is not None:
+            r = (sigmas[i - 1] / now).log() / h
+            direction = estimate + (estimate - before) / (2 * r)
+        x = (target / now) * (-eta * h).exp() * x - torch.expm1(-(1 + eta) * h) * direction
+        if eta:
+            x = x + target * (-torch.expm1(-2 * eta * h)).sqrt() * noise(i + 1)
+        before = estimate
+    return x
+
+
+def dpmpp_2m_sde(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
+    """`dpmpp_2m` of the stochastic equation."""
+    return dpmpp_2m(denoise, sigmas, noise, eta=1.0)
+
+
+def heun(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
+    """Heun's method, second order: two evaluations a step, one in the last (Karras et al. 2022, alg. 1)."""
+    x = noise(0) * sigmas[0]
+    for i, (now, target) in enumerate(pairwise(sigmas)):
+        slope = (x - denoise(x, now.expand(len(x)))) / now
+        ahead = x + (target - now) * slope
+        if i < _last(sigmas):
+            slope = (slope + (ahead - denoise(ahead, target.expand(len(x)))) / target) / 2
+            ahead = x + (target - now) * slope
+        x = ahead
+    return x
+
+
+def ddim(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
+    """DDIM without noise, first order (Song et al. 2021, "Denoising diffusion implicit models", eq. 12)."""
+    x = noise(0) * sigmas[0]
+    for now, target in pairwise(sigmas):
+        x = torch.lerp(denoise(x, now.expand(len(x))), x, target / now)
+    return x
+
+
+def spectral(denoise: Denoise, sigmas: Tensor, noise: Noise, *, spectrum: Spectrum | None = None) -> Tensor:
+    """DDIM, exact in what is linear: of Gaussian tissue any number of steps would draw the right spectrum.
+
+    A denoiser of tissue is first of all the best linear one, which keeps ``v / (v + s^2)`` of a mode of
+    variance ``v``. `ddim` takes its estimate for constant over a step. Here that is asked only of what the
+    estimate is beyond the linear part; the equation of a mode, ``dy/ds = s / (v + s^2) y - beyond / s``, is
+    then solved in closed form. It starts from ``sqrt(v + s^2)`` times noise, tissue and noise together.
+
+    Parameters
+    ----------
+    spectrum
+        Of the denoiser; None: all variances zero, which is `ddim`.
+
+    Source: an exponential integrator as in Lu et al. 2022, "DPM-Solver", with the spectrum of tissue in place
+    of zero variance; the variance is ours.
+    """
+    if spectrum is None:
+        return ddim(denoise, sigmas, noise)
+    variance, deviation = spectrum.variance, spectrum.variance.sqrt()
+
+    def spread(sigma: Tensor) -> Tensor:
+        return (variance + sigma**2).sqrt()
+
+    def passed(sigma: Tensor) -> Tensor:
+        return torch.asinh(deviation / sigma) / deviation
+
+    y = spectrum.modes(noise(0)) * spread(sigmas[0])
+    for i, (now, target) in enumerate(pairwise(sigmas)):
+        estimate = denoise(spectrum.pixels(y), now.expand(len(y)))
+        if i == _last(sigmas):
+            return estimate
+        beyond = spectrum.modes(estimate) - variance / spread(now) ** 2 * y
+        y = spread(target) * (y / spread(now) + (passed(target) - passed(now)) * beyond)
+    return spectrum.pixels(y)
+
+
+def ddpm(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
+    """Ancestral sampling, by the posterior of Ho et al. 2020, eq. 6 and 7, between any two noise levels.
+
+    The start has the unit variance of their x_T, which here is ``1 + sigma^2``.
+    """
+    x = noise(0) * (1 + sigmas[0] ** 2).sqrt()
+    for i, (now, target) in enumerate(pairwise(sigmas)):
+        kept = (target / now) ** 2
+        x = torch.lerp(denoise(x, now.expand(len(x))), x, kept)
+        if i < _last(sigmas):
+            x = x + target * (1 - kept).sqrt() * noise(i + 1)
+    return x
+
+
+def consistency(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
+    """Make a tile, add fresh noise down to the next level, make it again; for a student of few steps.
+
+    Source: Song et al. 2023, "Consistency models", algorithm 1.
+    """
+    x = noise(0) * sigmas[0]
+    for i, (now, target) in enumerate(pairwise(sigmas)):
+        x = denoise(x, now.expand(len(x)))
+        if i < _last(sigmas):
+            x = x + target * noise(i + 1)
+    return x
+
+
+SAMPLERS: dict[str, Callable[[Denoise, Tensor, Noise], Tensor]] = {
+    "dpmpp-2m": dpmpp_2m,
+    "dpmpp-2m-sde": dpmpp_2m_sde,
+    "heun": heun,
+    "ddim": ddim,
+    "spectral": spectral,
+    "ddpm": ddpm,
+    "consistency": consistency,
+}
+
+
+def overstated(denoise: Denoise, scale: float) -> Denoise:
+    """Tell the denoiser of more noise than there is, ``scale`` times, below sigma = 2.
+
+    A network sees its own errors as noise that the schedule does not count (exposure bias); the less it was
+    trained, the more. Told of more noise, it removes them. Only where texture is decided: above, the scale
+    of the data itself (unit variance) would be lost.
+
+    Source: the idea of Li et al. 2024, "Alleviating exposure bias in diffusion models through sampling with
+    shifted time steps"; the rule is ours.
+    """
+    if scale == 1:
+        return denoise
+    return lambda x, sigma: denoise(x, torch.where(sigma < OVERSTATED_BELOW, scale * sigma, sigma))

@@ -1,0 +1,1 @@
+"""How generators learn: batches, fine-tuning, validation loss, distillation, the tissue prior."""

@@ -1,0 +1,259 @@
+"""A student of one or two steps, tuned from a trained teacher against a discriminator.
+
+The student is the teacher's own network, tuned at the noise levels that it is sampled at and at no other. At
+the highest one it sees noise alone and learns the tile that its teacher draws from that noise in all of its
+steps; at a lower one it sees a noised training tile, as the outcome of the step before is noised again, and
+learns the tile. What it makes a discriminator should take for real beside the same mask and stain.
+
+Source: the pairs of noise and tile are those of Luhman & Luhman 2021, "Knowledge distillation in iterative
+generative models"; beside an adversarial loss as in Yin et al. 2024, "Improved distribution matching
+distillation". Without them few of the teacher's tiles come back: a discriminator alone is content with some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from nucleosynth.data.crops import Mosaic
+from nucleosynth.data.slide_stain import slide_descriptors
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.diffusion.config import DistillConfig, Student
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.model.card import ModelCard
+from nucleosynth.diffusion.model.conditioning import Condition
+from nucleosynth.diffusion.model.denoiser import Denoiser
+from nucleosynth.diffusion.model.discriminator import PatchDiscriminator, gradient_penalty, relativistic
+from nucleosynth.diffusion.recipes import RECIPES
+from nucleosynth.diffusion.sampling.plan import settle
+from nucleosynth.diffusion.training.batches import TrainingBatches
+from nucleosynth.diffusion.training.generator import save_preview, with_weights
+from nucleosynth.errors import InputError
+from nucleosynth.files import write_json
+from nucleosynth.runs import open_run
+from nucleosynth.seeds import rng, torch_seed
+from nucleosynth.training.devices import autocast, choose_device, compile_if_asked
+from nucleosynth.training.loop import fit
+
+FIRST_LEVEL = 2.0
+"""Noise level as of which the first step's errors are weighed; as of its own, colour would count for all."""
+PENALISED = 4
+WINDOW = 64
+GRAIN = 0.1
+Teach = Callable[[Tensor, Condition], Tensor]
+"""``teach(noise, condition)``: (n, 3, h, w) noise to the standardised tiles that the teacher draws."""
+
+
+class Contest(nn.Module):
+    """Student and discriminator under one roof, so that one loop trains, averages and stores both."""
+
+    def __init__(self, student: Denoiser, discriminator: PatchDiscriminator) -> None:
+        super().__init__()
+        self.student = student
+        self.discriminator = discriminator
+
+
+class DistillLearner:
+    """The sum of the losses of both networks, for the shared loop.
+
+    Each loss reaches the parameters of its own network only: one backward pass, one optimiser do for both.
+    """
+
+    def __init__(
+        self,
+        contest: Contest,
+        batches: TrainingBatches,
+        config: DistillConfig,
+        device: torch.device,
+        teach: Teach,
+    ) -> None:
+        self.model: nn.Module = contest
+        self._teach = teach
+        self._contest = contest
+        self._batches = batches
+        self._config = config
+        self._device = device
+
+    def loss(self, step: int) -> Tensor:
+        """Return the loss of a step's batch, each tile at one of the student's noise levels."""
+        pixels, _, noise, condition = self._batches.draw(step)
+        device, student = self._device, self._contest.student
+        noise = noise.to(device)
+        clean = student.standardise(pixels.to(device, memory_format=torch.channels_last))
+        asked = condition.to(device)
+        levels = torch.tensor(self._config.sigmas)
+        draw = rng(self._batches.seed, "level", step)
+        sigma = levels[torch.from_numpy(draw.integers(len(levels), size=len(clean)))].to(device)
+        s = sigma[:, None, None, None]
+        entering, target, weighed = clean + s * noise, clean, sigma
+        first = sigma == levels[0]
+        if bool(first.any()):
+            target = clean.clone()
+            target[first] = self._teach(noise[first], asked.part(first))
+            entering = torch.where(first[:, None, None, None], s * noise, entering)
+            weighed = torch.where(first, FIRST_LEVEL, sigma)
+        with autocast(device, training=True):
+            made: Tensor = student(entering, sigma, asked)
+        total: Tensor = self._config.fidelity * student.losses(made - target, weighed).mean()
+        if self._config.adversarial:
+            seen = self._seen(step, clean, made, asked)
+            total = total + self._contention(*seen) + self._penalty(step, *seen)
+        return total
+
+    def _seen(
+        self, step: int, clean: Tensor, made: Tensor, asked: Condition
+    ) -> tuple[Tensor, Tensor, Condition]:
+        """Return what the discriminator sees: plain and whitened pixels, of large tiles a part at a time."""
+        room = max(0, clean.shape[-1] - WINDOW)
+        top, left = rng(self._batches.seed, "window", step).integers(room + 1, size=2)
+        window = (..., slice(top, top + WINDOW), slice(left, left + WINDOW))
+        spectrum = self._contest.student.spectrum
+        real, passed = (
+            torch.cat([x, spectrum.whitened(x, grain=GRAIN)], dim=1)[window] for x in (clean, made)
+        )
+        return real, passed, replace(asked, planes=asked.planes[window])
+
+    def _contention(self, clean: Tensor, made: Tensor, asked: Condition) -> Tensor:
+        """Return the discriminator's loss and, past a frozen copy of it, the student's."""
+        judge = self._contest.discriminator
+        real, caught = judge(torch.cat([clean, made.detach()]), Condition.join([asked, asked])).chunk(2)
+        frozen = {name: value.detach() for name, value in judge.named_parameters()}
+        passed = functional_call(judge, frozen, (made, asked))
+        return relativistic(real, caught) + self._config.adversarial * relativistic(passed, real.detach())
+
+    def _penalty(self, step: int, clean: Tensor, made: Tensor, asked: Condition) -> Tensor:
+        """Return the gradient penalty on a quarter of the pictures, real and made, in turn: it is dear."""
+        share = slice(step % min(PENALISED, len(clean)), None, PENALISED)
+        some = asked.part(share)
+        pictures = torch.cat([clean[share], made.detach()[share]]).requires_grad_()
+        logits = self._contest.discriminator(pictures, Condition.join([some, some]))
+        return self._config.penalty * gradient_penalty(logits, pictures)
+
+
+def distill(
+    teacher: Generator,
+    tiles: TileSet,
+    config: DistillConfig,
+    *,
+    out: Path,
+    seed: int = 0,
+    device: str = "auto",
+) -> Path:
+    """Tune a student on the tiles that its teacher was trained on, or go on with the run in ``out``.
+
+    Parameters
+    ----------
+    tiles
+        The teacher's own TileSet; no tile of another patient than the teacher's is read.
+    out
+        Run directory; the student, again a generator, appears in ``out/generator``.
+
+    Returns
+    -------
+    The directory of the student.
+
+    Raises
+    ------
+    InputError
+        A teacher that is itself a student, or tiles that it was not trained on.
+    WorkError
+        A loss that stays not a number.
+    """
+    card = teacher.card
+    _require_own_tiles(card, tiles)
+    settings = {
+        "distill": config.model_dump(mode="json"),
+        "teacher": teacher.generator_id,
+        "seed": seed,
+        "tileset": tiles.content_hash,
+        "patients": card.patients,
+    }
+    path = out / "generator"
+    with open_run(out, kind="student", config=settings) as run:
+        if run.done:
+            return path
+        target = choose_device(device)
+        rows = tiles.rows_of(card.patients)
+        descriptors = slide_descriptors(tiles, rows)
+        own = Student(teacher=teacher.generator_id, sigmas=config.sigmas)
+        card = replace(card, student=own)
+        batches = TrainingBatches(
+            tiles,
+            rows,
+            descriptors,
+            use_masks=card.masks,
+            size=config.batch,
+            drop=config.drop,
+            jitter=config.jitter,
+            p_mean=0.0,
+            p_std=0.0,
+            seed=seed,
+            mosaic=Mosaic(tiles, rows),
+        )
+        torch.manual_seed(torch_seed(seed, "weights"))
+        discriminator = PatchDiscriminator(classes=len(card.classes), width=config.width)
+        start = with_weights(card, teacher.denoiser.state_dict())
+        compile_if_asked(start.network)
+        contest = Contest(start, discriminator).to(memory_format=torch.channels_last)
+        learner = DistillLearner(contest, batches, config, target, _teaching(teacher, target))
+
+        def student(weights: dict[str, Tensor], card: ModelCard) -> Generator:
+            kept = {n.removeprefix("student."): v for n, v in weights.items() if n.startswith("student.")}
+            return Generator(with_weights(card, kept), card)
+
+        def preview(step: int, ema: dict[str, Tensor]) -> None:
+            shown = student(ema, card).to(device)
+            save_preview(
+                shown, tiles, rows, descriptors, run.path / "previews" / f"step-{step:08d}.png", seed
+            )
+
+        fitted = fit(learner, run, config.optimisation, seed=seed, device=target, preview=preview)
+        made = student(fitted.ema, replace(card, steps=fitted.steps))
+        made.save_pretrained(path)
+        summary = {"steps": fitted.steps, "tiles_seen": fitted.steps * config.batch}
+        write_json(run.path / "summary.json", summary)
+        run.finish(["generator", "summary.json"])
+    return path
+
+
+def _teaching(teacher: Generator, device: torch.device) -> Teach:
+    """Return how the teacher draws: in its own way, with what the student is asked for."""
+    own = settle(teacher.card)
+    denoiser = teacher.denoiser.to(device)
+
+    @torch.no_grad()
+    def teach(noise: Tensor, asked: Condition) -> Tensor:
+        with autocast(device):
+            return own.draw(denoiser, asked, lambda _step: noise).float()
+
+    return teach
+
+
+def _require_own_tiles(card: ModelCard, tiles: TileSet) -> None:
+    """Refuse a teacher that is a student, and tiles that the teacher was not trained on."""
+    if card.student is not None:
+        raise InputError("distill: the teacher is itself a student; give the generator it was distilled from")
+    objective = card.objective or RECIPES[card.recipe].objective
+    if not RECIPES[card.recipe].conditioned or objective != "edm":
+        raise InputError(
+            f"distill: the teacher is of the recipe {card.recipe} with objective {objective}; "
+            "train one of unified with edm"
+        )
+    if tiles.size != (card.size, card.size):
+        raise InputError(
+            f"{tiles.path}: tiles are {tiles.size[0]} px, the teacher makes {card.size} px; give its tiles"
+        )
+    missing = sorted(set(card.patients) - set(tiles.patients.tolist()))
+    if missing:
+        raise InputError(
+            f"{tiles.path}: no tile of patient {missing[0]}, whom the teacher saw; give the teacher's tiles"
+        )
+    if tiles.content_hash != card.content_hash:
+        raise InputError(
+            f"{tiles.path}: not the tiles that the teacher was trained on; a student is tuned on those alone"
+        )

@@ -1,0 +1,261 @@
+"""Training of the generator: a run directory that ends with ``generator/``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from nucleosynth.data.crops import Mosaic
+from nucleosynth.data.slide_stain import slide_descriptors
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.diffusion.config import NO_START, GeneratorConfig
+from nucleosynth.diffusion.generator import EARLY, Generator
+from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
+from nucleosynth.diffusion.model.ddpm_schedule import linear_sigmas
+from nucleosynth.diffusion.model.denoiser import Denoiser
+from nucleosynth.diffusion.model.loss import denoising_loss
+from nucleosynth.diffusion.model.spectrum import Statistics, measured
+from nucleosynth.diffusion.recipes import RECIPES, usable_rows
+from nucleosynth.diffusion.training.batches import TrainingBatches
+from nucleosynth.diffusion.training.finetune import load_start, started, warm_denoiser
+from nucleosynth.diffusion.training.validation_loss import APART, held_out_loss, held_out_patients
+from nucleosynth.errors import InputError
+from nucleosynth.files import write_json
+from nucleosynth.render.grid import grid, save_png, upscale
+from nucleosynth.render.outlines import draw_outlines
+from nucleosynth.runs import open_run
+from nucleosynth.seeds import rng, torch_seed
+from nucleosynth.training.devices import choose_device, compile_if_asked
+from nucleosynth.training.loop import fit
+from nucleosynth.training.stopping import HeldOut
+
+STATISTICS_TILES = 2000
+PREVIEW_TILES = 16
+PREVIEW_SAMPLING: dict[str, Any] = {"sampler": "dpmpp-2m", "steps": 20}  # of recipes that sample in 1000
+_log = logging.getLogger(__name__)
+
+
+class DenoisingLearner:
+    """The denoiser and its loss, for the shared loop."""
+
+    def __init__(self, model: Denoiser, batches: TrainingBatches, device: torch.device) -> None:
+        self.model: torch.nn.Module = model
+        self._denoiser = model
+        self._batches = batches
+        self._device = device
+
+    def loss(self, step: int) -> Tensor:
+        """Return the mean denoising loss of a step's batch."""
+        return denoising_loss(self._denoiser, self._batches.draw(step), self._device, training=True)
+
+
+def train_generator(
+    tiles: TileSet,
+    patients: Sequence[str],
+    config: GeneratorConfig,
+    *,
+    out: Path,
+    seed: int = 0,
+    device: str = "auto",
+) -> Path:
+    """Train a generator on the tiles of some patients, or go on with the run in ``out``.
+
+    Parameters
+    ----------
+    patients
+        The fitting part: no tile of another patient is read. They are stored in the model. Of ten and more a
+        share is held out: on them is checked when more training does not help, see `held_out`.
+    out
+        Run directory; the model appears in ``out/generator`` when training has ended.
+
+    Returns
+    -------
+    The directory of the model.
+
+    Raises
+    ------
+    InputError
+        No tile of these patients, none that the recipe can use, tiles that are not square or whose size does
+        not fold; a start that does not fit, see `load_start`.
+    WorkError
+        A loss that stays not a number.
+    """
+    height, width = tiles.size
+    if height != width:
+        raise InputError(f"{tiles.path}: tiles are {width}x{height} px; the generator needs square tiles")
+    rows = _training_rows(tiles, patients, config)
+    settings = {
+        "generator": config.model_dump(mode="json"),
+        "seed": seed,
+        "tileset": tiles.content_hash,
+        "patients": sorted(set(patients)),
+    }
+    start = None
+    if config.start != NO_START:
+        start = load_start(config, tiles, set(patients))
+        settings["start"] = start.generator_id
+    model_path = out / "generator"
+    with open_run(out, kind="generator", config=settings) as run:
+        if run.done:
+            return model_path
+        card = untrained_card(tiles, rows, config)
+        held_out = held_out_patients(tiles, card.patients, share=config.hold_out, seed=seed)
+        checked = np.isin(tiles.patients[rows], held_out)
+        rows, held_rows = rows[~checked], rows[checked]
+        torch.manual_seed(torch_seed(seed, "weights"))
+        if start is None:
+            model = build_denoiser(card, **statistics(tiles, rows))
+        else:
+            card = started(card, start)
+            model = warm_denoiser(card, start, _pictures(tiles, rows))
+        target = choose_device(device)
+        compile_if_asked(model.network)
+        batches = training_batches(tiles, rows, config, use_masks=card.masks, seed=seed)
+        learner = DenoisingLearner(model, batches, target)
+        check = None
+        if held_out:
+            plain = config.model_copy(update={"drop": 0.0, "jitter": 0.0, "crops": False})
+            unseen = training_batches(tiles, held_rows, plain, use_masks=card.masks, seed=seed)
+            check = HeldOut(held_out_loss(partial(with_weights, card), unseen, target), apart=APART)
+
+        def preview(step: int, ema: dict[str, Tensor]) -> None:
+            shown = Generator(with_weights(card, ema), replace(card, steps=step)).to(device)
+            if not (run.path / EARLY).exists():  # the weights of the first preview, for guidance
+                shown.save_pretrained(run.path / EARLY)
+            path = run.path / "previews" / f"step-{step:08d}.png"
+            save_preview(shown, tiles, rows, batches.descriptors, path, seed)
+
+        fitted = fit(
+            learner,
+            run,
+            config.optimisation(len(rows)),
+            seed=seed,
+            device=target,
+            preview=preview,
+            held_out=check,
+        )
+        _log.info("%s: training stopped %s", out, fitted.stopped)
+        final = replace(card, steps=fitted.steps)
+        generator = Generator(with_weights(final, fitted.ema), final)
+        generator.save_pretrained(model_path)
+        summary = {
+            "steps": fitted.steps,
+            "tiles_seen": fitted.steps * config.batch,
+            "parameters": generator.parameters,
+            "stopped": fitted.stopped,
+            "held_out_patients": held_out,
+        }
+        write_json(run.path / "summary.json", summary)
+        kept = [EARLY] if (run.path / EARLY).exists() else []  # training may stop before the first preview
+        run.finish(["generator", *kept, "summary.json"])
+    return model_path
+
+
+def _training_rows(tiles: TileSet, patients: Sequence[str], config: GeneratorConfig) -> npt.NDArray[np.int64]:
+    """Return the rows to train on; refuses where there is none, or none of a class with its own network."""
+    rows = tiles.rows_of(patients)
+    if not len(rows):
+        raise InputError(f"{tiles.path}: no tile of the {len(patients)} training patients")
+    rows = usable_rows(tiles, rows, config.recipe)
+    if RECIPES[config.recipe].per_class:
+        absent = [name for c, name in enumerate(tiles.classes) if not (tiles.labels[rows] == c).any()]
+        if absent or not tiles.classes:
+            what = f"no training tile of class {absent[0]}" if absent else "tiles have no classes"
+            raise InputError(
+                f"{tiles.path}: {what}; the recipe {config.recipe} trains a network for each class"
+            )
+    if not len(rows):
+        raise InputError(f"{tiles.path}: no training tile has a mask; the recipe {config.recipe} needs them")
+    return rows
+
+
+def training_batches(
+    tiles: TileSet, rows: npt.NDArray[np.int64], config: GeneratorConfig, *, use_masks: bool, seed: int
+) -> TrainingBatches:
+    """Return the batches of some rows as the settings have them."""
+    recipe = RECIPES[config.recipe]
+    objective = config.objective or recipe.objective
+    return TrainingBatches(
+        tiles,
+        rows,
+        slide_descriptors(tiles, rows),
+        use_masks,
+        config.batch,
+        config.drop,
+        config.jitter,
+        config.p_mean,
+        config.p_std,
+        seed,
+        levels=linear_sigmas() if objective == "epsilon" else None,
+        one_class=recipe.per_class,
+        mosaic=Mosaic(tiles, rows) if config.crops else None,
+    )
+
+
+def untrained_card(tiles: TileSet, rows: npt.NDArray[np.int64], config: GeneratorConfig) -> ModelCard:
+    """Return the card of a generator of some tiles before its first step: what it will be able to do."""
+    masks = RECIPES[config.recipe].planes > 0 and config.masks == "auto"
+    return ModelCard(
+        classes=tiles.classes,
+        size=tiles.size[0],
+        mpp=tiles.mpp,
+        masks=masks and bool(tiles.has_mask[rows].any()),
+        patients=sorted(set(tiles.patients[rows].tolist())),
+        content_hash=tiles.content_hash,
+        network=config.network,
+        steps=0,
+        recipe=config.recipe,
+        objective=config.objective,
+        mask_scale=config.mask_scale,
+        seen=np.unique(tiles.labels[rows][tiles.labels[rows] >= 0]).tolist(),
+    )
+
+
+def with_weights(card: ModelCard, weights: dict[str, Tensor]) -> Denoiser:
+    """Build the denoiser of a card and give it its weights."""
+    model = build_denoiser(card)
+    model.load_state_dict(weights)
+    return model
+
+
+def statistics(tiles: TileSet, rows: npt.NDArray[np.int64]) -> Statistics:
+    """Measure up to 2,000 tiles, evenly picked."""
+    return measured(_pictures(tiles, rows))
+
+
+def _pictures(tiles: TileSet, rows: npt.NDArray[np.int64]) -> Tensor:
+    """Return up to 2,000 tiles, evenly picked, (k, 3, n, n) float 0-255."""
+    picked = rows[np.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_TILES)).astype(int)]
+    return torch.from_numpy(np.asarray(tiles.images[np.unique(picked)])).permute(0, 3, 1, 2).float()
+
+
+def save_preview(
+    generator: Generator,
+    tiles: TileSet,
+    rows: npt.NDArray[np.int64],
+    descriptors: npt.NDArray[np.float32],
+    path: Path,
+    seed: int,
+) -> None:
+    """Draw a grid of samples for donors that stay the same through the run, asked masks outlined beside."""
+    chosen = np.sort(rng(seed, "preview").permutation(len(rows))[:PREVIEW_TILES])
+    donors = rows[chosen]
+    masks = np.asarray(tiles.masks[donors]) if generator.card.masks and tiles.masks is not None else None
+    sampling = PREVIEW_SAMPLING if RECIPES[generator.card.recipe].sampler == "ddpm" else {}
+    made = generator.sample(
+        tiles.labels[donors].tolist(), masks, stain=descriptors[chosen], seed=seed, **sampling
+    )
+    scale = max(1, 128 // generator.card.size)
+    shown = np.asarray(upscale(made, scale), dtype=np.uint8)
+    if masks is not None:
+        shown = np.concatenate([shown, draw_outlines(made, masks, scale=scale)])
+    save_png(path, grid(shown, columns=8))

@@ -1,0 +1,53 @@
+"""The loss on patients held out inside the training part: it tells learning from learning by heart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nucleosynth.data.split import grouped_folds
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.diffusion.model.denoiser import Denoiser
+from nucleosynth.diffusion.model.loss import denoising_loss
+from nucleosynth.diffusion.training.batches import TrainingBatches
+
+FEWEST_PATIENTS = 10
+"""Below, no patient is held out: each is too much of what there is to learn from."""
+BATCHES = 24
+APART = 200
+"""Steps between two checks; one takes as long as eight of them."""
+
+
+def held_out_patients(tiles: TileSet, patients: Sequence[str], *, share: float, seed: int) -> list[str]:
+    """Choose about ``share`` of the patients, with a class mix like that of all.
+
+    None of fewer than ten patients, and none where a class would be left without tiles to train on.
+    """
+    if share == 0 or len(patients) < FEWEST_PATIENTS:
+        return []
+    rows = tiles.rows_of(patients)
+    owners, labels = tiles.patients[rows], tiles.labels[rows]
+    for fold in grouped_folds(owners.tolist(), labels, folds=round(1 / share), seed=seed):
+        if set(labels[~np.isin(owners, fold)]) == set(labels):
+            return fold
+    return []
+
+
+def held_out_loss(
+    with_weights: Callable[[dict[str, Tensor]], Denoiser], batches: TrainingBatches, device: torch.device
+) -> Callable[[dict[str, Tensor]], float]:
+    """Return the loss of given weights on the same tiles, noise levels and noise each time."""
+
+    def loss(weights: dict[str, Tensor]) -> float:
+        denoiser = with_weights(weights).to(device).eval()
+        with torch.inference_mode():
+            losses = [
+                denoising_loss(denoiser, batches.draw(step), device, training=False)
+                for step in range(BATCHES)
+            ]
+        return float(torch.stack(losses).mean())
+
+    return loss

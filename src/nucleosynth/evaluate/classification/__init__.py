@@ -1,0 +1,1 @@
+"""Scores of classifiers: metrics, thresholds, calibration, patient-level scores."""

@@ -1,0 +1,102 @@
+"""Fidelity class by class: real tiles of a class against synthetic tiles of the class, with its floors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from nucleosynth.errors import InputError
+from nucleosynth.evaluate.fidelity.features import Extractor, Remembering, get_extractor
+from nucleosynth.evaluate.fidelity.score import fidelity
+from nucleosynth.evaluate.fidelity.tile_groups import Side
+
+if TYPE_CHECKING:
+    from nucleosynth.evaluate.fidelity.tile_groups import Tiles
+
+FEWEST = 20
+"""A class with fewer tiles on a side is not scored: its KID would say nothing."""
+
+
+def fidelity_by_class(
+    real: Tiles,
+    synthetic: Tiles,
+    *,
+    held_out: Tiles | None = None,
+    classes: Sequence[str] = (),
+    extractor: str | Extractor = "lite0",
+    fewest: int = FEWEST,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Fidelity of all tiles together and of each class alone; features are computed once.
+
+    Parameters
+    ----------
+    real, synthetic, held_out : TileSet, Side or (images, groups, labels)
+        As in `score.fidelity`, with the index of each tile's class. Tiles
+        without one (negative) count in the whole alone.
+    classes : sequence of str
+        Names of the classes; those of the TileSets where it is empty.
+    extractor : str or Extractor
+        Whose features are compared.
+    fewest : int
+        At least so many real and synthetic tiles make a class; so many held-out ones its *between* floor.
+    **settings
+        `limit`, `halves`, `resamples` and `seed` of `score.fidelity`.
+
+    Returns
+    -------
+    dict
+        That of `score.fidelity`, and `by_class`, the same of each class by
+        name, None with too few tiles. `warnings` name what is left out.
+
+    Raises
+    ------
+    InputError
+        As `fidelity`, naming the class; for tiles without labels, and TileSets of different classes.
+    """
+    network = get_extractor(extractor) if isinstance(extractor, str) else extractor
+    once = network if isinstance(network, Remembering) else Remembering(network)
+    given = {"real": real, "synthetic": synthetic, "held_out": held_out}
+    sides = {name: Side.of(tiles, name) for name, tiles in given.items() if tiles is not None}
+    names = _class_names(sides, classes)
+    whole = _scores(sides, once, settings)
+    by_class: dict[str, Any] = {}
+    for label, name in enumerate(names):
+        some = {side: tiles.of_class(label) for side, tiles in sides.items()}
+        few = [f"{len(tiles)} {side}" for side, tiles in some.items() if len(tiles) < fewest]
+        if few:
+            line = f"class {name}: {', '.join(few)} tiles; expected at least {fewest} each"
+            whole["warnings"].append(line)
+        if min(len(some["real"]), len(some["synthetic"])) < fewest:
+            by_class[name] = None
+            continue
+        enough = {side: tiles for side, tiles in some.items() if len(tiles) >= fewest}
+        try:
+            by_class[name] = _scores(enough, once, settings)
+        except InputError as error:
+            raise InputError(f"class {name}: {error}") from error
+    return {**whole, "by_class": by_class}
+
+
+def _scores(sides: dict[str, Side], network: Extractor, settings: dict[str, Any]) -> dict[str, Any]:
+    return fidelity(
+        sides["real"], sides["synthetic"], held_out=sides.get("held_out"), extractor=network, **settings
+    )
+
+
+def _class_names(sides: dict[str, Side], classes: Sequence[str]) -> list[str]:
+    for side in sides.values():
+        if side.labels is None:
+            raise InputError(f"fidelity by class: {side.name} has no labels; expected the class of each tile")
+    stated = {side.classes for side in sides.values() if side.classes}
+    if classes:
+        stated = {tuple(classes)}
+    if len(stated) > 1:
+        one, other = sorted(stated)[:2]
+        raise InputError(
+            f"fidelity by class: classes {', '.join(one)} and {', '.join(other)}; "
+            "expected the same in the same order, import the tiles alike"
+        )
+    if not stated:
+        raise InputError("fidelity by class: the classes have no names; give them as `classes`")
+    return list(stated.pop())

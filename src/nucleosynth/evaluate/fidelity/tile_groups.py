@@ -1,0 +1,159 @@
+"""The sides of a comparison: tiles with the patient and class of each, and later their features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.errors import InputError
+from nucleosynth.evaluate.fidelity.features import Extractor, sound_features
+from nucleosynth.seeds import some_rows
+
+Images = NDArray[np.uint8]
+Groups = Sequence[str] | NDArray[np.str_] | None
+Labels = Sequence[int] | NDArray[np.integer[Any]]
+
+ROWS = "fidelity-rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Features of tiles, (n, d) float32, and the patient of each, (n,) str or None."""
+
+    x: NDArray[np.float32]
+    groups: NDArray[np.str_] | None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def some(self, n: int, *, seed: int) -> Features:
+        """Draw at most n of them, in order."""
+        rows = some_rows(seed, ROWS, len(self), n)
+        return Features(self.x[rows], None if self.groups is None else self.groups[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Some tiles of a set; the pixels are read when features are computed.
+
+    Attributes
+    ----------
+    name : str
+        What errors call it.
+    images : (n, h, w, 3) uint8
+    groups : (n,) str or None
+        Patient of each tile, of a synthetic tile its donor's.
+    labels : (n,) int or None
+        Index into `classes`; negative where unknown.
+    rows : (k,) int
+        The tiles that belong to it.
+    mpp : float or None
+        µm/px; None where unknown.
+    classes : tuple of str
+        Empty where unknown.
+    """
+
+    name: str
+    images: NDArray[np.uint8]
+    groups: NDArray[np.str_] | None
+    labels: NDArray[np.integer[Any]] | None
+    rows: NDArray[np.int64]
+    mpp: float | None = None
+    classes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, tiles: Tiles, name: str) -> Side:
+        """Take a TileSet, or arrays: (images, patients) or (images, patients, labels).
+
+        Raises
+        ------
+        InputError
+            For fewer than two tiles, or patients or labels that are not one each.
+        """
+        if isinstance(tiles, Side):
+            return cls._checked(replace(tiles, name=name))
+        if isinstance(tiles, TileSet):
+            known = bool((tiles.patients != "").all())
+            groups = tiles.patients if known else None
+            every = np.arange(len(tiles))
+            side = cls(name, tiles.images, groups, tiles.labels, every, tiles.mpp, tuple(tiles.classes))
+            return cls._checked(side)
+        images, patients, *more = tiles
+        groups = None if patients is None else np.asarray(patients).astype(str)
+        labels = np.asarray(more[0]) if more else None
+        return cls._checked(cls(name, images, groups, labels, np.arange(len(images))))
+
+    @classmethod
+    def _checked(cls, side: Side) -> Side:
+        n = len(side.images)
+        if len(side) < 2:
+            raise InputError(f"fidelity: {side.name} holds {len(side)} tiles; expected at least 2")
+        for what, values in (("patients", side.groups), ("labels", side.labels)):
+            if values is not None and values.shape != (n,):
+                raise InputError(
+                    f"fidelity: {side.name} has {n} tiles and {values.size} {what}; expected one each"
+                )
+        return side
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def some(self, n: int, *, seed: int) -> Side:
+        """Draw at most n of them, in order."""
+        return replace(self, rows=some_rows(seed, ROWS, self.rows, n))
+
+    def of_class(self, label: int) -> Side:
+        """Take those of one class; none where labels are unknown."""
+        chosen = self.rows[:0] if self.labels is None else self.rows[self.labels[self.rows] == label]
+        return replace(self, rows=chosen)
+
+    def features(self, network: Extractor) -> Features:
+        """Compute the features of its tiles.
+
+        Raises
+        ------
+        InputError
+            Where a feature is not a number, or all tiles have the same features.
+        """
+        x = sound_features(network, np.asarray(self.images[self.rows]), of=f"`{self.name}`", rows=self.rows)
+        return Features(x, None if self.groups is None else self.groups[self.rows])
+
+
+Tiles = TileSet | Side | tuple[Images, Groups] | tuple[Images, Groups, Labels]
+"""What may stand on a side: a TileSet, some of its tiles, or arrays (images, patients[, labels])."""
+
+
+def seen_and_unseen(real: TileSet, synthetic: TileSet) -> tuple[Side, Side | None]:
+    """Divide real tiles into those of the patients who gave donors and those of all others.
+
+    Returns
+    -------
+    seen, unseen : Side, Side or None
+        All tiles and None where one part would be empty.
+    """
+    donors = set(synthetic.patients.tolist())
+    seen, unseen = real.rows_of(donors), real.rows_of(set(real.patients.tolist()) - donors)
+    whole = Side.of(real, "real")
+    if not len(seen) or not len(unseen):
+        return whole, None
+    return replace(whole, rows=seen), replace(whole, name="held_out", rows=unseen)
+
+
+def check_alike(sides: Iterable[Side]) -> None:
+    """Raise InputError where tiles differ in size or scale."""
+    every = list(sides)
+    sizes = sorted({side.images.shape[1:3] for side in every})
+    if len(sizes) > 1:
+        raise InputError(
+            f"fidelity: tiles of {sizes[0]} and {sizes[1]} px; expected one size, import them alike"
+        )
+    scales = sorted({side.mpp for side in every if side.mpp is not None})
+    if len(scales) > 1:
+        raise InputError(
+            f"fidelity: tiles at {scales[0]} and {scales[1]} µm/px; expected one scale, import them alike"
+        )

@@ -1,0 +1,286 @@
+"""Memorisation: whether synthetic tiles are copies of training tiles, more often than strangers' real ones.
+
+A tile is taken for a copy where it is nearer to a training tile than nearly all real tiles are to tiles of
+other patients, in structure (`copies`: turned, mirrored, shifted, restained) or in the features of a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleosynth.errors import InputError
+from nucleosynth.evaluate.fidelity.features import Extractor, get_extractor
+from nucleosynth.evaluate.memorization.feature_search import FeatureSearch
+from nucleosynth.evaluate.memorization.structure_search import Matches, StructureSearch
+from nucleosynth.seeds import some_rows
+
+STRANGERS = 0.995
+"""Share of real tiles that are farther from all tiles of other patients than a copy is from its original."""
+CALIBRATION = 500
+"""So many tiles tell that share: of fewer the threshold would be that of a handful."""
+LEAST_TILES, LEAST_PATIENTS = 200, 10
+"""Fewer do not tell that share."""
+IDENTICAL = 0.9
+"""Similarity in structure of what is the same tile but for noise, blur or stain."""
+SPACES = ("structure", "features")
+
+
+@dataclass(frozen=True)
+class Real:
+    """Real tiles, (n, s, s, 3) uint8, and the patient of each, (n,)."""
+
+    images: NDArray[np.uint8]
+    patients: NDArray[np.str_]
+
+    def some(self, n: int, *, seed: int, stream: str) -> Real:
+        """Return at most ``n`` of them, drawn at random."""
+        rows = some_rows(seed, stream, len(self.images), n)
+        return Real(self.images[rows], self.patients[rows])
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A synthetic tile (its row) and the training tile (its row) that it is nearest to in structure."""
+
+    synthetic: int
+    train: int
+    turn: int
+    shift: tuple[int, int]
+    structure: float
+    features: float
+
+
+@dataclass(frozen=True)
+class Memorization:
+    """What `memorization` found: scores for JSON, and the nearest pairs, nearest first."""
+
+    scores: dict[str, Any]
+    pairs: list[Pair]
+
+
+def memorization(
+    train: Real,
+    synthetic: NDArray[np.uint8],
+    held_out: Real,
+    *,
+    control: NDArray[np.uint8] | None = None,
+    extractor: str | Extractor = "lite0",
+    limit: int = 500,
+    pairs: int = 12,
+    seed: int = 0,
+) -> Memorization:
+    """Count synthetic tiles that are copies of training tiles, beside what comes about without memory.
+
+    Parameters
+    ----------
+    train
+        All tiles that the generator learned from, those of its start included, and their patients.
+    synthetic : (n, s, s, 3) uint8
+    held_out
+        Real tiles of patients that it never saw: what chance and shared anatomy make alike.
+    control : (m, s, s, 3) uint8, optional
+        Tiles that the same generator drew for the classes and masks of ``held_out``, compared with these.
+        A tile is like the one whose mask it follows, without any memory of it; only a control tells how
+        like. Give it where ``synthetic`` was drawn for masks of training tiles. Where ``held_out`` are fewer
+        than the training tiles, what more of them would bring by chance is taken from real tiles.
+    extractor
+        Whose features are compared.
+    limit
+        At most so many synthetic, control and held-out tiles; always all training tiles. The threshold is
+        found by at least `CALIBRATION` of these, where there are so many.
+    pairs
+        How many of the nearest pairs are returned.
+
+    Returns
+    -------
+    Memorization
+        `scores` holds, for each of `SPACES`, the `threshold` between patients, and of `synthetic`, `control`
+        and `held_out` tiles `copies`, `rate`, `interval` (95 %, Clopper and Pearson) and the `median`
+        similarity; of `structure` also `ratio`, the median distance of synthetic tiles to the training tiles
+        by that of held-out ones, and `ratio_of_sides`, the same by their distance to held-out tiles, as many
+        references on either side; the same counts for either space as `copies`; `identical`, how many
+        synthetic tiles are, in structure, at least half as near to the same as the most alike of all others;
+        `p_value` that so many copies come about as in `compared_with` (Fisher, one-sided, tiles taken for
+        independent); `verdict`; `n`; `extractor`; `weights_hash`; `warnings`.
+
+    Raises
+    ------
+    InputError
+        Tiles of different shapes, an empty set, a patient on both sides, fewer than two training patients.
+    """
+    _check(train, synthetic, held_out)
+    network = get_extractor(extractor) if isinstance(extractor, str) else extractor
+    rows = some_rows(seed, "memorization-synthetic", len(synthetic), limit)
+    strangers = held_out.some(limit, seed=seed, stream="strangers")
+    calibration = train.some(max(limit, CALIBRATION), seed=seed, stream="calibration")
+    made = np.asarray(synthetic[rows])
+    found: dict[str, dict[str, Matches]] = {}
+    for space, search in (("structure", StructureSearch), ("features", partial(FeatureSearch, network))):
+        near = search(train.images)
+        found[space] = {
+            "synthetic": near(made),
+            "held_out": near(strangers.images),
+            "calibration": near(calibration.images, apart=(calibration.patients, train.patients)),
+        }
+        if control is not None:
+            some = some_rows(seed, "memorization-synthetic", len(control), limit)
+            found[space]["control"] = _among_as_many(
+                search(held_out.images)(control[some]),
+                found[space]["held_out"],
+                references=len(held_out.images),
+                wanted=len(train.images),
+            )
+    scores = _scores(found, train, held_out, network)
+    scores["structure"]["ratio_of_sides"] = _ratio_of_sides(
+        made, train, held_out, found["structure"], seed=seed
+    )
+    return Memorization(scores, _pairs(found, rows, pairs))
+
+
+def _ratio_of_sides(
+    made: NDArray[np.uint8], train: Real, held_out: Real, found: Mapping[str, Matches], *, seed: int
+) -> float:
+    """Return the median distance in structure to training tiles, by that to as many held-out ones.
+
+    Source: the comparison of Meehan, Chaudhuri, Dasgupta 2020, "A non-parametric test to detect data-copying
+    in generative models", by medians.
+    """
+    beside = held_out.some(len(train.images), seed=seed, stream="sides")
+    to_held_out = _among_as_many(
+        StructureSearch(beside.images)(made),
+        found["held_out"],
+        references=len(beside.images),
+        wanted=len(train.images),
+    )
+    return _ratio(found["synthetic"], to_held_out)
+
+
+def _ratio(near: Matches, far: Matches) -> float:
+    """Return the median distance, 1 less the similarity, of some tiles by that of others."""
+    above, below = (float(np.median(1 - matches.similarity)) for matches in (near, far))
+    return above / max(below, 1e-6)
+
+
+def _among_as_many(found: Matches, strangers: Matches, *, references: int, wanted: int) -> Matches:
+    """Give tiles that were compared with few references the chance of as many as wanted.
+
+    Of few references fewer are alike by chance. What the others would add is taken from real tiles that the
+    generator never saw, one for each: how like it is to the nearest training tile, which no memory made so.
+    """
+    if references >= wanted:
+        return found
+    n = len(found.similarity)
+    return replace(found, similarity=np.maximum(found.similarity, np.resize(strangers.similarity, n)))
+
+
+def _scores(
+    found: Mapping[str, Mapping[str, Matches]], train: Real, held_out: Real, network: Extractor
+) -> dict[str, Any]:
+    """Count copies in each space and in either, and say what they mean."""
+    structure = found["structure"]
+    names = [name for name in ("synthetic", "control", "held_out") if name in structure]
+    scores: dict[str, Any] = {
+        "n": {"train": len(train.images), **{name: len(m.similarity) for name, m in structure.items()}}
+    }
+    either = {name: np.zeros(len(structure[name].similarity), bool) for name in names}
+    for space, matches in found.items():
+        threshold = float(np.quantile(matches["calibration"].similarity, STRANGERS))
+        scores[space] = {"threshold": threshold}
+        for name in names:
+            copied = matches[name].similarity > threshold
+            either[name] |= copied
+            scores[space][name] = {**_rate(copied), "median": float(np.median(matches[name].similarity))}
+    scores["structure"]["ratio"] = _ratio(structure["synthetic"], structure["held_out"])
+    scores["copies"] = {name: _rate(copied) for name, copied in either.items()}
+    others = max(float(m.similarity.max()) for name, m in structure.items() if name != "synthetic")
+    identical = structure["synthetic"].similarity >= max(IDENTICAL, (1 + others) / 2)
+    scores["identical"] = int(identical.sum())
+    scores |= _verdict(either, scores["identical"])
+    scores |= {"extractor": network.name, "weights_hash": network.weights_hash}
+    scores["warnings"] = _warnings(scores["n"], len(set(held_out.patients.tolist())), scores["compared_with"])
+    return scores
+
+
+def _rate(copied: NDArray[np.bool_]) -> dict[str, Any]:
+    from scipy.stats import binomtest
+
+    count = int(copied.sum())
+    between = binomtest(count, len(copied)).proportion_ci(method="exact")
+    return {"copies": count, "rate": count / len(copied), "interval": [float(b) for b in between]}
+
+
+def _verdict(copied: Mapping[str, NDArray[np.bool_]], identical: int) -> dict[str, Any]:
+    from scipy.stats import fisher_exact
+
+    beside = "control" if "control" in copied else "held_out"
+    table = [[int(copied[name].sum()), int((~copied[name]).sum())] for name in ("synthetic", beside)]
+    p = float(fisher_exact(table, alternative="greater").pvalue)
+    if identical:
+        verdict = f"{identical} near-identical tile{'s' if identical > 1 else ''}"
+    elif p < 0.05:
+        verdict = "more copies than chance"
+    else:
+        verdict = "no more copies shown than chance"
+    return {"p_value": p, "compared_with": beside, "verdict": verdict}
+
+
+def _pairs(found: Mapping[str, Mapping[str, Matches]], rows: NDArray[np.int64], count: int) -> list[Pair]:
+    structure, features = (found[space]["synthetic"] for space in SPACES)
+    order = np.argsort(-structure.similarity, kind="stable")[:count]
+    return [
+        Pair(
+            int(rows[i]),
+            int(structure.reference[i]),
+            int(structure.turn[i]),
+            (int(structure.shift[i, 0]), int(structure.shift[i, 1])),
+            float(structure.similarity[i]),
+            float(features.similarity[i]),
+        )
+        for i in order
+    ]
+
+
+def _check(train: Real, synthetic: NDArray[np.uint8], held_out: Real) -> None:
+    for name, images in (
+        ("training", train.images),
+        ("synthetic", synthetic),
+        ("held-out", held_out.images),
+    ):
+        if not len(images):
+            raise InputError(f"memorization: there are no {name} tiles; give some")
+    shared = sorted(set(train.patients.tolist()) & set(held_out.patients.tolist()))
+    if shared:
+        raise InputError(
+            f"memorization: patient {shared[0]} is on both sides; held-out tiles must be of patients that "
+            "the generator never saw"
+        )
+    if len(set(train.patients.tolist())) < 2:
+        raise InputError(
+            "memorization: the training tiles are of one patient; two are needed to tell how alike tiles "
+            "of strangers are"
+        )
+
+
+def _warnings(n: Mapping[str, int], patients: int, beside: str) -> list[str]:
+    found = [
+        f"{n[name]} {name.replace('_', '-')} tiles tell little of rates near {1 - STRANGERS:.1%}; "
+        f"expected at least {LEAST_TILES}"
+        for name in ("synthetic", beside, "calibration")
+        if n[name] < LEAST_TILES
+    ]
+    if patients < LEAST_PATIENTS:
+        found.append(
+            f"held-out tiles are of {patients} patient{'s' if patients > 1 else ''}; expected at least "
+            f"{LEAST_PATIENTS}: tiles of one patient are alike, so the intervals are too narrow"
+        )
+    if beside == "held_out":
+        found.append(
+            "no control: tiles drawn for the nuclei of training tiles are like these without any memory"
+        )
+    return found

@@ -1,0 +1,150 @@
+"""Masks of whole TileSets: found by a segmenter, and judged by another one."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.errors import InputError
+from nucleosynth.nuclei.agreement import Agreement, correct, mask_agreement
+from nucleosynth.segmentation.segmenter import JUDGE, Segmenter, get_segmenter
+from nucleosynth.segmentation.tilesets import find_nuclei, mask_makers
+
+INSTANCE_SCORES: tuple[Literal["pq", "aji", "f1"], ...] = ("pq", "aji", "f1")
+
+
+class Placed(TypedDict):
+    """A score of synthetic tiles between its chance floor and its ceiling; None as in `Verdict`."""
+
+    value: float | None
+    floor: float | None
+    ceiling: float | None
+    ceiling_floor: float | None
+
+
+class Verdict(TypedDict):
+    """How well nuclei found in synthetic tiles agree with those asked for.
+
+    ``kind`` is ``agreement`` where the masks of real tiles were annotated, else ``consistency``, which has no
+    ceiling: nobody knows what is right. Measures are those of `corrected_agreement`, over pixels;
+    ``instances`` holds those of `INSTANCE_SCORES`, nucleus by nucleus, by name.
+    """
+
+    judge: str
+    weights_hash: str
+    kind: Literal["agreement", "consistency"]
+    n: int
+    iou: float | None
+    dice: float | None
+    floor: float | None
+    ceiling: float | None
+    ceiling_floor: float | None
+    corrected: float | None
+    instances: dict[str, Placed]
+
+
+Masked = tuple[NDArray[np.uint8], NDArray[Any], NDArray[np.str_]]
+"""Tiles (n, h, w, 3) uint8, their masks (n, h, w), and the patient of each (of the donor, if synthetic)."""
+
+
+def judge_tiles(judge: Segmenter, synthetic: Masked, *, real: Masked | None, mpp: float) -> Verdict:
+    """Find the nuclei of synthetic tiles again and compare them with the masks asked for.
+
+    Parameters
+    ----------
+    judge
+        Who finds the nuclei; it must not have made the masks.
+    real
+        Held-out tiles with annotated masks, for the ceiling; None where masks were not annotated.
+    mpp
+        Scale of all tiles, µm/px.
+    """
+    images, asked, groups = synthetic
+    made = mask_agreement(find_nuclei(judge, images, mpp), asked, groups=groups)
+    best = None
+    if real is not None:
+        pictures, annotated, patients = real
+        best = mask_agreement(find_nuclei(judge, pictures, mpp), annotated, groups=patients)
+    corrected = None if best is None else correct(made, best)
+    return {
+        "judge": judge.name,
+        "weights_hash": judge.weights_hash,
+        "kind": "consistency" if real is None else "agreement",
+        "n": len(images),
+        "iou": made["iou"],
+        "dice": made["dice"],
+        "floor": made["floor"]["iou"],
+        "ceiling": corrected and corrected["ceiling"],
+        "ceiling_floor": corrected and corrected["ceiling_floor"],
+        "corrected": corrected and corrected["corrected"],
+        "instances": {name: _placed(name, made, best) for name in INSTANCE_SCORES},
+    }
+
+
+def _placed(name: Literal["pq", "aji", "f1"], made: Agreement, best: Agreement | None) -> Placed:
+    return {
+        "value": made[name],
+        "floor": made["floor"][name],
+        "ceiling": best and best[name],
+        "ceiling_floor": best and best["floor"][name],
+    }
+
+
+def judge_masks(real: TileSet, synthetic: TileSet, *, judge: str = JUDGE) -> dict[str, Any]:
+    """Compare the masks that synthetic tiles were asked for with those a judge finds in them.
+
+    The ceiling is taken on the patients who gave no donor, if there are any.
+
+    Parameters
+    ----------
+    real
+        Tiles with masks.
+    synthetic
+        Tiles with the masks they were asked for.
+    judge
+        Name of the segmenter that finds the nuclei again; it must not have made the masks.
+
+    Returns
+    -------
+    dict
+        A `Verdict`, and ``real_tiles`` and ``held_out`` (whether the ceiling is that of unseen patients).
+
+    Raises
+    ------
+    InputError
+        A TileSet without masks or scale, or a judge who made the masks.
+    """
+    segmenter = get_segmenter(judge)
+    refuse_maker(segmenter, real, synthetic)
+    asked = _masked_rows(synthetic, np.flatnonzero(synthetic.has_mask))
+    if mask_makers(real) or mask_makers(synthetic):
+        verdict = judge_tiles(segmenter, asked, real=None, mpp=synthetic.scale)
+        return {**verdict, "real_tiles": 0, "held_out": None}
+    held_out, rows = _ceiling_rows(real, asked[2])
+    verdict = judge_tiles(segmenter, asked, real=_masked_rows(real, rows), mpp=synthetic.scale)
+    return {**verdict, "real_tiles": len(rows), "held_out": held_out}
+
+
+def refuse_maker(judge: Segmenter, *tilesets: TileSet) -> None:
+    """Raise InputError where the judge made the masks of one of the TileSets."""
+    for tiles in tilesets:
+        if judge.weights_hash in mask_makers(tiles):
+            raise InputError(
+                f"{tiles.path}: judge `{judge.name}` made the masks it would judge; choose another segmenter"
+            )
+
+
+def _masked_rows(tiles: TileSet, rows: NDArray[np.int64]) -> Masked:
+    if tiles.masks is None or not len(rows):
+        raise InputError(f"{tiles.path}: no tile carries a mask; add them with `nucleosynth segment`")
+    return np.asarray(tiles.images[rows]), np.asarray(tiles.masks[rows]), tiles.patients[rows]
+
+
+def _ceiling_rows(real: TileSet, donors: NDArray[np.str_]) -> tuple[bool, NDArray[np.int64]]:
+    held_out = np.flatnonzero(real.has_mask & ~np.isin(real.patients, donors))
+    if len(held_out):
+        return True, held_out.astype(np.int64)
+    return False, np.flatnonzero(real.has_mask).astype(np.int64)

@@ -1,0 +1,1 @@
+"""Intervals over patients, corrections for many comparisons, and what they allow to be said."""

@@ -1,1 +1,0 @@
-"""Segmenters, one module each; registered by name in `nucleosynth.nuclei.segmenter`."""

@@ -1,0 +1,1 @@
+"""Segmenters: what finds nuclei in tiles, frames and whole TileSets."""

@@ -1,0 +1,1 @@
+"""Segmenters, one module each; registered by name in `nucleosynth.segmentation.segmenter`."""

@@ -1,0 +1,126 @@
+"""Training of the segmenters on tiles in memory: those of TileSets, real or synthetic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleosynth.data.arrays import checked_images, checked_masks, checked_mpp
+from nucleosynth.errors import InputError
+from nucleosynth.segmentation.learned.annotated import Picture, annotated_picture
+from nucleosynth.segmentation.learned.config import NETWORK_MPP, NetworkTraining
+from nucleosynth.segmentation.learned.train import source_card, train_network
+from nucleosynth.segmentation.scale import check_scale
+
+LEAST_CROP, CROP_GRAIN = 32, 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileSource:
+    """Annotated tiles to learn nuclei from.
+
+    Attributes
+    ----------
+    name, licence
+        What the model card calls them, and under what terms.
+    images : (n, h, w, 3) uint8
+    masks : (n, h, w) integer
+        Label images, 0 = background.
+    mpp
+        µm/px.
+    share
+        How often it is drawn, relative to the other sources.
+    patients
+        Whom the tiles are of; of synthetic ones, whom their generator and donors are of.
+    """
+
+    name: str
+    images: NDArray[np.uint8]
+    masks: NDArray[Any]
+    mpp: float
+    share: float = 1.0
+    licence: str = ""
+    patients: Sequence[str] = ()
+
+
+def tile_pictures(source: TileSource) -> list[Picture]:
+    """Return each tile as a picture, named by its place: the same that its files would give.
+
+    Raises
+    ------
+    InputError
+        No tile, images and masks that do not fit each other, or a scale that no segmenter works at.
+    """
+    mpp = checked_mpp(source.mpp)
+    check_scale(mpp)
+    images, masks = checked_images(source.images), checked_masks(source.masks)
+    if images.shape[:3] != masks.shape or not len(images):
+        raise InputError(
+            f"{source.name}: images {images.shape} and masks {masks.shape}; expected (n, h, w, 3) and "
+            "(n, h, w), n at least 1"
+        )
+    pairs = enumerate(zip(images, masks, strict=True))
+    return [
+        annotated_picture(f"{index:05d}", np.asarray(image), np.asarray(mask, np.int32), mpp)
+        for index, (image, mask) in pairs
+    ]
+
+
+def train_on_tiles(
+    sources: Sequence[TileSource],
+    config: NetworkTraining,
+    *,
+    out: Path,
+    settings: Mapping[str, object] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+) -> Path:
+    """Train a segmenter on tiles in memory, or go on with the run in ``out``.
+
+    The run is known by its settings and the hashes of pixels, masks and scales. A crop that reaches beyond
+    its tile sees the tile's mirror image.
+
+    Parameters
+    ----------
+    config
+        See `crop_for` for a crop that fits the tiles.
+    settings
+        What else identifies the run.
+
+    Returns
+    -------
+    The directory of the weights; the card beside them names the patients of each source.
+
+    Raises
+    ------
+    InputError
+        As `tile_pictures`, or a run directory of other settings.
+    WorkError
+        A loss that stays not a number.
+    """
+    pictures = [tile_pictures(source) for source in sources]
+    shares = [source.share for source in sources]
+    cards = [
+        {**source_card(source.name, source.licence, own), "patients": sorted(source.patients)}
+        for source, own in zip(sources, pictures, strict=True)
+    ]
+    return train_network(
+        pictures,
+        shares,
+        config,
+        cards=cards,
+        out=out,
+        settings={"shares": shares, **(settings or {})},
+        seed=seed,
+        device=device,
+    )
+
+
+def crop_for(side: int, mpp: float) -> int:
+    """Return the side of a training crop, px of 0.5 µm, as wide as a tile of ``side`` px at ``mpp`` µm/px."""
+    return max(LEAST_CROP, CROP_GRAIN * round(side * mpp / NETWORK_MPP / CROP_GRAIN))

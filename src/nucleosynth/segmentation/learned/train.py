@@ -1,0 +1,201 @@
+"""Training of the segmenters: a run directory that ends with ``weights/``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nucleosynth.files import write_json
+from nucleosynth.nuclei.instances import instance_scores, number_nuclei, overlaps
+from nucleosynth.render.grid import grid, save_png
+from nucleosynth.render.outlines import draw_outlines
+from nucleosynth.runs import open_run
+from nucleosynth.seeds import torch_seed
+from nucleosynth.segmentation.backends.learned import LearnedSegmenter
+from nucleosynth.segmentation.learned.annotated import Picture, content_hash, read_pictures, split_pictures
+from nucleosynth.segmentation.learned.config import NetworkTraining, SegmenterTraining
+from nucleosynth.segmentation.learned.crops import TrainingCrops
+from nucleosynth.segmentation.learned.network import Recipe, SegmenterNet, build_network, network_loss
+from nucleosynth.segmentation.learned.weights import save_weights
+from nucleosynth.training.devices import autocast, choose_device
+from nucleosynth.training.loop import Preview, fit
+
+PREVIEW = 256  # px of each held-out picture that a preview shows
+
+
+class SegmentationLearner:
+    """A network and its loss, for the shared loop."""
+
+    def __init__(self, net: SegmenterNet, crops: TrainingCrops, device: torch.device) -> None:
+        self.model: torch.nn.Module = net.to(memory_format=torch.channels_last)
+        self._net = net
+        self._crops = crops
+        self._device = device
+
+    def loss(self, step: int) -> Tensor:
+        """Return the loss of a step's batch."""
+        pixels, depth = (part.to(self._device) for part in self._crops.draw(step))
+        with autocast(self._device, training=True):
+            return network_loss(self._net, pixels.contiguous(memory_format=torch.channels_last), depth)
+
+
+def train_segmenter(
+    config: SegmenterTraining, *, root: Path, out: Path, seed: int = 0, device: str = "auto"
+) -> Path:
+    """Train a segmenter on annotated pictures, or go on with the run in ``out``.
+
+    Parameters
+    ----------
+    root
+        Data root that the folders in ``config.data`` are relative to; it is no setting.
+    out
+        Run directory. Network and card appear in ``out/weights``; previews outline the nuclei found in the
+        held-out pictures.
+
+    Returns
+    -------
+    The directory of the weights.
+
+    Raises
+    ------
+    InputError
+        Data that is missing or does not fit, or a run directory of other settings.
+    WorkError
+        A loss that stays not a number.
+    """
+    kept, held_out = _read(config, root)
+    cards = [
+        source_card(source.name, source.licence, pictures, held_out=source.validation)
+        for source, pictures in zip(config.data, kept, strict=True)
+    ]
+    shares = [source.share for source in config.data]
+    return train_network(
+        kept, shares, config, cards=cards, held_out=held_out, out=out, seed=seed, device=device
+    )
+
+
+def train_network(
+    sources: Sequence[Sequence[Picture]],
+    shares: Sequence[float],
+    config: NetworkTraining,
+    *,
+    cards: Sequence[Mapping[str, object]],
+    held_out: Sequence[Picture] = (),
+    out: Path,
+    settings: Mapping[str, object] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+) -> Path:
+    """Train a network on pictures in memory, or go on with the run in ``out``.
+
+    Parameters
+    ----------
+    sources, shares
+        Pictures of each source, and how often it is drawn, relative to the others.
+    cards
+        What the model card says of each source, see `source_card`.
+    held_out
+        Pictures to validate with and to show; none: the run has no previews.
+    settings
+        What else identifies the run, beside ``config``, seed and the hashes of the sources.
+
+    Returns
+    -------
+    The directory of the weights.
+
+    Raises
+    ------
+    InputError
+        A run directory of other settings.
+    WorkError
+        A loss that stays not a number.
+    """
+    hashes = [content_hash(source) for source in sources]
+    record = {"segmenter": config.model_dump(mode="json"), "seed": seed, "data": hashes, **(settings or {})}
+    weights = out / "weights"
+    with open_run(out, kind="segmenter", config=record) as run:
+        if run.done:
+            return weights
+        torch.manual_seed(torch_seed(seed, "weights"))
+        net = build_network(config.recipe)
+        crops = TrainingCrops(sources, shares, config.augmentation, config.crop, config.batch, seed)
+        target = choose_device(device)
+        preview = _previews(config.recipe, held_out, run.path, target) if held_out else None
+        learner = SegmentationLearner(net, crops, target)
+        fitted = fit(learner, run, config.optimisation, seed=seed, device=target, preview=preview)
+        final = _with_weights(config.recipe, fitted.ema)
+        card: dict[str, Any] = {
+            "parameters": sum(p.numel() for p in final.parameters()),
+            "steps": fitted.steps,
+            "crops_seen": fitted.steps * config.batch,
+            "seed": seed,
+            "training": [dict(card) for card in cards],
+        }
+        if held_out:
+            card["validation"] = _validate(LearnedSegmenter(config.recipe, final, device=target), held_out)
+        save_weights(final, card, weights)
+        run.finish(["weights"])
+    return weights
+
+
+def source_card(
+    name: str, licence: str, pictures: Sequence[Picture], *, held_out: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return what a model card says of a source of pictures; ``held_out`` are names of others of it."""
+    return {
+        "name": name,
+        "licence": licence,
+        "pictures": len(pictures),
+        "nuclei": int(sum(picture.labels.max() for picture in pictures)),
+        "held_out": list(held_out),
+    }
+
+
+def _read(config: SegmenterTraining, root: Path) -> tuple[list[list[Picture]], list[Picture]]:
+    """Pictures of each source to train on, and those of all that are held out."""
+    parts = [split_pictures(read_pictures(source, root), source.validation) for source in config.data]
+    return [kept for kept, _ in parts], [picture for _, held_out in parts for picture in held_out]
+
+
+def _with_weights(recipe: Recipe, weights: dict[str, Tensor]) -> SegmenterNet:
+    net = build_network(recipe)
+    net.load_state_dict(weights)
+    return net.fold()
+
+
+def _previews(recipe: Recipe, held_out: Sequence[Picture], folder: Path, device: torch.device) -> Preview:
+    """Scores and a picture of what the network finds in the held-out pictures on the way."""
+
+    def preview(step: int, ema: dict[str, Tensor]) -> None:
+        found = LearnedSegmenter(recipe, _with_weights(recipe, ema), device=device)
+        write_json(folder / "validation" / f"step-{step:08d}.json", _validate(found, held_out))
+        _save_preview(found, held_out, folder / "previews" / f"step-{step:08d}.png")
+
+    return preview
+
+
+def _validate(segmenter: LearnedSegmenter, pictures: Sequence[Picture]) -> dict[str, Any]:
+    """Panoptic quality and F1 on held-out pictures, pooled over nuclei."""
+    found = (segmenter(picture.pixels[None], picture.mpp) for picture in pictures)
+    compared = [
+        overlaps(number_nuclei(labels, binary=False), number_nuclei(picture.labels[None], binary=False))
+        for labels, picture in zip(found, pictures, strict=True)
+    ]
+    return {"pictures": [picture.name for picture in pictures], **instance_scores(compared)}
+
+
+def _save_preview(segmenter: LearnedSegmenter, pictures: Sequence[Picture], path: Path) -> None:
+    """Write a picture of the middle of each held-out picture: nuclei found above, annotated below."""
+    rows: list[list[np.ndarray[Any, Any]]] = [[], []]
+    for picture in pictures[:6]:
+        top, left = (max(0, (side - PREVIEW) // 2) for side in picture.labels.shape)
+        here = np.s_[top : top + PREVIEW, left : left + PREVIEW]
+        pixels = picture.pixels[here][None]
+        rows[0].append(draw_outlines(pixels, segmenter(pixels, picture.mpp), scale=2)[0])
+        rows[1].append(draw_outlines(pixels, picture.labels[here][None], scale=2)[0])
+    save_png(path, grid(np.stack(rows[0] + rows[1]), columns=len(rows[0])))

@@ -1,0 +1,89 @@
+"""Segment whole TileSets: nuclei found tile by tile and written as masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace as with_changes
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleosynth.data.tile import Tile
+from nucleosynth.data.tileset import TileSet, write_tileset
+from nucleosynth.errors import InputError
+from nucleosynth.segmentation.segmenter import MAKER, Segmenter, get_segmenter
+
+BATCH = 64
+
+
+def add_masks(tiles: TileSet, out: Path, *, backend: str = MAKER, replace: bool = False) -> TileSet:
+    """Write a new TileSet whose every tile carries the nuclei a segmenter finds in it.
+
+    The provenance remembers the segmenter, so that nobody lets it judge its own masks (`judge_masks`).
+
+    Parameters
+    ----------
+    tiles
+        TileSet of known scale.
+    out
+        Directory to make.
+    backend
+        Name of a segmenter.
+    replace
+        Whether masks that the tiles already carry may be replaced.
+
+    Raises
+    ------
+    InputError
+        The scale is unknown, tiles carry masks already, or no segmenter has that name.
+    """
+    segmenter = get_segmenter(backend)
+    mpp = tiles.scale
+    carried = int(tiles.has_mask.sum())
+    if carried and not replace:
+        raise InputError(
+            f"{tiles.path}: {carried} of {len(tiles)} tiles carry masks already; "
+            "allow their replacement (--replace) or use them as they are"
+        )
+    maker = {"name": segmenter.name, "weights_hash": segmenter.weights_hash, "tiles": tiles.content_hash}
+    return write_tileset(
+        out,
+        _masked(tiles, segmenter, mpp),
+        classes=tiles.classes,
+        ordinal=tiles.ordinal,
+        licence=str(tiles.info.get("licence", "")),
+        provenance={**tiles.info.get("provenance", {}), "masks": maker},
+    )
+
+
+def find_nuclei(segmenter: Segmenter, images: NDArray[np.uint8], mpp: float) -> NDArray[np.int32]:
+    """Label the nuclei of (n, h, w, 3) uint8 tiles, a batch at a time: (n, h, w) int32.
+
+    A memory map is read batch by batch.
+    """
+    starts = range(0, len(images), BATCH)
+    return np.concatenate([segmenter(np.asarray(images[start : start + BATCH]), mpp) for start in starts])
+
+
+def mask_makers(tiles: TileSet) -> set[str]:
+    """Return the weights hashes of the segmenters behind masks; none of annotated or drawn ones."""
+    return set(_makers(tiles.info.get("provenance", {})))
+
+
+def _makers(provenance: Mapping[str, Any]) -> Iterator[str]:
+    """Walk through a provenance and those of what was merged."""
+    maker = provenance.get("masks")
+    if isinstance(maker, dict) and "weights_hash" in maker:
+        yield maker["weights_hash"]
+    for part in provenance.get("merged", ()):
+        yield from _makers(part)
+
+
+def _masked(tiles: TileSet, segmenter: Segmenter, mpp: float) -> Iterator[Tile]:
+    for start in range(0, len(tiles), BATCH):
+        rows = range(start, min(start + BATCH, len(tiles)))
+        masks = segmenter(np.asarray(tiles.images[rows.start : rows.stop]), mpp)
+        for tile, mask in zip(tiles.tiles(rows), masks, strict=True):
+            yield with_changes(tile, mask=mask.astype(np.uint16))

@@ -1,0 +1,90 @@
+"""Two studies beside each other, on the same test patients: another generator, classifier or tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from nucleosynth.data.split import Split
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.errors import InputError
+from nucleosynth.evaluate.statistics.verdict import with_holm
+from nucleosynth.study.analysis.comparisons import difference
+from nucleosynth.study.analysis.predictions import Outcomes
+from nucleosynth.study.analysis.record import generator_scores
+from nucleosynth.study.design.config import stored_study
+
+
+def studies_beside(first: Path, second: Path) -> dict[str, Any]:
+    """Compare the arms of two studies: those of the same name, and the primary ones.
+
+    Patients are resampled together, generators and classifier seeds too where both have equally many. Both
+    have looked at the test patients by then: what comes out is explored, and claims nothing.
+
+    Parameters
+    ----------
+    first, second
+        Directories of studies, finished or as far as they are.
+
+    Returns
+    -------
+    ``{"first", "second", "same_tiles", "differences"}``: name, hash, primary arm and generators of either;
+    whether they were scored on the same tiles of these patients; and, second minus first, as in
+    `~nucleosynth.study.analysis.comparisons.compare_arms`, with Holm's correction for all of them.
+
+    Raises
+    ------
+    InputError
+        A directory without a study or without classes; other test patients; no arm that both have scored.
+    """
+    ours, theirs = _Side(second), _Side(first)
+    if sorted(set(ours.outcomes.groups)) != sorted(set(theirs.outcomes.groups)):
+        raise InputError(f"{second}: tests other patients than {first}; compare studies of the same split")
+    found = [
+        difference((ours.outcomes, arm), (theirs.outcomes, baseline), metric, share, seed=ours.study.seed)
+        for share, arm, baseline in _pairs(ours, theirs)
+        for metric in ours.study.report.claimed
+    ]
+    if not found:
+        raise InputError(
+            f"{first}, {second}: no arm that both have scored on all test patients; run them first"
+        )
+    return {
+        "first": theirs.told,
+        "second": ours.told,
+        "same_tiles": ours.outcomes.test_hashes == theirs.outcomes.test_hashes,
+        "differences": with_holm(found),
+    }
+
+
+class _Side:
+    """One of the two."""
+
+    def __init__(self, path: Path) -> None:
+        self.study = stored_study(path)
+        for name in ("tiles", "split.json", "locked.json"):
+            if not (path / name).exists():
+                raise InputError(f"{path}: there is no {name} yet; run `nucleosynth study run`")
+        tiles = TileSet.open(path / "tiles")
+        if not tiles.classes:
+            raise InputError(f"{path}: has no classes, so no arms to compare")
+        self.outcomes = Outcomes(self.study, tiles, Split.load(path / "split.json"), path)
+        self.told = {
+            "name": self.study.name,
+            "hash": self.study.protocol_hash,
+            "primary": self.outcomes.primary(max(self.study.arms.fractions)),
+            "generators": generator_scores(self.study, path),
+        }
+
+
+def _pairs(ours: _Side, theirs: _Side) -> Iterator[tuple[float, str, str]]:
+    """Yield share, arm of the second and of the first: of the same name, then the primary ones."""
+    for share in (share for share in ours.study.arms.shares if share in theirs.study.arms.shares):
+        finished = [side.outcomes.arms(share) for side in (ours, theirs)]
+        yield from ((share, arm, arm) for arm in finished[0] if arm in finished[1])
+        arm, baseline = (side.outcomes.primary(share) for side in (ours, theirs))
+        if arm is None or baseline is None or (arm == baseline and arm in finished[0]):
+            continue
+        if ours.outcomes.finished(arm, share) and theirs.outcomes.finished(baseline, share):
+            yield share, arm, baseline

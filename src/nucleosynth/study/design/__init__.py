@@ -1,0 +1,1 @@
+"""What a study is designed to do: configuration, arms, fits and jobs; free of torch."""

@@ -1,1 +1,0 @@
-"""The second judge of a study: segmenters that learn from real and synthetic tiles."""

@@ -1,0 +1,214 @@
+"""Filters of synthetic tiles: each scores the tiles of a pool, and is fitted on training patients alone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nucleosynth.classify.config import ClassifierConfig
+from nucleosynth.classify.mixture import Source, class_frequencies
+from nucleosynth.classify.train import train_classifier
+from nucleosynth.data.split import grouped_folds
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.errors import InputError
+from nucleosynth.evaluate.fidelity.features import get_extractor, sound_features
+from nucleosynth.evaluate.fidelity.realism import typicality
+from nucleosynth.evaluate.memorization.structure_search import CELLS, StructureSearch
+from nucleosynth.segmentation.segmenter import JUDGE, NOBODY, get_segmenter
+from nucleosynth.segmentation.tilesets import find_nuclei
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A pool of synthetic tiles, the real tiles, and those rows of the real ones that may be read."""
+
+    pool: TileSet
+    tiles: TileSet
+    rows: Rows
+
+
+class Filter(ABC):
+    """Scores synthetic tiles; the higher, the rather a tile is kept."""
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """Return what decides its scores beside the tiles, for the record."""
+
+    def reads(self, sides: Sides) -> Rows:
+        """Return which of the rows it looks at; raise InputError for what it cannot score."""
+        return sides.rows
+
+    @abstractmethod
+    def score(self, sides: Sides) -> Floats:
+        """Return the score of each tile of the pool, (n,); the rows are those that it reads."""
+
+
+@dataclass(frozen=True)
+class Confidence(Filter):
+    """The probability that classifiers of real tiles give to the class of a tile.
+
+    There are two, each trained on half of the training patients with the other half in place of validation
+    patients; their mean counts, or the one that knows the class. Tiles without a class are all alike to it.
+    Runs are kept in ``folder``.
+    """
+
+    config: ClassifierConfig
+    folder: Path
+    seed: int
+    device: str
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings of the classifiers."""
+        settings = self.config.model_dump(mode="json", exclude={"seeds"})
+        return {"classifier": settings, "seed": self.seed}
+
+    def reads(self, sides: Sides) -> Rows:
+        """Return the rows with a class, of two patients at least."""
+        tiles, rows = sides.tiles, sides.rows[sides.tiles.labels[sides.rows] >= 0]
+        patients, labelled = len(set(tiles.patients[rows].tolist())), int((sides.pool.labels >= 0).sum())
+        if patients < 2 or len(tiles.classes) < 2 or not labelled:
+            raise InputError(
+                f"filter `confidence`: {len(tiles.classes)} classes, {patients} training patients and "
+                f"{labelled} synthetic tiles with a class; expected at least 2, 2 and 1"
+            )
+        return rows
+
+    def score(self, sides: Sides) -> Floats:
+        """Return the mean probability of each tile's class."""
+        pool, patients, labels = sides.pool, sides.tiles.patients[sides.rows], sides.tiles.labels[sides.rows]
+        known = np.flatnonzero(pool.labels >= 0)
+        asked = pool.labels[known]
+        total, voices = np.zeros(len(known)), np.zeros(len(known))
+        for index, half in enumerate(grouped_folds(patients.tolist(), labels, folds=2, seed=self.seed)):
+            inside = np.isin(patients, half)
+            knows = np.isin(asked, labels[inside])
+            total += knows * self._half(index, sides, inside)[np.arange(len(asked)), asked]
+            voices += knows
+        scores = np.zeros(len(pool))
+        scores[known] = total / np.maximum(voices, 1)
+        return scores
+
+    def _half(self, index: int, sides: Sides, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+        """Train on the rows of one half; return class probabilities of the pool's tiles with a class."""
+        folder, pool, tiles = self.folder / f"half-{index}", sides.pool, sides.tiles
+        rows, others = sides.rows[inside], sides.rows[~inside]
+        train_classifier(
+            [Source(tiles, rows, 1.0)],
+            self.config,
+            natural=class_frequencies(tiles.labels[rows], len(tiles.classes)),
+            evaluate={"validation": (tiles, others), "pool": (pool, np.arange(len(pool)))},
+            out=folder,
+            settings={
+                "tileset": tiles.content_hash,
+                "pool": pool.content_hash,
+                "train": sorted(set(tiles.patients[rows].tolist())),
+            },
+            seed=self.seed,
+            device=self.device,
+        )
+        return np.asarray(np.load(folder / "pool.npy"))
+
+
+@dataclass(frozen=True)
+class Typicality(Filter):
+    """How near a tile is, in features, to training tiles of its class (`evaluate.typicality`)."""
+
+    extractor: str
+
+    def identity(self) -> dict[str, Any]:
+        """Return name and weights of the extractor."""
+        if self.extractor == NOBODY:
+            raise InputError("filter `typicality`: needs features; name an extractor instead of none")
+        network = get_extractor(self.extractor)
+        return {"extractor": {"name": network.name, "weights_hash": network.weights_hash}}
+
+    def score(self, sides: Sides) -> Floats:
+        """Return the typicality of each tile."""
+        network = get_extractor(self.extractor)
+        real = sound_features(network, np.asarray(sides.tiles.images[sides.rows]), of="training tiles")
+        made = sound_features(network, np.asarray(sides.pool.images), of="synthetic tiles")
+        return typicality(real, sides.tiles.labels[sides.rows], made, sides.pool.labels)
+
+
+@dataclass(frozen=True)
+class Masks(Filter):
+    """IoU of the nuclei that a tile was asked for and those found in it; nothing is fitted.
+
+    Who judges the masks of a study must not choose them too. Chance alone gives tiles full of nuclei a higher
+    IoU (`nuclei.agreement`), so the filter likes crowded ones.
+    """
+
+    segmenter: str
+    judge: str = JUDGE
+
+    def identity(self) -> dict[str, Any]:
+        """Return name and weights of the segmenter; refuse the judge, whatever it is called."""
+        if self.segmenter == NOBODY:
+            raise InputError("filter `masks`: needs nuclei; name a segmenter instead of none")
+        finder = get_segmenter(self.segmenter)
+        if self.judge != NOBODY and finder.weights_hash == get_segmenter(self.judge).weights_hash:
+            raise InputError(
+                f"filter `masks`: `{self.segmenter}` is the judge, which must not choose the tiles that it "
+                "scores; name another segmenter"
+            )
+        return {"segmenter": {"name": finder.name, "weights_hash": finder.weights_hash}}
+
+    def reads(self, sides: Sides) -> Rows:
+        """Return no row; the pool must have masks and a scale."""
+        pool = sides.pool
+        bare = int((~pool.has_mask).sum())
+        if bare:
+            raise InputError(
+                f"{pool.path}: {bare} of {len(pool)} tiles have no mask, which filter `masks` needs; draw "
+                "them with a generator that follows masks, or leave the filter out"
+            )
+        if pool.mpp is None:
+            raise InputError(
+                f"{pool.path}: its µm/px is unknown, and filter `masks` finds nuclei by size; import the "
+                "real tiles with `mpp`, or leave the filter out"
+            )
+        return sides.rows[:0]
+
+    def score(self, sides: Sides) -> Floats:
+        """Return the IoU of each tile."""
+        pool = sides.pool
+        assert pool.masks is not None  # `reads` saw to it,
+        assert pool.mpp is not None  # and to this
+        return tile_iou(find_nuclei(get_segmenter(self.segmenter), pool.images, pool.mpp), pool.masks)
+
+
+class Copies(Filter):
+    """How unlike a tile is, in structure, to the training tile that is most like it (`evaluate.copies`)."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return nothing: there are no settings."""
+        return {}
+
+    def reads(self, sides: Sides) -> Rows:
+        """Return all training rows, of tiles that fold."""
+        height, width = sides.pool.size
+        if height != width or height % CELLS:
+            raise InputError(
+                f"filter `copies`: tiles of {height} x {width} px; expected squares, a multiple of {CELLS} px"
+            )
+        return sides.rows
+
+    def score(self, sides: Sides) -> Floats:
+        """Return minus the similarity of each tile to its nearest."""
+        search = StructureSearch(np.asarray(sides.tiles.images[sides.rows]))
+        return -search(np.asarray(sides.pool.images)).similarity.astype(np.float64)
+
+
+def tile_iou(found: npt.NDArray[Any], asked: npt.NDArray[Any]) -> Floats:
+    """Return the IoU of the nuclei of each tile, (n,), in label images (n, h, w); 1 where neither has any."""
+    ours, theirs = found != 0, asked != 0
+    both, either = (part.sum(axis=(1, 2)) for part in (ours & theirs, ours | theirs))
+    return np.asarray(np.where(either, both / np.maximum(either, 1), 1.0), np.float64)

@@ -1,0 +1,172 @@
+"""Mask agreement and fidelity of one fold's generator, on validation and then on test patients."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nucleosynth.data.slide_stain import slide_descriptors
+from nucleosynth.data.split import Fold
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.recipes import usable_rows
+from nucleosynth.diffusion.synthesis import draw_like
+from nucleosynth.errors import InputError
+from nucleosynth.evaluate.fidelity.by_class import fidelity_by_class
+from nucleosynth.evaluate.fidelity.features import Extractor, Remembering, get_extractor
+from nucleosynth.evaluate.fidelity.score import fidelity
+from nucleosynth.evaluate.nuclei.mask_scores import Verdict, judge_tiles, refuse_maker
+from nucleosynth.files import write_array, write_json
+from nucleosynth.seeds import rng, some_rows
+from nucleosynth.segmentation.segmenter import NOBODY, Segmenter, get_segmenter
+from nucleosynth.segmentation.tilesets import mask_makers
+from nucleosynth.study.design.config import StudyConfig
+from nucleosynth.study.stages.memorization import audit_generator
+
+_log = logging.getLogger(__name__)
+FIRST_INDEX = 10_000_000  # apart from those of the pool
+
+
+def judge_generator(
+    study: StudyConfig,
+    generator: Generator,
+    tiles: TileSet,
+    fold: Fold,
+    *,
+    folder: Path,
+    before_test: Callable[[], None],
+    also: Sequence[TileSet] = (),
+) -> None:
+    """Score a generator on held-out patients into ``folder/judged.json``.
+
+    Tiles are made for the labels and masks of held-out patients, with stains of training patients, and are
+    used for scores alone: no arm ever trains on them. ``also`` is as in `audit_generator`.
+
+    It holds ``agreement`` and ``fidelity`` (each None, or with ``validation`` and ``test``), ``memorization``
+    and ``generator``.
+    """
+    agreement: dict[str, Any] = {}
+    likeness: dict[str, Any] = {}
+    speed: float | None = None
+    name = study.fidelity.extractor
+    extractor = None if name == NOBODY else Remembering(get_extractor(name))
+    for part in ("validation", "test"):
+        if part == "test":
+            before_test()
+        rows = held_out_rows(study, tiles, getattr(fold, part))
+        made, seconds = _held_out_tiles(study, generator, tiles, fold, rows, folder / f"{part}.npy")
+        speed = None if seconds is None else len(made) / seconds
+        agreement[part] = _agreement(study, generator, tiles, rows, made)
+        likeness[part] = None if extractor is None else _fidelity(study, extractor, tiles, fold, rows, made)
+    start = generator.card.start
+    result = {
+        "agreement": agreement if agreement["test"] else None,
+        "fidelity": likeness if likeness["test"] else None,
+        "memorization": audit_generator(
+            study, generator, tiles, fold, extractor=extractor, folder=folder, also=also
+        ),
+        "generator": {
+            "generator_id": generator.generator_id,
+            "parameters": generator.parameters,
+            "steps": generator.card.steps,
+            "start": start and (start.name or start.generator),
+            "images_per_second": speed,
+        },
+    }
+    write_json(folder / "judged.json", result)
+
+
+def mask_judge(study: StudyConfig, tiles: TileSet) -> Segmenter | None:
+    """Return the segmenter that finds the nuclei of synthetic tiles, or None where the study wants none.
+
+    Raises
+    ------
+    InputError
+        An unknown name, or the segmenter that made the masks of the tiles.
+    """
+    if study.segmenter.judge == NOBODY:
+        return None
+    judge = get_segmenter(study.segmenter.judge)
+    refuse_maker(judge, tiles)
+    return judge
+
+
+def held_out_rows(study: StudyConfig, tiles: TileSet, patients: list[str]) -> npt.NDArray[np.int64]:
+    """Return the rows of held-out patients that a generator is scored on, at most ``fidelity.tiles``."""
+    usable = usable_rows(tiles, tiles.rows_of(patients), study.generator.recipe)
+    return some_rows(study.seed, "judged", usable, study.fidelity.tiles)
+
+
+def _held_out_tiles(
+    study: StudyConfig,
+    generator: Generator,
+    tiles: TileSet,
+    fold: Fold,
+    rows: npt.NDArray[np.int64],
+    kept: Path,
+) -> tuple[npt.NDArray[np.uint8], float | None]:
+    """Make one tile per held-out row: its label and mask, the stain of a training slide; and the seconds."""
+    if kept.exists():
+        return np.asarray(np.load(kept)), None
+    train = tiles.rows_of(fold.train)
+    stains = slide_descriptors(tiles, train)
+    stain = stains[rng(study.seed, "judged-stain").integers(len(train), size=len(rows))]
+    started = time.monotonic()
+    made = draw_like(generator, tiles, rows, study.synthesis, stain=stain, seed=study.seed, first=FIRST_INDEX)
+    seconds = time.monotonic() - started
+    write_array(kept, made)
+    return made, seconds
+
+
+def _agreement(
+    study: StudyConfig,
+    generator: Generator,
+    tiles: TileSet,
+    rows: npt.NDArray[np.int64],
+    made: npt.NDArray[np.uint8],
+) -> Verdict | None:
+    """Compare masks asked for and found; the real tiles of the same rows are the ceiling."""
+    with_mask = tiles.has_mask[rows]
+    segmenter = mask_judge(study, tiles)
+    if segmenter is None or not generator.card.masks or tiles.masks is None or tiles.mpp is None:
+        return None
+    if not with_mask.any():
+        return None
+    rows, made = rows[with_mask], made[with_mask]
+    masks, patients = np.asarray(tiles.masks[rows]), tiles.patients[rows]
+    real = None if mask_makers(tiles) else (np.asarray(tiles.images[rows]), masks, patients)
+    return judge_tiles(segmenter, (made, masks, patients), real=real, mpp=tiles.mpp)
+
+
+def _fidelity(
+    study: StudyConfig,
+    extractor: Extractor,
+    tiles: TileSet,
+    fold: Fold,
+    rows: npt.NDArray[np.int64],
+    made: npt.NDArray[np.uint8],
+) -> Mapping[str, Any] | None:
+    """Compare tiles made for held-out rows with training tiles; None, with a warning, where that is idle."""
+    train = some_rows(study.seed, "judged", tiles.rows_of(fold.train), study.fidelity.tiles)
+    settings: dict[str, Any] = {"extractor": extractor, "limit": study.fidelity.tiles, "seed": study.seed}
+    real, held_out = (_labelled(tiles, which, np.asarray(tiles.images[which])) for which in (train, rows))
+    synthetic = _labelled(tiles, rows, made)
+    try:
+        if tiles.classes:
+            return fidelity_by_class(real, synthetic, held_out=held_out, classes=tiles.classes, **settings)
+        return fidelity(real, synthetic, held_out=held_out, **settings)
+    except InputError as error:
+        _log.warning("fidelity is left out: %s", error)
+        return None
+
+
+def _labelled(
+    tiles: TileSet, rows: npt.NDArray[np.int64], images: npt.NDArray[np.uint8]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.str_], npt.NDArray[np.int64]]:
+    return images, tiles.patients[rows], tiles.labels[rows]

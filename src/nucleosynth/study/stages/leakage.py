@@ -1,0 +1,72 @@
+"""Whom the networks that a study takes from elsewhere learned from: nobody whom it holds out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nucleosynth.config import load_yaml
+from nucleosynth.data.split import Fold, Split, require_unseen
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.files import read_json
+from nucleosynth.study.design.config import StudyConfig
+from nucleosynth.study.design.fits import Fit
+
+_log = logging.getLogger(__name__)
+
+
+def refuse_taken(study: StudyConfig, tiles: TileSet, split: Split, fits: Mapping[Fit, Fold]) -> None:
+    """Refuse classifier weights, an extractor or a segmenter that learned from a patient who is held out.
+
+    What arms train on is held to the patients of each fit: weights that classifiers start from, and the
+    extractor of the filter ``typicality``. What only measures is held to the training part of the split.
+
+    Raises
+    ------
+    InputError
+        Naming what was taken and the patient.
+    """
+    folds = {f"fold-{number}": fold.train for number, fold in enumerate(split.folds)}
+    each = {fit.folder: fold.train for fit, fold in fits.items()}
+    extractor, run = study.fidelity.extractor, "classifier:"
+    if extractor.startswith(run):
+        held_to = each if "typicality" in study.arms.filters else folds
+        _refuse(extractor, Path(extractor.removeprefix(run)), tiles, held_to)
+    for name in (study.segmenter.make, study.segmenter.judge):
+        if name.startswith("weights:"):
+            _refuse(name, Path(name.removeprefix("weights:")), tiles, folds)
+    if study.classifier.weights.endswith(".safetensors"):
+        _refuse(study.classifier.weights, Path(study.classifier.weights).parent, tiles, each)
+
+
+def _refuse(name: str, folder: Path, tiles: TileSet, allowed: Mapping[str, Iterable[str]]) -> None:
+    saw = patients_of(folder)
+    if saw is None:
+        _log.warning("%s: does not tell whom it learned from; a test patient among these would leak", name)
+        return
+    here = saw & set(tiles.patients.tolist())
+    for fit, patients in allowed.items():
+        require_unseen(f"{name}, {fit}", here, patients)
+
+
+def patients_of(folder: Path) -> set[str] | None:
+    """Return whom a network learned from, by the run of a classifier or the card of a segmenter.
+
+    None where the folder does not tell.
+    """
+    from nucleosynth.segmentation.learned.weights import CARD
+
+    if (folder / CARD).is_file():
+        sources = read_json(folder / CARD).get("training", [])
+        named = [source["patients"] for source in sources if "patients" in source]
+        return set().union(*named) if len(named) == len(sources) else None
+    if not (folder / "config.yaml").is_file():
+        return None
+    settings = load_yaml(folder / "config.yaml")
+    inside: Any = settings.get("study") or settings
+    fold = inside.get("fold") if isinstance(inside, dict) else None
+    if settings.get("kind") != "classifier" or not isinstance(fold, dict):
+        return None
+    return set(fold["train"])

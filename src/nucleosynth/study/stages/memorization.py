@@ -1,0 +1,156 @@
+"""Whether a study's generator copies its training tiles: asked where it would be likeliest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nucleosynth.data.slide_stain import slide_descriptors
+from nucleosynth.data.split import Fold
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.recipes import usable_rows
+from nucleosynth.diffusion.synthesis import draw_like
+from nucleosynth.errors import InputError
+from nucleosynth.evaluate.fidelity.features import Extractor
+from nucleosynth.evaluate.memorization.audit import Pair, Real, memorization
+from nucleosynth.evaluate.memorization.audit_io import pair_tiles
+from nucleosynth.evaluate.memorization.structure_search import CELLS
+from nucleosynth.files import write_array
+from nucleosynth.seeds import some_rows
+from nucleosynth.study.design.config import StudyConfig
+
+FIRST_INDEX = 20_000_000  # apart from those of the pool and of the tiles for held-out patients
+MADE, NEAREST = "copies.npy", "nearest.npy"
+Pixels = npt.NDArray[np.uint8]
+_log = logging.getLogger(__name__)
+
+
+def start_tiles(study: StudyConfig, tiles: TileSet, root: Path) -> list[TileSet]:
+    """Open the TileSets of ``memorization.also``; refused where they cannot be compared with the study's."""
+    found = [TileSet.open(root / name) for name in study.memorization.also]
+    for other in found:
+        if other.size != tiles.size:
+            sizes = [f"{height} x {width}" for height, width in (other.size, tiles.size)]
+            raise InputError(
+                f"memorization.also: {other.path} has tiles of {sizes[0]} px, the study of {sizes[1]} px; "
+                "cut them alike"
+            )
+    return found
+
+
+def audit_generator(
+    study: StudyConfig,
+    generator: Generator,
+    tiles: TileSet,
+    fold: Fold,
+    *,
+    extractor: Extractor | None,
+    folder: Path,
+    also: Sequence[TileSet] = (),
+) -> dict[str, Any] | None:
+    """Look for copies of training tiles among tiles drawn for their own class, mask and stain.
+
+    As many are drawn for validation tiles: a tile is like the one whose mask it follows, also where the
+    generator never saw that one. Variations have no such control: they are near their donor because they were
+    made from it, and whoever shares them must know. The test patients are not looked at. Tiles are kept in
+    ``folder`` as ``copies.npy`` and ``control.npy``, the nearest training tile of each pair as
+    ``nearest.npy``.
+
+    Parameters
+    ----------
+    also
+        TileSets of `start_tiles`; those patients of them that the generator saw are searched too.
+
+    Returns
+    -------
+    The scores of `memorization` with ``pairs`` (rows of ``copies.npy`` and of all tiles compared),
+    ``patients_of_start`` whose tiles were compared too, and ``patients_not_compared``, whose tiles are not
+    here; None where the study wants no audit, has no extractor for its fidelity, or has too little to tell:
+    less than two training patients, tiles of a size that does not fold, or features that are no numbers.
+    """
+    train, held_out = tiles.rows_of(fold.train), tiles.rows_of(fold.validation)
+    count = study.memorization.tiles
+    asked = {"copies": _some(study, tiles, train)}
+    if study.synthesis.variation is None:
+        asked["control"] = _some(study, tiles, held_out)
+    few = len(set(tiles.patients[train].tolist())) < 2 or not all(map(len, asked.values()))
+    if not count or extractor is None or few or tiles.size[0] % CELLS:
+        return None
+    made = {
+        name: _drawn(study, generator, tiles, rows, folder / f"{name}.npy") for name, rows in asked.items()
+    }
+    learned = _learned_from([(tiles, train), *((other, _seen(generator, other)) for other in also)])
+    try:
+        found = memorization(
+            learned,
+            made["copies"],
+            Real(np.asarray(tiles.images[held_out]), tiles.patients[held_out]),
+            control=made.get("control"),
+            extractor=extractor,
+            limit=count,
+            seed=study.seed,
+        )
+    except InputError as error:
+        _log.warning("the search for copies is left out: %s", error)
+        return None
+    write_array(folder / NEAREST, learned.images[[pair.train for pair in found.pairs]])
+    own, compared = set(tiles.patients[train].tolist()), set(learned.patients.tolist())
+    return {
+        **found.scores,
+        "pairs": [asdict(pair) for pair in found.pairs],
+        "patients_of_start": len(compared - own),
+        "patients_not_compared": len(set(generator.card.saw) - compared),
+    }
+
+
+def _seen(generator: Generator, other: TileSet) -> npt.NDArray[np.int64]:
+    """Return the rows of the patients that a generator saw; warn where there is none."""
+    rows = np.flatnonzero(np.isin(other.patients, generator.card.saw))
+    if not len(rows):
+        _log.warning("memorization.also: %s has no tile of a patient that the generator saw", other.path)
+    return rows
+
+
+def _learned_from(sides: Sequence[tuple[TileSet, npt.NDArray[np.int64]]]) -> Real:
+    """Return the given rows of some TileSets, one after the other."""
+    return Real(
+        np.concatenate([np.asarray(tiles.images[rows]) for tiles, rows in sides]),
+        np.concatenate([tiles.patients[rows] for tiles, rows in sides]),
+    )
+
+
+def _some(study: StudyConfig, tiles: TileSet, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    usable = usable_rows(tiles, rows, study.generator.recipe)
+    return some_rows(study.seed, "copies", usable, study.memorization.tiles)
+
+
+def _drawn(
+    study: StudyConfig, generator: Generator, tiles: TileSet, rows: npt.NDArray[np.int64], kept: Path
+) -> Pixels:
+    """Draw one tile for each row, of its class, mask and stain, as the study's pool is drawn."""
+    if kept.exists():
+        return np.asarray(np.load(kept))
+    stain = slide_descriptors(tiles, rows)
+    made = draw_like(
+        generator, tiles, rows, study.synthesis, stain=stain, seed=study.seed, first=FIRST_INDEX, vary=True
+    )
+    write_array(kept, made)
+    return made
+
+
+def pair_pictures(audit: dict[str, Any] | None, folder: Path) -> tuple[Pixels, Pixels] | None:
+    """Return the synthetic tiles of the nearest pairs, turned as they match, and their training tiles.
+
+    None without pairs, and for those that an older version found.
+    """
+    if not audit or not audit["pairs"] or not (folder / NEAREST).exists():
+        return None
+    pairs = [replace(Pair(**pair), train=index) for index, pair in enumerate(audit["pairs"])]
+    return pair_tiles(pairs, np.load(folder / MADE), np.load(folder / NEAREST))

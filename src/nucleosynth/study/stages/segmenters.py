@@ -1,0 +1,215 @@
+"""The second judge, one arm with one seed: a segmenter that learns from real or synthetic tiles and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucleosynth.config import parse
+from nucleosynth.data.split import require_unseen
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.errors import InputError
+from nucleosynth.evaluate.nuclei.patient_scores import nuclei_scores, nuclei_sums
+from nucleosynth.files import read_json, write_json
+from nucleosynth.segmentation.backends.learned import LearnedSegmenter
+from nucleosynth.segmentation.learned.config import NetworkTraining
+from nucleosynth.segmentation.learned.tiles import TileSource, crop_for, train_on_tiles
+from nucleosynth.segmentation.learned.weights import CARD, load_weights
+from nucleosynth.segmentation.tilesets import find_nuclei, mask_makers
+from nucleosynth.study.design.segmentation import SegmentationArm, SegmentationConfig
+from nucleosynth.study.stages.training_sets import patients_behind
+from nucleosynth.training.devices import choose_device
+from nucleosynth.training.metrics import trained_seconds
+
+
+def run_segmenter(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Train the segmenter of one arm; the test patients are not looked at.
+
+    Parameters
+    ----------
+    job
+        ``{"out", "study", "device", "fit", "arm", "generator", "seed", "patients", "pool", "folder"}``: plain
+        data. ``out`` is the study's directory, which holds the tiles; ``pool`` (or None) and ``folder``, the
+        run directory, lie below it; ``patients`` are those that may be learned from.
+
+    Returns
+    -------
+    The job's names, and ``steps``, ``seconds`` and ``weights_hash`` of the run.
+
+    Raises
+    ------
+    InputError
+        Tiles without masks or scale; a pool that saw a patient outside ``fit``, or none where the arm needs
+        one; a study without a second judge.
+    """
+    out, study = Path(job["out"]), job["study"]
+    config = parse(SegmentationConfig, study.get("segmentation") or {}, source="segmentation")
+    tiles = TileSet.open(out / "tiles")
+    fit = sorted(set(job["patients"]))
+    pool = None if job["pool"] is None else TileSet.open(out / job["pool"])
+    sources = segmenter_sources(job["arm"], config, tiles, fit=fit, pool=pool)
+    synthetic = pool if config.synthetic_share(job["arm"]) else None
+    weights = train_on_tiles(
+        sources,
+        segmenter_training(config, tiles),
+        out=out / job["folder"],
+        settings={
+            "study": {
+                "arm": job["arm"],
+                "tileset": tiles.content_hash,
+                "pool": None if synthetic is None else synthetic.content_hash,
+                "patients": fit,
+            }
+        },
+        seed=int(study["seed"]) * 1000 + int(job["seed"]),
+        device=str(job["device"]),
+    )
+    card = read_json(weights / CARD)
+    return {
+        **{name: job[name] for name in ("arm", "generator", "seed")},
+        "steps": card["steps"],
+        "seconds": trained_seconds(out / job["folder"]),
+        "weights_hash": card["weights_hash"],
+    }
+
+
+def segmenter_training(config: SegmentationConfig, tiles: TileSet) -> NetworkTraining:
+    """Return how every arm is trained: crops as wide as a tile, equally many steps."""
+    if not config.steps:
+        raise InputError("segmentation.steps is 0, so the study has no second judge; set it above 0")
+    return NetworkTraining(
+        recipe=config.recipe,
+        steps=config.steps,
+        batch=config.batch,
+        lr=config.lr,
+        crop=crop_for(max(tiles.size), tiles.scale),
+    )
+
+
+def segmenter_sources(
+    arm: SegmentationArm,
+    config: SegmentationConfig,
+    tiles: TileSet,
+    *,
+    fit: Sequence[str],
+    pool: TileSet | None,
+) -> list[TileSource]:
+    """Return what an arm trains on.
+
+    Raises
+    ------
+    InputError
+        Tiles without masks or scale; a pool whose generator or donors saw a patient outside ``fit``, or that
+        does not say whom they saw, or that is missing where the arm needs one.
+    """
+    share = config.synthetic_share(arm)
+    sources = []
+    if share < 1:
+        sources.append(_source("real", tiles, tiles.rows_of(fit), share=1 - share, patients=fit))
+    if share > 0:
+        if pool is None:
+            raise InputError(f"arm {arm}: trains on synthetic tiles and no pool was drawn; draw one first")
+        saw = patients_behind(pool)
+        require_unseen(str(pool.path), saw, fit)
+        rows = np.arange(len(pool), dtype=np.int64)
+        sources.append(_source("synthetic", pool, rows, share=share, patients=saw))
+    return sources
+
+
+def score_segmenter(
+    run: Path,
+    tiles: TileSet,
+    patients: Sequence[str],
+    *,
+    part: str = "test",
+    before: Callable[[], None],
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Score a finished run on the annotated real tiles of patients it never saw; once.
+
+    The result is kept in ``<part>-nuclei.json`` of the run directory.
+
+    Parameters
+    ----------
+    before
+        Called just before the tiles are looked at.
+
+    Returns
+    -------
+    dict
+        ``sums`` of each patient who has tiles with masks (see `nuclei_sums`), ``scores`` pooled over them,
+        ``patients`` asked for, ``tiles`` counted, ``weights_hash``, ``tileset``, and ``kind``: ``agreement``
+        where the masks were annotated, ``consistency`` where a segmenter found them.
+
+    Raises
+    ------
+    InputError
+        A run that is not finished or was trained on one of the patients, scores of other patients in its
+        place, or tiles without masks or scale.
+    """
+    asked = sorted(set(patients))
+    stored = run / f"{part}-nuclei.json"
+    if stored.exists():
+        return _stored(stored, asked)
+    if not (run / "DONE").exists():
+        raise InputError(f"{run}: is not trained to its end; run the study again to go on with it")
+    net, card = load_weights(run / "weights")
+    known = {patient for source in card["training"] for patient in source["patients"]}
+    if known & set(asked):
+        raise InputError(f"{run}: was trained on patient {min(known & set(asked))}; score it on others")
+    rows, mpp = _masked_rows(tiles, tiles.rows_of(asked)), tiles.scale
+    segmenter = LearnedSegmenter(str(card["recipe"]), net, device=choose_device(device))
+    before()
+    images, masks = _pairs(tiles, rows)
+    sums = nuclei_sums(find_nuclei(segmenter, images, mpp), masks, tiles.patients[rows])
+    result = {
+        "weights_hash": card["weights_hash"],
+        "tileset": tiles.content_hash,
+        "kind": "consistency" if mask_makers(tiles) else "agreement",
+        "patients": asked,
+        "tiles": len(rows),
+        "scores": nuclei_scores(sums),
+        "sums": sums,
+    }
+    write_json(stored, result)
+    return result
+
+
+def _stored(path: Path, asked: Sequence[str]) -> dict[str, Any]:
+    found = dict(read_json(path))
+    if found["patients"] != asked:
+        raise InputError(f"{path}: holds the scores of other patients; choose another name for the part")
+    return found
+
+
+def _source(
+    name: str, tiles: TileSet, rows: NDArray[np.int64], *, share: float, patients: Iterable[str]
+) -> TileSource:
+    images, masks = _pairs(tiles, _masked_rows(tiles, rows))
+    return TileSource(
+        name=name,
+        images=images,
+        masks=masks,
+        mpp=tiles.scale,
+        share=share,
+        licence=str(tiles.info.get("licence", "")),
+        patients=sorted(patients),
+    )
+
+
+def _masked_rows(tiles: TileSet, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    masked = rows[tiles.has_mask[rows]]
+    if not len(masked):
+        raise InputError(
+            f"{tiles.path}: none of the {len(rows)} tiles asked for carries a mask to learn from or score by"
+        )
+    return masked
+
+
+def _pairs(tiles: TileSet, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
+    assert tiles.masks is not None  # rows are masked ones
+    return np.asarray(tiles.images[rows]), np.asarray(tiles.masks[rows])

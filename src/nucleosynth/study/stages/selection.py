@@ -1,0 +1,175 @@
+"""Which synthetic tiles are kept: of each class the best by the score of a filter.
+
+Of every class the same share is kept, so all filters leave equally many tiles and the classes as they are:
+two selections of a pool differ in which tiles they hold, and in nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nucleosynth.classify.config import ClassifierConfig
+from nucleosynth.data.split import Fold, require_unseen
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.errors import InputError
+from nucleosynth.files import read_json, write_json
+from nucleosynth.runs import open_run
+from nucleosynth.segmentation.segmenter import JUDGE
+from nucleosynth.study.design.arms import FilterName
+from nucleosynth.study.stages.filters import (
+    Confidence,
+    Copies,
+    Filter,
+    Floats,
+    Masks,
+    Rows,
+    Sides,
+    Typicality,
+)
+from nucleosynth.study.stages.training_sets import SELECTION, patients_behind
+
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def select_tiles(
+    name: FilterName,
+    pool: TileSet,
+    tiles: TileSet,
+    fold: Fold,
+    *,
+    keep: float,
+    classifier: ClassifierConfig,
+    extractor: str,
+    segmenter: str,
+    judge: str = JUDGE,
+    out: Path,
+    seed: int,
+    device: str,
+) -> Rows:
+    """Return the rows of a pool that a filter keeps: of each class the best share by its score.
+
+    Tiles without a class are a class of their own. Nothing is read of patients who do not train.
+
+    Parameters
+    ----------
+    name
+        ``confidence``, ``typicality``, ``masks`` or ``copies``: see `study.filters`.
+    pool
+        Synthetic tiles.
+    tiles
+        Real ones.
+    keep
+        Share of each class, above 0 and at most 1, rounded up; of equal tiles the first drawn are kept.
+    classifier, seed, device
+        Of the classifiers of ``confidence``.
+    extractor
+        Whose features ``typicality`` is measured in.
+    segmenter
+        Who finds the nuclei for ``masks``.
+    judge
+        Who scores the masks of the study, and must not be the segmenter.
+    out
+        Run directory; the result is kept there as ``selection.json`` and not computed twice.
+
+    Returns
+    -------
+    (k,) int64
+        In ascending order.
+
+    Raises
+    ------
+    InputError
+        A pool that saw a patient outside the training part, or does not go with the tiles; an ``out`` of
+        another selection; what a filter needs and does not have.
+    """
+    filters: dict[str, Callable[[], Filter]] = {
+        "confidence": lambda: Confidence(classifier, out, seed, device),
+        "typicality": lambda: Typicality(extractor),
+        "masks": lambda: Masks(segmenter, judge),
+        "copies": Copies,
+    }
+    if name not in filters:
+        raise InputError(f"filter {name!r}: unknown; known are {', '.join(filters)}")
+    chosen = filters[name]()
+    _check(pool, tiles, fold, keep)
+    rows = chosen.reads(Sides(pool, tiles, tiles.rows_of(fold.train)))
+    asked = {
+        "filter": name,
+        "keep": keep,
+        "pool": pool.content_hash,
+        "tileset": tiles.content_hash,
+        "train": sorted(fold.train),
+        **chosen.identity(),
+    }
+    with open_run(out, kind="selection", config=asked) as run:
+        if not run.done:
+            scores = chosen.score(Sides(pool, tiles, rows))
+            kept = best_share(scores, pool.labels, _drawn(pool), keep=keep)
+            patients = sorted(set(tiles.patients[rows].tolist()))
+            found = {"patients": patients, "classes": _by_class(pool, scores, kept), "rows": kept.tolist()}
+            write_json(out / SELECTION, {**asked, **found})
+            run.finish([SELECTION])
+        return np.array(read_json(out / SELECTION)["rows"], np.int64)
+
+
+def best_share(scores: Floats, labels: Rows, order: Rows, *, keep: float) -> Rows:
+    """Return the rows of the best share of each class, in ascending order.
+
+    Parameters
+    ----------
+    scores : (n,) float
+        The higher the better.
+    labels : (n,) int
+    order : (n,) int
+        Of equal scores the lower comes first.
+    keep
+        Share of each class, rounded up, so that at least one tile of it is kept.
+    """
+    ranked = np.lexsort((order, -scores))
+    kept = []
+    for label in np.unique(labels):
+        members = ranked[labels[ranked] == label]
+        kept.append(members[: ceil(keep * len(members) - 1e-9)])  # 0.1 * 30 is a little more than 3
+    return np.sort(np.concatenate(kept)).astype(np.int64)
+
+
+def _check(pool: TileSet, tiles: TileSet, fold: Fold, keep: float) -> None:
+    """Refuse what no filter can work with, and a pool that saw somebody whom it must not have seen."""
+    if not 0 < keep <= 1:
+        raise InputError(f"keep {keep:g}: expected a share of the pool, above 0 and at most 1")
+    require_unseen(str(pool.path), patients_behind(pool), fold.train)
+    if (pool.classes, pool.size) != (tiles.classes, tiles.size):
+        raise InputError(
+            f"{pool.path}: has tiles of {pool.size[0]} px and classes {pool.classes}, the real ones are of "
+            f"{tiles.size[0]} px and {tiles.classes}; draw it for these tiles"
+        )
+    if not len(tiles.rows_of(fold.train)):
+        raise InputError(f"{tiles.path}: has no tile of a training patient; a filter is fitted on these")
+
+
+def _drawn(pool: TileSet) -> Rows:
+    """Return the number under which each tile was drawn."""
+    return np.array([row if i is None else i for row, i in enumerate(pool.column("sample_index"))], np.int64)
+
+
+def _by_class(pool: TileSet, scores: Floats, kept: Rows) -> list[dict[str, Any]]:
+    """Count tiles and kept ones of each class, with the quantiles of their scores; no class is None."""
+    found = []
+    for label in np.unique(pool.labels).tolist():
+        own = pool.labels == label
+        quantiles = np.quantile(scores[own], QUANTILES).tolist()
+        found.append(
+            {
+                "class": None if label < 0 else pool.classes[label],
+                "tiles": int(own.sum()),
+                "kept": int(own[kept].sum()),
+                "least_kept": float(scores[kept[own[kept]]].min()),
+                "quantiles": {f"{share:g}": q for share, q in zip(QUANTILES, quantiles, strict=True)},
+            }
+        )
+    return found

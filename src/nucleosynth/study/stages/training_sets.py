@@ -1,0 +1,134 @@
+"""What each arm trains on: real tiles of the training patients, and what the arm adds to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from nucleosynth.classify.mixture import Source
+from nucleosynth.data.split import Fold, require_unseen
+from nucleosynth.data.tileset import TileSet
+from nucleosynth.errors import InputError
+from nucleosynth.files import read_json
+from nucleosynth.seeds import rng
+from nucleosynth.study.design.arms import Arm
+from nucleosynth.study.design.fits import Fit
+from nucleosynth.study.design.paths import pool_folder, selection_folder
+
+SELECTION = "selection.json"
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Synthetic tiles, and those of them that an arm may use."""
+
+    tiles: TileSet
+    rows: npt.NDArray[np.int64]
+
+    @classmethod
+    def open(cls, out: Path, fit: Fit, generator: int, *, fold: Fold, kept_by: str | None = None) -> Pool:
+        """Open the pool of a generator, or what a filter keeps of it.
+
+        Raises
+        ------
+        InputError
+            Generator, donors or filter saw a patient outside the training part of the fit.
+        """
+        path = pool_folder(out, fit, generator)
+        tiles = TileSet.open(path)
+        require_unseen(str(path), patients_behind(tiles), fold.train)
+        if kept_by is None:
+            return cls(tiles, np.arange(len(tiles)))
+        stored = selection_folder(out, fit, generator, kept_by) / SELECTION
+        found = read_json(stored)
+        require_unseen(str(stored), found["patients"], fold.train)
+        return cls(tiles, np.array(found["rows"], dtype=np.int64))
+
+
+def patients_behind(pool: TileSet) -> set[str]:
+    """Return the patients of a pool: those whom its generator saw, and the donors of its tiles.
+
+    Raises
+    ------
+    InputError
+        The pool does not tell whom its generator saw.
+    """
+    saw = pool.info["provenance"].get("patients")
+    if saw is None:
+        raise InputError(
+            f"{pool.path}: does not tell which patients its generator saw; draw it with `nucleosynth sample`"
+        )
+    return {*saw, *(str(patient) for patient in pool.patients if patient)}
+
+
+@dataclass(frozen=True)
+class Diet:
+    """What a classifier trains on: sources, and others for the first share of its steps.
+
+    ``strong``: their tiles are augmented strongly.
+    """
+
+    sources: list[Source]
+    first: tuple[Source, ...] = ()
+    first_share: float = 0.0
+    strong: bool = False
+
+
+def arm_diet(
+    arm: Arm, tiles: TileSet, fold: Fold, pool: Pool | None, *, everybody: list[str], seed: int
+) -> Diet:
+    """Return what an arm trains on.
+
+    Parameters
+    ----------
+    fold
+        The patients of the fit; only those of its training part are read, except by ``held-back``.
+    everybody
+        All training patients of the split's fold, also those that a share leaves out.
+
+    Raises
+    ------
+    InputError
+        A dose asks for more tiles than there are, or there is nothing to add.
+    """
+    real = _labelled(tiles, fold.train)
+    if arm.dose is None:
+        return Diet([Source(tiles, real, 1.0)], strong=arm.kind == "augmented")
+    if arm.kind == "held-back":
+        others = sorted(set(everybody) - set(fold.train))
+        pool = Pool(tiles, _labelled(tiles, others))
+    assert pool is not None
+    added = _added(arm, tiles.labels[real], pool, seed=seed)
+    if arm.kind == "pretrained":
+        return Diet([Source(tiles, real, 1.0)], first=(added,), first_share=float(arm.dose))
+    if arm.kind == "synthetic-only":
+        return Diet([added])
+    share = arm.dose if isinstance(arm.dose, float) else arm.dose / (arm.dose + len(real))
+    return Diet([Source(tiles, real, 1.0 - share), Source(added.tiles, added.rows, share, added.labels)])
+
+
+def _added(arm: Arm, real_labels: npt.NDArray[np.int64], pool: Pool, *, seed: int) -> Source:
+    """Return the tiles that an arm adds, with a share of 1."""
+    rows = pool.rows
+    if arm.kind == "rare-only":
+        rows = rows[pool.tiles.labels[rows] != np.bincount(real_labels).argmax()]
+    if isinstance(arm.dose, int):
+        if arm.dose > len(rows):
+            raise InputError(
+                f"arm {arm.name}: the pool holds {len(rows)} tiles; raise synthesis.tiles to {arm.dose}"
+            )
+        rows = rows[: arm.dose]
+    if not len(rows):
+        raise InputError(f"arm {arm.name}: nothing to add; use labels: balanced, or leave the arm out")
+    labels = None
+    if arm.kind == "shuffled":
+        labels = rng(seed, "shuffled-labels").permutation(pool.tiles.labels[rows])
+    return Source(pool.tiles, rows, 1.0, labels)
+
+
+def _labelled(tiles: TileSet, patients: list[str]) -> npt.NDArray[np.int64]:
+    rows = tiles.rows_of(patients)
+    return rows[tiles.labels[rows] >= 0]

@@ -1,0 +1,66 @@
+"""The ledger of looks: what counts as another look, where it is kept, what is refused without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.phantoms import tiny_study
+
+from nucleosynth.classify.config import ClassifierConfig
+from nucleosynth.classify.train import classify_tiles
+from nucleosynth.data.split import Fold, Split
+from nucleosynth.data.test_access import enter_protocol, ledger_path, refuse_without_ledger
+from nucleosynth.errors import InputError
+from nucleosynth.files import read_jsonl
+
+
+def looked(name: str, *made_of: str) -> list[str]:
+    found = enter_protocol(["p:1", "p:2"], name=name, protocol_hash="same", made_of=made_of)
+    return [entry["name"] for entry in found]
+
+
+def test_the_same_protocol_on_other_tiles_or_by_another_generator_is_another_look():
+    assert looked("first", "tiles") == []
+    assert looked("again", "tiles") == []
+    assert looked("other tiles", "others") == ["first"]
+    assert looked("a generator", "tiles", "generator") == ["first", "other tiles"]
+    assert looked("first once more", "tiles") == [], "it was there before the others"
+
+
+def test_a_line_cut_short_hides_no_other_look():
+    looked("first", "a")
+    with ledger_path().open("a", encoding="utf-8") as ledger:
+        ledger.write('{"time": "2025')
+    assert looked("second", "b") == ["first"]
+    assert looked("third", "c") == ["first", "second"]
+    assert len(ledger_path().read_text().splitlines()) == 4
+
+
+def test_it_is_kept_apart_from_caches(monkeypatch, tmp_path):
+    monkeypatch.delenv("NUCLEOSYNTH_STATE")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert ledger_path() == tmp_path / "nucleosynth" / "looks.jsonl"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    assert ledger_path() == Path.home() / ".local" / "state" / "nucleosynth" / "looks.jsonl"
+
+
+def test_no_place_for_it_is_told_before_anything_is_trained(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NUCLEOSYNTH_STATE", str(tmp_path / "file" / "below"))
+    with pytest.raises(InputError, match=r"looks.jsonl: cannot be written \(.*set NUCLEOSYNTH_STATE"):
+        refuse_without_ledger()
+
+
+def test_a_classifier_scored_on_test_patients_is_a_look(tiles, tmp_path):
+    names = sorted(set(tiles.patients.tolist()))
+    split = Split(rule="x", folds=[Fold(train=names[:4], validation=names[4:6], test=names[6:])])
+    config = ClassifierConfig.model_validate(tiny_study()["classifier"])
+    classify_tiles(tiles, split, config, out=tmp_path / "a", device="cpu")
+    assert not ledger_path().exists()
+    for name, seed in (("a", 0), ("b", 1)):
+        classify_tiles(tiles, split, config, out=tmp_path / name, seed=seed, device="cpu", test=True)
+    (look,) = read_jsonl(tmp_path / "b" / "test_looks.jsonl")
+    assert [(entry["name"], entry["shared"]) for entry in look["earlier"]] == [("a", 2)]
+    found = enter_protocol(names[6:7], name="study", protocol_hash="of a study")
+    assert [entry["name"] for entry in found] == ["a", "b"]

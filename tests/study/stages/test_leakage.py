@@ -1,0 +1,92 @@
+"""Networks that a study takes from elsewhere learned from nobody whom it holds out."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from tests.phantoms import tiny_study
+
+from nucleosynth.classify.config import ClassifierConfig
+from nucleosynth.classify.train import classify_tiles
+from nucleosynth.config import parse
+from nucleosynth.data.split import Fold, Split
+from nucleosynth.errors import InputError
+from nucleosynth.files import write_json
+from nucleosynth.study.design.config import StudyConfig
+from nucleosynth.study.design.fits import Fit
+from nucleosynth.study.run import run_study
+from nucleosynth.study.stages.leakage import patients_of, refuse_taken
+
+
+@pytest.fixture
+def split(tiles):
+    names = sorted(set(tiles.patients.tolist()))
+    return Split(rule="x", folds=[Fold(train=names[:4], validation=names[4:6], test=names[6:])])
+
+
+@pytest.fixture
+def fits(split):
+    """All training patients, and an inner fold that holds the last two of them out."""
+    (whole,) = split.folds
+    inner = Fold(train=whole.train[:2], validation=whole.train[2:])
+    return {Fit(): whole, Fit(0, 1.0, 0): inner}
+
+
+@pytest.fixture
+def run(tiles, split, tmp_path) -> Path:
+    """A classifier of the four training patients."""
+    config = ClassifierConfig.model_validate(tiny_study()["classifier"])
+    classify_tiles(tiles, split, config, out=tmp_path / "classifier", device="cpu")
+    return tmp_path / "classifier"
+
+
+def study(**changes) -> StudyConfig:
+    return parse(StudyConfig, tiny_study(**changes))
+
+
+def starting_from(path: Path) -> StudyConfig:
+    return study(classifier={**tiny_study()["classifier"], "weights": str(path / "model.safetensors")})
+
+
+def test_starting_weights_are_held_to_the_patients_of_each_fit(tiles, split, fits, run):
+    assert patients_of(run) == set(split.folds[0].train)
+    refuse_taken(starting_from(run), tiles, split, {Fit(): fits[Fit()]})
+    third = split.folds[0].train[2]
+    with pytest.raises(InputError, match=f"fold-0/choice-0: saw patient {third}, who is outside"):
+        refuse_taken(starting_from(run), tiles, split, fits)
+
+
+def test_an_extractor_is_held_to_each_fit_where_tiles_are_chosen_by_it(tiles, split, fits, run):
+    own = {"extractor": f"classifier:{run}"}
+    refuse_taken(study(fidelity=own), tiles, split, fits)
+    chooses = {"doses": [0.5], "filters": ["typicality"]}
+    with pytest.raises(InputError, match=r"choice-0: saw patient"):
+        refuse_taken(study(fidelity=own, arms=chooses), tiles, split, fits)
+    swapped = Split(rule="x", folds=[Fold(train=split.folds[0].test, test=split.folds[0].train)])
+    with pytest.raises(InputError, match=r"classifier:.*, fold-0: saw patient"):
+        refuse_taken(study(fidelity=own), tiles, swapped, {})
+
+
+def test_a_segmenter_is_known_by_its_card(tiles, split, tmp_path):
+    test = split.folds[0].test[0]
+    write_json(tmp_path / "card.json", {"training": [{"patients": ["elsewhere:1"]}, {"patients": [test]}]})
+    one = study(segmenter={"judge": f"weights:{tmp_path}"})
+    with pytest.raises(InputError, match=f"weights:.*, fold-0: saw patient {test}"):
+        refuse_taken(one, tiles, split, {})
+    write_json(tmp_path / "card.json", {"training": [{"patients": ["elsewhere:1"]}]})
+    refuse_taken(one, tiles, split, {})
+
+
+def test_weights_that_do_not_tell_are_warned_of(tiles, split, fits, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        refuse_taken(starting_from(tmp_path), tiles, split, fits)
+    assert "does not tell whom it learned from" in caplog.text
+
+
+def test_a_study_refuses_before_it_trains(tiles, run, tmp_path):
+    flipped = starting_from(run).model_copy(update={"seed": 3})
+    with pytest.raises(InputError, match="saw patient"):
+        run_study(flipped, out=tmp_path / "study", device="cpu")
+    assert not list((tmp_path / "study").glob("fold-0*"))

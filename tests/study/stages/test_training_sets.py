@@ -1,0 +1,103 @@
+"""What each arm trains on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.phantoms import phantom_tileset
+
+from nucleosynth.data.split import Fold
+from nucleosynth.errors import InputError
+from nucleosynth.study.design.arms import Arm, ArmsConfig
+from nucleosynth.study.stages.training_sets import Pool, arm_diet
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    """Real tiles of twelve patients, four of which train; another TileSet plays the pool."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        folder = tmp_path_factory.mktemp("sources")
+        tiles = phantom_tileset(folder / "tiles", tiles=120, patients=12)
+        made = phantom_tileset(folder / "pool", tiles=60, patients=6)
+        names = sorted(set(tiles.patients.tolist()))
+        yield (
+            tiles,
+            Fold(train=names[:4], validation=names[6:8], test=names[8:]),
+            Pool(made, np.arange(60)),
+            names,
+        )
+
+
+def diet(setting, arm: Arm):
+    tiles, fold, pool, names = setting
+    return arm_diet(arm, tiles, fold, pool, everybody=names[:6], seed=0)
+
+
+def arm(name: str) -> Arm:
+    controls = ["real", "augmented", "natural", "oversampled", "shuffled", "held-back", "rare-only"]
+    config = ArmsConfig(
+        doses=(0.25, 20), controls=[*controls, "pretrained", "synthetic-only"], dose=0.4, fractions=(0.5,)
+    )
+    return next(arm for arm in config.all if arm.name == name)
+
+
+def test_real_tiles_are_those_of_the_training_patients(setting):
+    tiles, fold, *_ = setting
+    for name in ("real", "natural", "oversampled", "augmented"):
+        found = diet(setting, arm(name))
+        (source,) = found.sources
+        assert set(tiles.patients[source.rows].tolist()) == set(fold.train)
+        assert found.strong == (name == "augmented")
+    assert arm("oversampled").balance == "sampler"
+    assert arm("natural").balance == "none"
+
+
+def test_a_dose_is_a_share_or_so_many_tiles(setting):
+    real, added = diet(setting, arm("real+25%")).sources
+    assert (real.share, added.share, len(added.rows)) == (0.75, 0.25, 60)
+    real, added = diet(setting, arm("real+20")).sources
+    assert added.share == pytest.approx(20 / (20 + len(real.rows)))
+    assert added.rows.tolist() == list(range(20))
+    with pytest.raises(InputError, match=r"the pool holds 60 tiles; raise synthesis\.tiles to 61"):
+        diet(setting, Arm("real+61", "dose", dose=61))
+
+
+def test_shuffled_labels_keep_how_many_there_are_of_each(setting):
+    _, added = diet(setting, arm("shuffled")).sources
+    asked = added.tiles.labels[added.rows]
+    assert not np.array_equal(added.labels, asked)
+    assert np.array_equal(np.bincount(added.labels), np.bincount(asked))
+    assert np.array_equal(added.labels, diet(setting, arm("shuffled")).sources[1].labels)
+    members = [added.members(c) for c in range(3)]
+    assert sorted(np.concatenate(members).tolist()) == added.rows.tolist()
+    assert all(np.array_equal(added.rows[added.labels == c], members[c]) for c in range(3))
+
+
+def test_rare_only_leaves_the_commonest_class_to_real_tiles(setting):
+    tiles, fold, *_ = setting
+    common = np.bincount(tiles.labels[tiles.rows_of(fold.train)]).argmax()
+    _, added = diet(setting, arm("rare-only")).sources
+    assert common not in added.tiles.labels[added.rows]
+
+
+def test_held_back_tiles_are_of_training_patients_that_the_share_left_out(setting):
+    tiles, _, _, names = setting
+    real, added = diet(setting, arm("held-back")).sources
+    assert (real.share, added.share) == (0.6, 0.4)
+    assert set(tiles.patients[added.rows].tolist()) == set(names[4:6])
+
+
+def test_pretraining_is_synthetic_first_and_real_after(setting):
+    found = diet(setting, arm("pretrained"))
+    assert found.first_share == 0.4
+    assert (found.first[0].tiles, found.first[0].share) == (setting[2].tiles, 1.0)
+    assert [source.share for source in found.sources] == [1.0]
+    (only,) = diet(setting, arm("synthetic-only")).sources
+    assert (only.tiles, only.share) == (setting[2].tiles, 1.0)
+
+
+def test_nothing_to_add_is_said(setting):
+    tiles, fold, pool, names = setting
+    with pytest.raises(InputError, match="arm held-back: nothing to add"):
+        arm_diet(arm("held-back"), tiles, fold, pool, everybody=names[:4], seed=0)
