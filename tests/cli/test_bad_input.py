@@ -21,6 +21,7 @@ from nucleosynth.cli import main
 from nucleosynth.data.export import export_tiles
 from nucleosynth.data.split import Fold, Split
 from nucleosynth.data.tileset import TileSet
+from nucleosynth.runs import open_run
 
 Refused = Callable[..., str]
 
