@@ -30,7 +30,7 @@ from benchmarks.class_section import PICTURE
 from benchmarks.markdown import PICTURES, number
 from benchmarks.rows import put_row
 from benchmarks.studies import HOME, open_study
-from nucleosynth.data.split import Fold, require_unseen
+from nucleosynth.data.split import Fold, require_no_leakage
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import SynthesisConfig
 from nucleosynth.diffusion.generator import Generator
@@ -58,7 +58,7 @@ def open_generator(trained: Path, tiles: TileSet, donors: TileSet, fold: Fold, *
     """
     generator = Generator.from_pretrained(trained, device=device)
     card = generator.card
-    require_unseen(str(trained), card.fitted_on(tiles.patients.tolist()), fold.train)
+    require_no_leakage(str(trained), card.trained_on_among(tiles.patients.tolist()), fold.train)
     here = {"classes": tiles.classes, "size": tiles.size[0], "mpp": tiles.mpp}
     for name, value in here.items():
         if getattr(card, name) != value:

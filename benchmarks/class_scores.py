@@ -114,7 +114,7 @@ class Likeness:
     ----------
     tiles, fold
         Real tiles; those of the training patients are what is to be matched, those of the validation patients
-        set the *between* floor.
+        set the *between* reference.
     """
 
     def __init__(self, tiles: TileSet, fold: Fold, *, seed: int) -> None:

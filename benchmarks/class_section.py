@@ -100,9 +100,9 @@ def _class_likeness(classes: Sequence[str], rows: Sequence[Result]) -> str:
     names = ["", *(f", {name}" for name in classes)]
     head = ["", "guidance", *(cell for name in names for cell in (f"KID{name}", f"coverage{name}"))]
     head.insert(3, "95 %")
-    floors = [found["fidelity"]["floor"] for found in _parts(classes, rows[0])]
+    references = [found["fidelity"]["real_reference"] for found in _parts(classes, rows[0])]
     within, between = (
-        [cell for floor in floors for cell in (number(floor[name]), covered)]
+        [cell for reference in references for cell in (number(reference[name]), covered)]
         for name, covered in (("within", number(1, 2)), ("between", "-"))
     )
     lines = [

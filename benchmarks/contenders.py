@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmarks.peers import CPU, MaskScale, Peer, build_peer, matched_width
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.diffusion.config import NO_START, GeneratorConfig
+from nucleosynth.diffusion.config import FROM_SCRATCH, GeneratorConfig
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.model.card import ModelCard, build_denoiser, default_unshuffle
 from nucleosynth.diffusion.recipes import usable_rows
@@ -111,7 +111,7 @@ class OwnTraining:
     def config(self, size: int, budget: Budget) -> GeneratorConfig:
         """Return the settings; ``network`` is completed by the default folding."""
         network = {"unshuffle": default_unshuffle(size), **self.changes.get("network", {})}
-        wanted = {"start": NO_START, **self.changes, **budget, "network": network}
+        wanted = {"start": FROM_SCRATCH, **self.changes, **budget, "network": network}
         return GeneratorConfig.model_validate(wanted)
 
     def build(self, size: int) -> Trained:

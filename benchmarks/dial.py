@@ -25,7 +25,7 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.recipes import sampling_defaults
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.nuclei.mask_scores import refuse_maker
+from nucleosynth.evaluate.nuclei.mask_scores import refuse_own_masks
 from nucleosynth.files import write_json
 from nucleosynth.layouts.atypia import Dial
 from nucleosynth.layouts.fit import fit_layouts
@@ -312,7 +312,7 @@ def main() -> None:
     judge, card = get_segmenter(given.judge), generator.card
     if card.mpp is None or tiles.mpp is None or tiles.masks is None:
         raise InputError(f"{given.source}: no masks or no scale; the dial needs nuclei of known size")
-    refuse_maker(judge, tiles)
+    refuse_own_masks(judge, tiles)
     layouts = fit_layouts(tiles, card.patients, seed=seed)
     masks, images = synthesised(generator, tiles, layouts, ratios=ratios, count=given.tiles, seed=seed)
     drawn = Sizes.of(ratios, masks, card.mpp)

@@ -30,12 +30,14 @@ class Point:
         return cls(line, label, colour, x, row["fidelity"]["kid"], between and tuple(between))
 
 
-def kid_plot(points: Sequence[Point], *, title: str, label: str, floor: float | None, colours: str) -> Figure:
+def kid_plot(
+    points: Sequence[Point], *, title: str, label: str, reference: float | None, colours: str
+) -> Figure:
     """Show KID against time or data: a line for each contender, or a dot where it has one point only.
 
     Parameters
     ----------
-    floor
+    reference
         KID *between* patients, drawn as a line.
     colours
         What they stand for.
@@ -55,8 +57,8 @@ def kid_plot(points: Sequence[Point], *, title: str, label: str, floor: float | 
                 at = (point.x, point.kid)
                 beside = (5, -11 if turn % 2 else 4)  # above and below in turn
                 axes.annotate(point.label, at, xytext=beside, textcoords="offset points", fontsize=8)
-        if floor is not None:
-            axes.axhline(floor, color=INK, linewidth=1, linestyle=":")
+        if reference is not None:
+            axes.axhline(reference, color=INK, linewidth=1, linestyle=":")
         axes.set_xscale("log")
         places = sorted({point.x for point in points})
         if len(places) < 5:  # few are named each

@@ -80,7 +80,7 @@ def census(masks: Masks) -> dict[str, Any]:
 
 
 class Judge:
-    """Scores drawn masks against the real ones of the training patients, beside floors among real masks."""
+    """Scores drawn masks against the real ones of the training patients, with references among real masks."""
 
     def __init__(self, tiles: TileSet, train: list[str], held_out: list[str]) -> None:
         assert tiles.masks is not None
@@ -102,8 +102,8 @@ class Judge:
         kept: NDArray[np.float64] = overlaps[np.mean(masks > 0, axis=(1, 2)) >= LEAST_COVERED]
         return kept
 
-    def floors(self) -> dict[str, Any]:
-        """What real masks reach among themselves; the floors of distances and KID stand beside the scores."""
+    def references(self) -> dict[str, Any]:
+        """What real masks reach among themselves; references of distances and KID are with the scores."""
         akin = self.patients[:, None] == self.patients[None]
         return {
             "census": {"train": census(self.real), "held_out": census(self.held)},

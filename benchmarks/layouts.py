@@ -112,7 +112,7 @@ def main(
     repeats
         Layouts drawn per training tile.
     held_out
-        Part of the split whose real masks give the *between* floors.
+        Part of the split whose real masks give the *between* references.
     """
     tiles, split = open_tnbc(run)
     fold = split.folds[0]
@@ -146,7 +146,7 @@ def main(
         "settings": {"seed": seed, "layouts": len(labels), "sampler_steps": STEPS},
         "fitted": fitted,
         "round_trip": mask_agreement(again, judge.real, groups=judge.patients),
-        "floors": judge.floors(),
+        "references": judge.references(),
         "scores": {name: judge.scores(masks, labels, seed=seed) for name, masks in drawn.items()},
         "speed": {
             "layouts": SPEED_LAYOUTS,
@@ -166,13 +166,16 @@ def show(found: Mapping[str, Any]) -> None:
     print(f"round trip of training masks: PQ {found['round_trip']['pq']:.3f}")
     for name, scores in found["scores"].items():
         every = scores["distances"]["all"]
-        apart = [f"{m} {_shown(s['distance_sd'])} ({_shown(s['floor_sd'])})" for m, s in every.items()]
+        apart = [
+            f"{m} {_shown(s['distance_sd'])} ({_shown(s['real_reference_sd'])})" for m, s in every.items()
+        ]
         kid, copies = scores["kid"], scores["copies"]
         print(f"{name}: {', '.join(apart)}")
         print(
-            f"  KID {kid['kid']:.4f} (within {kid['floor']['within']:.4f}, "
-            f"between {kid['floor']['between']:.4f}); best overlap median {_shown(copies['median'])}, "
-            f"max {_shown(copies['max'])}; {found['speed'][name]['layouts_per_minute']:.0f} layouts/min"
+            f"  KID {kid['kid']:.4f} (within {kid['real_reference']['within']:.4f}, "
+            f"between {kid['real_reference']['between']:.4f}); best overlap median "
+            f"{_shown(copies['median'])}, max {_shown(copies['max'])}; "
+            f"{found['speed'][name]['layouts_per_minute']:.0f} layouts/min"
         )
 
 

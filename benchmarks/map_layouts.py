@@ -16,7 +16,7 @@ from scipy.ndimage import distance_transform_edt
 
 from nucleosynth.data.slide_stain import slide_descriptors
 from nucleosynth.data.tileset import TileSet, write_tileset
-from nucleosynth.diffusion.config import NO_START, GeneratorConfig
+from nucleosynth.diffusion.config import FROM_SCRATCH, GeneratorConfig
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.training.generator import train_generator
 from nucleosynth.errors import InputError
@@ -109,7 +109,7 @@ def map_config(
     """The generator's defaults, but for what belongs to stain and masks; ``steps`` go before ``minutes``."""
     budget = {"minutes": minutes} if steps is None else {"steps": steps}
     return GeneratorConfig.model_validate(
-        {"start": NO_START, "masks": "none", "jitter": 0, "drop": 0, "hold_out": 0, **budget, **changes}
+        {"start": FROM_SCRATCH, "masks": "none", "jitter": 0, "drop": 0, "hold_out": 0, **budget, **changes}
     )
 
 

@@ -19,7 +19,7 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.model.conditioning import dihedral
 from nucleosynth.evaluate.fidelity.features import Remembering, get_extractor
 from nucleosynth.evaluate.fidelity.score import fidelity
-from nucleosynth.evaluate.nuclei.mask_scores import judge_tiles, refuse_maker
+from nucleosynth.evaluate.nuclei.mask_scores import refuse_own_masks, tile_mask_scores
 from nucleosynth.files import read_json, write_array, write_json
 from nucleosynth.runs import open_run
 from nucleosynth.seeds import rng
@@ -44,7 +44,7 @@ class QualityJudge:
     Parameters
     ----------
     part
-        Whose masks are asked for and whose real tiles set ceiling and *between* floor.
+        Whose masks are asked for and whose real tiles set ceiling and *between* reference.
     samples
         Tiles per contender; masks come round again, each time turned or mirrored in another way.
     """
@@ -59,7 +59,7 @@ class QualityJudge:
         self.asked = self._ask(held, train, samples)
         self.extractor = Remembering(get_extractor("lite0"))
         self.segmenter = get_segmenter("judge")
-        refuse_maker(self.segmenter, tiles)
+        refuse_own_masks(self.segmenter, tiles)
 
     def _ask(self, held: NDArray[np.int64], train: NDArray[np.int64], samples: int) -> Asked:
         assert self.tiles.masks is not None
@@ -102,10 +102,10 @@ class QualityJudge:
             return np.concatenate([np.load(file) for file in files]), sum(seconds)
 
     def scores(self, made: NDArray[np.uint8]) -> dict[str, Any]:
-        """Agreement, KID and coverage, with floors and ceilings."""
+        """Agreement, KID and coverage, with references and ceilings."""
         assert self.tiles.mpp is not None
         asked = self.asked
-        agreement = judge_tiles(
+        agreement = tile_mask_scores(
             self.segmenter, (made, asked.masks, asked.patients), real=self.held, mpp=self.tiles.mpp
         )
         near = fidelity(

@@ -25,7 +25,7 @@ from benchmarks.layouts import open_tnbc
 from benchmarks.markdown import PICTURES
 from benchmarks.quality import Part, QualityJudge
 from benchmarks.studies import HOME, RESULTS
-from nucleosynth.data.split import require_unseen
+from nucleosynth.data.split import require_no_leakage
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.files import read_json, write_json
 from nucleosynth.render.figure import save_figure
@@ -90,7 +90,7 @@ def main(
     tiles, split = open_tnbc(run, size=size)
     fold = split.folds[0]
     generator = Generator.from_pretrained(trained, device="cpu")
-    require_unseen(str(trained), generator.card.fitted_on(tiles.patients.tolist()), fold.train)
+    require_no_leakage(str(trained), generator.card.trained_on_among(tiles.patients.tolist()), fold.train)
     load = os.getloadavg()[0]
     judge = QualityJudge(tiles, fold, part, samples=samples, seed=seed)
     asked = {"steps": steps, "sigma_scale": sigma_scale}
@@ -116,7 +116,7 @@ def main(
     write_json(result or RESULTS / f"realism{suffix}.json", found)
     agreement, kid, covered = (found[name] for name in ("agreement", "fidelity", "coverage"))
     print(f"corrected agreement {agreement['corrected']:.3f}, coverage {covered['of_real']:.2f}")
-    print(f"KID {kid['kid']:.4f} (between {kid['floor']['between']:.4f})")
+    print(f"KID {kid['kid']:.4f} (between {kid['real_reference']['between']:.4f})")
 
 
 if __name__ == "__main__":

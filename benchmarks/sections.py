@@ -90,7 +90,7 @@ def section_training_quality(result: Result) -> str:
         f"{settings['extractor']} to the training patients.",
     ]
     for budget, rows in budgets.items():
-        blocks += [f"### {budget}", _quality_table(rows), _quality_floors(rows), machines(rows)]
+        blocks += [f"### {budget}", _quality_table(rows), _quality_references(rows), machines(rows)]
     return "\n\n".join(blocks)
 
 
@@ -120,13 +120,14 @@ def _quality_table(rows: Sequence[Result]) -> str:
     )
 
 
-def _quality_floors(rows: Sequence[Result]) -> str:
-    floor, agreement = rows[0]["fidelity"]["floor"], rows[0]["agreement"]
+def _quality_references(rows: Sequence[Result]) -> str:
+    reference, agreement = rows[0]["fidelity"]["real_reference"], rows[0]["agreement"]
     return (
-        f"KID of real tiles, {floor['n']} a side: *within* training patients {number(floor['within'])}, "
-        f"*between* held-out and training patients {number(floor['between'])}. Agreement is corrected by "
-        f"chance and by the ceiling, IoU {number(agreement['ceiling'])} on real tiles (chance "
-        f"{number(agreement['ceiling_floor'])}). Coverage is a share of what real tiles of other training "
+        f"KID of real tiles, {reference['n']} per group: *within* training patients "
+        f"{number(reference['within'])}, *between* held-out and training patients "
+        f"{number(reference['between'])}. Agreement is corrected by chance and by the "
+        f"ceiling, IoU {number(agreement['ceiling'])} on real tiles (chance "
+        f"{number(agreement['ceiling_chance'])}). Coverage is a share of what real tiles of other training "
         f"patients reach ({number(rows[0]['coverage']['real'])})."
     )
 
@@ -134,22 +135,22 @@ def _quality_floors(rows: Sequence[Result]) -> str:
 def section_realism(result: Result) -> str:
     """B3."""
     kid, agreement, covered = result["fidelity"], result["agreement"], result["coverage"]
-    floor, data = kid["floor"], result["data"]
+    reference, data = kid["real_reference"], result["data"]
     usual = data["tile"] == 64
     suffix = "" if usual else f"_{data['tile']}"
     rows = [
         [
             "corrected agreement",
             number(agreement["corrected"], 2),
-            f"IoU {number(agreement['iou'])}, chance {number(agreement['floor'])}",
-            f"IoU {number(agreement['ceiling'])}, chance {number(agreement['ceiling_floor'])}",
+            f"IoU {number(agreement['iou'])}, chance {number(agreement['chance'])}",
+            f"IoU {number(agreement['ceiling'])}, chance {number(agreement['ceiling_chance'])}",
             "0.95 to 1.05",
         ],
         [
             "KID to training patients",
             number(kid["kid"]),
             f"95 % {interval(kid['kid_interval'])}",
-            f"between {number(floor['between'])}, within {number(floor['within'])}",
+            f"between {number(reference['between'])}, within {number(reference['within'])}",
             "at most *between*",
         ],
         [
@@ -245,7 +246,7 @@ def section_student(result: Result) -> str:
             "Aim: the student within 10 % of its teacher's KID (at most 1.10 of it) in 0.20 of its time. "
             f"Found: {kid} of its KID in {share} of its time.",
             markdown_table(head, [cells(row) for row in rows]),
-            _quality_floors(rows),
+            _quality_references(rows),
             machine(
                 result["environment"],
                 threads=result["environment"]["threads"],
@@ -268,8 +269,8 @@ def section_segmentation(result: Result) -> str:
         ]
         for name in scores
     ]
-    floor = scores["embedded"]["all"]["floor"]
-    rows.append(["chance, `embedded`", *(number(floor[key]) for key in keys), "", ""])
+    chance = scores["embedded"]["all"]["chance"]
+    rows.append(["chance, `embedded`", *(number(chance[key]) for key in keys), "", ""])
     classical, embedded = (scores[name] for name in ("classical", "embedded"))
     ratio = [embedded[p]["pq"] / classical[p]["pq"] for p in ("all", "test_patients")]
     data = result["data"]
@@ -304,14 +305,14 @@ def section_layouts(result: Result) -> str:
                 f"{speed[name]['layouts_per_minute']:.0f}",
             ]
         )
-    floor = next(iter(result["scores"].values()))["kid"]["floor"]
+    reference = next(iter(result["scores"].values()))["kid"]["real_reference"]
     head = ["", "KID of the masks", "median distance (sd)", "copies, median", "copies, most", "layouts/min"]
     return "\n\n".join(
         [
             "## Layouts: masks that no patient has",
-            f"{data['name']}, {data['tile']} px; real masks: KID *within* {number(floor['within'], 4)}, "
-            f"*between* {number(floor['between'], 4)}. Distances are those of nuclear size, shape and spacing"
-            "; *copies* are the best overlaps with a training mask.",
+            f"{data['name']}, {data['tile']} px; real masks: KID *within* {number(reference['within'], 4)}, "
+            f"*between* {number(reference['between'], 4)}. Distances are those of nuclear size, shape and "
+            "spacing; *copies* are the best overlaps with a training mask.",
             markdown_table(head, rows),
             machine(result["environment"], threads=speed["threads"], loads=[speed["load_before"]]),
         ]
@@ -353,7 +354,7 @@ def section_ablations(result: Result) -> str:
         ]
         for row in result["rows"]
     ]
-    floor = result["rows"][0]["fidelity"]["floor"]
+    reference = result["rows"][0]["fidelity"]["real_reference"]
     head = [
         "",
         "changes",
@@ -365,8 +366,8 @@ def section_ablations(result: Result) -> str:
         "coverage of real",
     ]
     kid = (
-        f"KID ({settings['extractor']}) to the training patients, floors: *within* "
-        f"{number(floor['within'])}, *between* {number(floor['between'])}."
+        f"KID ({settings['extractor']}) to the training patients, references: *within* "
+        f"{number(reference['within'])}, *between* {number(reference['between'])}."
     )
     sampling = settings["sampling"]
     length = (

@@ -45,7 +45,7 @@ def read_tnbc(root: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
 
 
 def accuracy(images: np.ndarray, masks: np.ndarray, patients: list[str]) -> dict[str, Any]:
-    """Scores of each backend with their floors, over all patients and on those never used for any choice."""
+    """Scores of each backend with chance levels, over all patients and those never used for a choice."""
     test = np.isin(patients, ["tnbc:02", "tnbc:05", "tnbc:09"])
     scores = {}
     for name in BACKENDS:

@@ -28,7 +28,7 @@ from benchmarks.sampling_speed import CPU, REPEATS
 from benchmarks.studies import HOME
 from benchmarks.timing import Work, alternate
 from benchmarks.training_quality import slug
-from nucleosynth.data.split import require_unseen
+from nucleosynth.data.split import require_no_leakage
 from nucleosynth.diffusion.config import own_sampling
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.errors import InputError
@@ -139,8 +139,8 @@ def main(
     tiles, split = open_tnbc(run)
     fold = split.folds[0]
     for who, generator in generators.items():
-        saw = generator.card.fitted_on(tiles.patients.tolist())
-        require_unseen(str(runs[who]), saw, fold.train)
+        saw = generator.card.trained_on_among(tiles.patients.tolist())
+        require_no_leakage(str(runs[who]), saw, fold.train)
     judge = QualityJudge(tiles, fold, part, samples=samples, seed=seed)
     batch = min(batch, samples)
     found: dict[str, Any] = {

@@ -92,10 +92,11 @@ LABELS = {
 
 def save_plots(result: Mapping[str, Any], folder: Path) -> list[Path]:
     """Draw the plots of the quality benchmark."""
-    floor = result["rows"][0]["fidelity"]["floor"]["between"]
+    reference = result["rows"][0]["fidelity"]["real_reference"]["between"]
     return [
         save_figure(
-            kid_plot(points, title=title, label=LABELS[file], floor=floor, colours=COLOURS), folder / file
+            kid_plot(points, title=title, label=LABELS[file], reference=reference, colours=COLOURS),
+            folder / file,
         )
         for file, (title, points) in plots(result).items()
     ]

@@ -177,7 +177,7 @@ def show(found: Mapping[str, Any]) -> None:
     agreement, kid, covered = found["agreement"], found["fidelity"], found["coverage"]
     print(
         f"{found['name']}: {found['parameters'] / 1e6:.1f} M, {found['steps']} steps; "
-        f"KID {kid['kid']:.4f} (between {kid['floor']['between']:.4f}), corrected agreement "
+        f"KID {kid['kid']:.4f} (between {kid['real_reference']['between']:.4f}), corrected agreement "
         f"{agreement['corrected']:.3f}, coverage {covered['of_real']:.2f} of real, "
         f"{found['tiles_per_second']:.2f} tiles/s",
         flush=True,

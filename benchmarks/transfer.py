@@ -24,7 +24,7 @@ from benchmarks.quality import QualityJudge
 from benchmarks.rows import put_row
 from benchmarks.studies import HOME, RESULTS
 from benchmarks.training_quality import measure, quality_header, show, slug
-from nucleosynth.diffusion.config import NO_START, PRIOR
+from nucleosynth.diffusion.config import FROM_SCRATCH, PRIOR
 from nucleosynth.errors import InputError
 from nucleosynth.seeds import rng
 
@@ -42,7 +42,7 @@ def row_of(start: str, patients: int, lr: float | None) -> Row:
 
 def main(
     *,
-    start: tuple[str, ...] = (NO_START, PRIOR),
+    start: tuple[str, ...] = (FROM_SCRATCH, PRIOR),
     minutes: tuple[float, ...] = (5, 20, 60),
     patients: tuple[int, ...] = (),
     lr: float | None = None,

@@ -21,7 +21,7 @@ NAMES = {
 def section_transfer(result: Result) -> str:
     """What a start is worth, by training time and by patients."""
     settings, data, rows = result["settings"], result["data"], result["rows"]
-    floor = rows[0]["fidelity"]["floor"]
+    reference = rows[0]["fidelity"]["real_reference"]
     return "\n\n".join(
         [
             "## What a start is worth",
@@ -31,7 +31,7 @@ def section_transfer(result: Result) -> str:
             f"{settings['samples']} tiles for masks of the {settings['part']} patient, KID to all "
             f"{data['train']['patients']} training patients by {settings['extractor']}, nuclei found by "
             f"{settings['judge']}. One training seed; intervals are over patients. KID of unseen real tiles: "
-            f"{number(floor['between'])} ({floor['n']} tiles a side).",
+            f"{number(reference['between'])} ({reference['n']} tiles a side).",
             _table(rows),
             *(f"![{title}]({PICTURES / file})" for file, (title, _, _) in transfer_plots(result).items()),
             machines([{**row, "name": f"{_name(row)} {row['budget']['minutes']:g} min"} for row in rows]),
@@ -119,10 +119,12 @@ def _points(rows: Sequence[Result], x: Callable[[Result], float]) -> list[Point]
 
 def save_transfer_plots(result: Result, folder: Path) -> list[Path]:
     """Draw the plots."""
-    floor = result["rows"][0]["fidelity"]["floor"]["between"]
+    reference = result["rows"][0]["fidelity"]["real_reference"]["between"]
     return [
         save_figure(
-            kid_plot(points, title=title, label=label, floor=floor, colours="lines: where training starts"),
+            kid_plot(
+                points, title=title, label=label, reference=reference, colours="lines: where training starts"
+            ),
             folder / file,
         )
         for file, (title, label, points) in transfer_plots(result).items()

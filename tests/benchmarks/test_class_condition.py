@@ -133,7 +133,9 @@ def test_rows_of_a_generator(trained, tmp_path, capsys):
 def test_a_generator_that_cannot_be_judged_is_refused(trained, tmp_path):
     home, fold = trained
     options = {"study": home / "study.yaml", "run": tmp_path / "run", "device": "cpu"}
-    with pytest.raises(InputError, match=f"saw patient {fold.test[0]}, who is outside the training part"):
+    with pytest.raises(
+        InputError, match=f"was trained on patient {fold.test[0]}, who is outside the training part"
+    ):
         main(home / "stranger", **options)
     with pytest.raises(InputError, match="name at least one run"):
         main(**options)

@@ -51,7 +51,7 @@ def test_training_masks_are_judged_as_copies_at_no_distance(layout_tiles):
     assert found["copies"]["median"] == 1.0
     assert found["copies"]["above_p99_of_train_to_other_tiles"] == 1.0
     assert found["distances"]["all"]["area_um2"]["distance"] == 0.0
-    assert found["kid"]["kid"] < found["kid"]["floor"]["between"]
-    floors = judge.floors()
-    assert floors["census"]["train"] == found["census"]
-    assert all(floor["max"] < 1 for floor in floors["copies"].values())
+    assert found["kid"]["kid"] < found["kid"]["real_reference"]["between"]
+    references = judge.references()
+    assert references["census"]["train"] == found["census"]
+    assert all(reference["max"] < 1 for reference in references["copies"].values())

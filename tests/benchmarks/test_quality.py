@@ -99,7 +99,7 @@ def test_real_tiles_reach_what_real_tiles_reach(layout_tiles, tmp_path):
     assert np.array_equal(again, made)
     assert stored == seconds
     found = judge.scores(made)
-    assert found["fidelity"]["kid"] < found["fidelity"]["floor"]["between"]
+    assert found["fidelity"]["kid"] < found["fidelity"]["real_reference"]["between"]
     assert found["coverage"]["of_real"] > 0.5
     assert found["fidelity"]["neighbours"]["coverage"] == found["coverage"]
     assert found["agreement"]["iou"] < found["agreement"]["ceiling"]

@@ -34,9 +34,9 @@ def quality_row(name: str, minutes: float, kid: float, *, peer: bool = False) ->
         "fidelity": {
             "kid": kid,
             "kid_interval": [kid / 2, 2 * kid],
-            "floor": {"within": 0.01, "between": 0.02, "n": 54},
+            "real_reference": {"within": 0.01, "between": 0.02, "n": 54},
         },
-        "agreement": {"corrected": 0.9, "iou": 0.6, "floor": 0.1, "ceiling": 0.7, "ceiling_floor": 0.09},
+        "agreement": {"corrected": 0.9, "iou": 0.6, "chance": 0.1, "ceiling": 0.7, "ceiling_chance": 0.09},
         "coverage": {"synthetic": 0.4, "real": 0.5, "of_real": 0.8},
         "environment": ENVIRONMENT,
     }
@@ -211,10 +211,10 @@ def seen(accuracy: float, auroc: float) -> dict[str, Any]:
 
 def class_row(name: str, guidance: float, accuracy: float) -> dict[str, Any]:
     def likeness(kid: float, of_real: float | None) -> dict[str, Any]:
-        floor = {"within": 0.01, "between": 0.02, "n": 54}
+        reference = {"within": 0.01, "between": 0.02, "n": 54}
         return {
             "tiles": 256,
-            "fidelity": {"kid": kid, "kid_interval": [kid / 2, 2 * kid], "floor": floor},
+            "fidelity": {"kid": kid, "kid_interval": [kid / 2, 2 * kid], "real_reference": reference},
             "coverage": {"synthetic": 0.4, "real": 0.5, "of_real": of_real},
         }
 

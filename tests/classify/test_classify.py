@@ -90,7 +90,7 @@ def test_it_learns_light_from_dark_and_repeats(tmp_path):
     again = classify_tiles(tiles, split, config, out=tmp_path / "b", device="cpu")
     assert "test" not in again
     again = classify_tiles(tiles, split, config, out=tmp_path / "b", test=True, device="cpu")
-    assert len(read_jsonl(tmp_path / "b" / "test_looks.jsonl")) == 1
+    assert len(read_jsonl(tmp_path / "b" / "test_access.jsonl")) == 1
     assert np.array_equal(np.load(tmp_path / "a" / "test.npy"), np.load(tmp_path / "b" / "test.npy"))
     assert again["threshold"] == result["threshold"]
 

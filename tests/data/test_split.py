@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nucleosynth.config import parse
-from nucleosynth.data.split import Fold, Split, check_fold, check_split, grouped_folds, require_unseen
+from nucleosynth.data.split import Fold, Split, check_fold, check_split, grouped_folds, require_no_leakage
 from nucleosynth.data.split_rules import SplitConfig, make_split
 from nucleosynth.data.tile import Tile
 from nucleosynth.data.tileset import write_tileset
@@ -158,9 +158,11 @@ def test_folds_test_every_patient_once_and_validate_by_the_next(tiles, tmp_path)
 
 
 def test_an_artefact_that_saw_a_stranger_is_refused():
-    require_unseen("generator", ["a", "b"], ["a", "b", "c"])
-    with pytest.raises(InputError, match="generator: saw patient t, who is outside the training part"):
-        require_unseen("generator", ["a", "t"], ["a", "b"])
+    require_no_leakage("generator", ["a", "b"], ["a", "b", "c"])
+    with pytest.raises(
+        InputError, match="generator: was trained on patient t, who is outside the training part"
+    ):
+        require_no_leakage("generator", ["a", "t"], ["a", "b"])
 
 
 def write_table(path, patients):

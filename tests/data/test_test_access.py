@@ -1,4 +1,4 @@
-"""The ledger of looks: what counts as another look, where it is kept, what is refused without it."""
+"""The log of looks: what counts as another look, where it is kept, what is refused without it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tests.phantoms import tiny_study
 from nucleosynth.classify.config import ClassifierConfig
 from nucleosynth.classify.train import classify_tiles
 from nucleosynth.data.split import Fold, Split
-from nucleosynth.data.test_access import enter_protocol, ledger_path, refuse_without_ledger
+from nucleosynth.data.test_access import access_log_path, log_protocol, require_access_log
 from nucleosynth.errors import InputError
 from nucleosynth.files import read_jsonl
 
 
 def looked(name: str, *made_of: str) -> list[str]:
-    found = enter_protocol(["p:1", "p:2"], name=name, protocol_hash="same", made_of=made_of)
+    found = log_protocol(["p:1", "p:2"], name=name, protocol_hash="same", made_of=made_of)
     return [entry["name"] for entry in found]
 
 
@@ -30,26 +30,26 @@ def test_the_same_protocol_on_other_tiles_or_by_another_generator_is_another_loo
 
 def test_a_line_cut_short_hides_no_other_look():
     looked("first", "a")
-    with ledger_path().open("a", encoding="utf-8") as ledger:
-        ledger.write('{"time": "2025')
+    with access_log_path().open("a", encoding="utf-8") as log:
+        log.write('{"time": "2025')
     assert looked("second", "b") == ["first"]
     assert looked("third", "c") == ["first", "second"]
-    assert len(ledger_path().read_text().splitlines()) == 4
+    assert len(access_log_path().read_text().splitlines()) == 4
 
 
 def test_it_is_kept_apart_from_caches(monkeypatch, tmp_path):
     monkeypatch.delenv("NUCLEOSYNTH_STATE")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert ledger_path() == tmp_path / "nucleosynth" / "looks.jsonl"
+    assert access_log_path() == tmp_path / "nucleosynth" / "test_access.jsonl"
     monkeypatch.delenv("XDG_STATE_HOME")
-    assert ledger_path() == Path.home() / ".local" / "state" / "nucleosynth" / "looks.jsonl"
+    assert access_log_path() == Path.home() / ".local" / "state" / "nucleosynth" / "test_access.jsonl"
 
 
 def test_no_place_for_it_is_told_before_anything_is_trained(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("NUCLEOSYNTH_STATE", str(tmp_path / "file" / "below"))
-    with pytest.raises(InputError, match=r"looks.jsonl: cannot be written \(.*set NUCLEOSYNTH_STATE"):
-        refuse_without_ledger()
+    with pytest.raises(InputError, match=r"test_access.jsonl: cannot be written \(.*set NUCLEOSYNTH_STATE"):
+        require_access_log()
 
 
 def test_a_classifier_scored_on_test_patients_is_a_look(tiles, tmp_path):
@@ -57,10 +57,10 @@ def test_a_classifier_scored_on_test_patients_is_a_look(tiles, tmp_path):
     split = Split(rule="x", folds=[Fold(train=names[:4], validation=names[4:6], test=names[6:])])
     config = ClassifierConfig.model_validate(tiny_study()["classifier"])
     classify_tiles(tiles, split, config, out=tmp_path / "a", device="cpu")
-    assert not ledger_path().exists()
+    assert not access_log_path().exists()
     for name, seed in (("a", 0), ("b", 1)):
         classify_tiles(tiles, split, config, out=tmp_path / name, seed=seed, device="cpu", test=True)
-    (look,) = read_jsonl(tmp_path / "b" / "test_looks.jsonl")
+    (look,) = read_jsonl(tmp_path / "b" / "test_access.jsonl")
     assert [(entry["name"], entry["shared"]) for entry in look["earlier"]] == [("a", 2)]
-    found = enter_protocol(names[6:7], name="study", protocol_hash="of a study")
+    found = log_protocol(names[6:7], name="study", protocol_hash="of a study")
     assert [entry["name"] for entry in found] == ["a", "b"]

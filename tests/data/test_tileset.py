@@ -27,7 +27,7 @@ def tile(index, **changes):
         "label": index % 2 if index else None,
         "ratings": (Rating("r1", "nuclei_size", 2.0),),
         "mpp": 0.5,
-        "extra": {"votes": index},
+        "extra": {"patient_level": index},
     }
     return Tile(**{**fields, **changes})
 
@@ -51,7 +51,7 @@ def test_what_is_written_is_what_is_read(tiles):
             wanted.ratings,
             wanted.mpp,
         )
-        assert read.extra == {"votes": index}
+        assert read.extra == {"patient_level": index}
     tiles.verify()
 
 

@@ -13,7 +13,7 @@ from nucleosynth.data.stain import rgb_to_od
 from nucleosynth.diffusion.config import PRIORS, GeneratorConfig
 from nucleosynth.diffusion.generator import Generator, shipped_path
 from nucleosynth.diffusion.preview import STAINS
-from nucleosynth.diffusion.training.finetune import load_start
+from nucleosynth.diffusion.training.finetune import load_initial_weights
 
 MOST_BYTES = 16e6
 
@@ -49,19 +49,19 @@ def test_nuclei_are_where_they_were_asked_for(prior):
 
 
 def test_it_saw_nobody_of_the_test_of_transfer(prior):
-    assert not any(patient.startswith("tnbc") for patient in prior.card.saw)
+    assert not any(patient.startswith("tnbc") for patient in prior.card.trained_on)
 
 
 def test_one_of_them_saw_nobody_of_amibr():
     card = Generator.from_pretrained("nucleosynth/tissue-prior-noamibr", device="cpu").card
-    assert {patient.partition(":")[0] for patient in card.saw} == {"consep", "dsb2018"}
+    assert {patient.partition(":")[0] for patient in card.trained_on} == {"consep", "dsb2018"}
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["nucleosynth/tissue-prior", "nucleosynth/tissue-prior-40x"])
 def test_no_held_out_slide_of_amibr_was_seen(real_data, name):
     root = real_data("amibr")
-    saw = set(Generator.from_pretrained(name, device="cpu").card.saw)
+    saw = set(Generator.from_pretrained(name, device="cpu").card.trained_on)
 
     def slides(name):
         with (root / name).open(newline="", encoding="utf-8") as file:
@@ -84,5 +84,5 @@ def test_a_name_that_is_not_there_is_none():
 def test_tiles_of_either_scale_find_theirs(tmp_path, mpp, name):
     tiles = phantom_tileset(tmp_path / "tiles")
     tiles.mpp = mpp
-    found = load_start(GeneratorConfig(), tiles, set(tiles.patients.tolist()))
+    found = load_initial_weights(GeneratorConfig(), tiles, set(tiles.patients.tolist()))
     assert found.path.name == name

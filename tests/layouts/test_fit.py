@@ -12,7 +12,7 @@ from nucleosynth.data.tileset import write_tileset
 from nucleosynth.errors import InputError
 from nucleosynth.layouts import fit
 from nucleosynth.layouts.descriptors import HARMONICS, describe
-from nucleosynth.layouts.fit import fit_habit, fit_layouts, tile_density
+from nucleosynth.layouts.fit import fit_class_statistics, fit_layouts, tile_density
 from nucleosynth.layouts.spacing import BINS, EDGES, pair_histogram, place, refine_weights, start_weights
 
 
@@ -101,9 +101,9 @@ def test_clusters_and_lattices_are_told_apart(monkeypatch):
             x, y = lattice + generator.uniform(-1, 1, lattice.shape)
             x, y = (np.r_[v[::2], v[::2] + d] for v, d in ((x, 8.5), (y, 0))) if clustered else (x, y)
             masks.append(rasterise(contours(x, y, 4.0), size=128, mpp=1.0)[0])
-        habit = fit_habit(np.stack(masks), mpp=1.0, rounds=2)
-        neighbours.append(int(np.argmax(habit.spacing)))
-        assert habit.size_in_tile < 0.5
+        statistics = fit_class_statistics(np.stack(masks), mpp=1.0, rounds=2)
+        neighbours.append(int(np.argmax(statistics.spacing)))
+        assert statistics.size_in_tile < 0.5
     assert neighbours[1] < neighbours[0]
 
 
@@ -113,7 +113,9 @@ def test_what_the_model_knows_of_its_origin(layout_model, layout_tiles):
     assert layout_model.classes == layout_tiles.classes
     assert (layout_model.size, layout_model.mpp) == ((64, 64), 0.75)
     rows = layout_tiles.rows_of(layout_model.patients)
-    assert [habit.tiles for habit in layout_model.habits] == np.bincount(layout_tiles.labels[rows]).tolist()
+    assert [statistics.tiles for statistics in layout_model.class_statistics] == np.bincount(
+        layout_tiles.labels[rows]
+    ).tolist()
 
 
 def test_other_patients_are_not_read(layout_model, layout_tiles, tmp_path):
@@ -124,7 +126,9 @@ def test_other_patients_are_not_read(layout_model, layout_tiles, tmp_path):
     ]
     changed = write_tileset(tmp_path / "t", [*known, *strangers], classes=layout_tiles.classes, ordinal=True)
     again = fit_layouts(changed, layout_model.patients, rounds=0)
-    assert again.habits == fit_layouts(layout_tiles, layout_model.patients, rounds=0).habits
+    assert (
+        again.class_statistics == fit_layouts(layout_tiles, layout_model.patients, rounds=0).class_statistics
+    )
 
 
 def test_a_class_of_few_nuclei_borrows_shapes_and_keeps_its_density(
@@ -136,8 +140,8 @@ def test_a_class_of_few_nuclei_borrows_shapes_and_keeps_its_density(
     rare[:3] = [dataclasses.replace(t, mask=np.zeros_like(t.mask)) for t in rare[:3]]
     made = write_tileset(tmp_path / "t", rare, classes=["common", "rare"])
     model = fit_layouts(made, ["phantom:p00", "phantom:p01"], rounds=1)
-    assert model.habits[1].density == (0, 0, 0)
-    assert len(model.habits[1].nuclei) > 50
+    assert model.class_statistics[1].density == (0, 0, 0)
+    assert len(model.class_statistics[1].nuclei) > 50
     assert "rare has too few whole nuclei" in caplog.text
     assert not model.draw(5, label=1).any()
 

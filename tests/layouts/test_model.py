@@ -150,10 +150,10 @@ def test_bad_regions():
         (lambda d: d.update(kind="split"), "not a layout model"),
         (lambda d: d.update(schema=2), "schema"),
         (lambda d: d.update(mpp=0), "mpp"),
-        (lambda d: d["habits"].pop(), "one entry per class"),
-        (lambda d: d["habits"][0]["nuclei"][0].pop(), "each of `nuclei` needs"),
-        (lambda d: d["habits"][1].update(nuclei=[]), "empty"),
-        (lambda d: d["habits"][1].pop("spacing"), "spacing"),
+        (lambda d: d["class_statistics"].pop(), "one entry per class"),
+        (lambda d: d["class_statistics"][0]["nuclei"][0].pop(), "each of `nuclei` needs"),
+        (lambda d: d["class_statistics"][1].update(nuclei=[]), "empty"),
+        (lambda d: d["class_statistics"][1].pop("spacing"), "spacing"),
     ],
 )
 def test_damaged_files_name_what_is_wrong(layout_model, tmp_path, change, words):

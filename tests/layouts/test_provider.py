@@ -92,7 +92,7 @@ def test_stored_layouts_are_used_in_order_and_again(layout_model, donors, tmp_pa
 
 
 def test_layouts_that_saw_a_stranger_are_refused(layout_model, donors, tmp_path):
-    with pytest.raises(InputError, match="layouts: saw patient phantom:p05"):
+    with pytest.raises(InputError, match="layouts: was trained on patient phantom:p05"):
         synthesise(
             generator(layout_model.patients[:5]), donors, tmp_path / "s", layouts=ModelLayouts(layout_model)
         )
@@ -163,7 +163,7 @@ def test_labels(layout_model):
     assert choose_labels(layout_model, 3, label="grade 2", labels="as-train", seed=0) == [1, 1, 1]
     assert choose_labels(layout_model, 4, label=None, labels="balanced", seed=0) == [0, 1, 2, 0]
     many = choose_labels(layout_model, 3000, label=None, labels="as-train", seed=0)
-    share = np.array([habit.tiles for habit in layout_model.habits], float)
+    share = np.array([statistics.tiles for statistics in layout_model.class_statistics], float)
     assert np.bincount(many, minlength=3) / 3000 == pytest.approx(share / share.sum(), abs=0.04)
     assert many[:5] == choose_labels(layout_model, 5, label=None, labels="as-train", seed=0)
     with pytest.raises(InputError, match="unknown class 'grade 4'"):

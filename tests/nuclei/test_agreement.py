@@ -1,4 +1,4 @@
-"""Agreement by hand, its floor against real permutations, and the correction."""
+"""Agreement by hand, its chance level against real permutations, and the correction."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def test_by_hand() -> None:
     found = mask_agreement(predicted, true)
     assert found["iou"] == pytest.approx(2 / 4)
     assert found["dice"] == pytest.approx(4 / 6)
-    assert (found["floor"]["iou"], found["floor"]["dice"]) == (0.0, 0.0)
+    assert (found["chance"]["iou"], found["chance"]["dice"]) == (0.0, 0.0)
 
 
-def test_unrelated_masks_are_at_their_floor() -> None:
+def test_unrelated_masks_are_at_chance() -> None:
     found = mask_agreement(random_masks(50, 0.3), random_masks(50, 0.3, seed=1))
     assert found["iou"] == pytest.approx(0.3 / 1.7, abs=0.005)  # p / (2 - p)
-    assert found["floor"]["iou"] == pytest.approx(found["iou"], abs=0.002)
+    assert found["chance"]["iou"] == pytest.approx(found["iou"], abs=0.002)
 
 
-def test_the_exact_floor_is_the_mean_over_permutations_within_patient() -> None:
+def test_the_exact_chance_level_is_the_mean_over_permutations_within_patient() -> None:
     generator = np.random.default_rng(3)
     groups = np.array(["a"] * 5 + ["b"] * 4)
     predicted, true = random_masks(9, 0.4), random_masks(9, 0.4, seed=1)
@@ -41,7 +41,7 @@ def test_the_exact_floor_is_the_mean_over_permutations_within_patient() -> None:
         if (order != np.arange(9)).all():
             both.append(np.count_nonzero(predicted & true[order]))
     total, mean = np.count_nonzero(predicted) + np.count_nonzero(true), np.mean(both)
-    found = mask_agreement(predicted, true, groups=groups)["floor"]
+    found = mask_agreement(predicted, true, groups=groups)["chance"]
     assert found["iou"] == pytest.approx(mean / (total - mean), rel=2e-3)
     assert found["dice"] == pytest.approx(2 * mean / total, rel=2e-3)
 
@@ -55,13 +55,13 @@ def test_order_of_tiles_does_not_matter() -> None:
     )
 
 
-def test_a_patient_with_one_tile_has_no_floor() -> None:
+def test_a_patient_with_one_tile_has_no_chance_level() -> None:
     masks = random_masks(3, 0.3)
     alone = mask_agreement(masks, masks, groups=["a", "b", "c"])
-    assert alone["floor"] == dict.fromkeys(alone["floor"])
-    assert {"iou", "dice", "aji", "pq", "dq", "sq", "f1", "ap"} <= set(alone["floor"])
-    with_pair = mask_agreement(masks, masks, groups=["a", "a", "c"])["floor"]
-    assert with_pair == mask_agreement(masks[:2], masks[:2])["floor"]
+    assert alone["chance"] == dict.fromkeys(alone["chance"])
+    assert {"iou", "dice", "aji", "pq", "dq", "sq", "f1", "ap"} <= set(alone["chance"])
+    with_pair = mask_agreement(masks, masks, groups=["a", "a", "c"])["chance"]
+    assert with_pair == mask_agreement(masks[:2], masks[:2])["chance"]
 
 
 def test_empty_masks_agree() -> None:
@@ -79,7 +79,7 @@ def test_corrected_is_one_on_real_and_zero_at_chance() -> None:
         random_masks(20, 0.3, seed=2), true, real_predicted=predicted, real_true=true
     )
     assert chance["corrected"] == pytest.approx(0.0, abs=0.02)
-    assert chance["ceiling_floor"] != chance["floor"]  # each from its own predictions
+    assert chance["ceiling_chance"] != chance["chance"]  # each from its own predictions
 
 
 def test_a_segmenter_at_chance_on_real_tiles_corrects_nothing() -> None:

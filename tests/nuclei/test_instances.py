@@ -152,21 +152,21 @@ def test_components_of_binary_masks_are_nuclei_and_corners_do_not_connect(value:
     assert nuclei.label.tolist() == [1, 2, 1]
 
 
-def test_the_floor_compares_each_tile_with_another_of_its_patient() -> None:
+def test_the_chance_level_compares_each_tile_with_another_of_its_patient() -> None:
     predicted, true = discs(2, tiles=4)
     groups = ["a", "b", "a", "b"]
-    found = mask_agreement(predicted, true, groups=groups)["floor"]
+    found = mask_agreement(predicted, true, groups=groups)["chance"]
     exchanged = scores(predicted, true[[2, 3, 0, 1]])  # two tiles can be exchanged in one way only
     assert {name: found[name] for name in NAMES} == pytest.approx(exchanged)
 
 
-def test_the_floor_is_near_the_mean_over_all_other_tiles() -> None:
+def test_the_chance_level_is_near_the_mean_over_all_other_tiles() -> None:
     predicted, true = discs(3, tiles=6)
     every = [overlaps(number_nuclei(predicted), number_nuclei(np.roll(true, k, axis=0))) for k in range(1, 6)]
-    found = mask_agreement(predicted, true)["floor"]
+    found = mask_agreement(predicted, true)["chance"]
     assert found["aji"] == pytest.approx(instance_scores(every)["aji"], abs=0.03)
-    assert mask_agreement(predicted, true, seed=1)["floor"]["aji"] == pytest.approx(found["aji"], abs=0.03)
-    assert mask_agreement(predicted, true)["floor"] == found
+    assert mask_agreement(predicted, true, seed=1)["chance"]["aji"] == pytest.approx(found["aji"], abs=0.03)
+    assert mask_agreement(predicted, true)["chance"] == found
 
 
 def test_masks_of_fractions_are_refused() -> None:

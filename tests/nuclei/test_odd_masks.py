@@ -7,7 +7,7 @@ import pytest
 
 from nucleosynth.data.phantom.tissue import PhantomConfig, phantom_tiles
 from nucleosynth.errors import InputError
-from nucleosynth.layouts.fit import fit_habit
+from nucleosynth.layouts.fit import fit_class_statistics
 from nucleosynth.nuclei.agreement import mask_agreement
 from nucleosynth.nuclei.morphology import nuclei_table, tile_table
 
@@ -40,7 +40,7 @@ def test_gaps_in_the_numbers_change_no_measure_and_no_layout(masks):
     table, gappy = (nuclei_table(None, m, mpp=MPP) for m in (masks, with_gaps(masks)))
     for name in set(table.column_names) - {"label"}:
         np.testing.assert_array_equal(gappy[name], table[name], err_msg=name)
-    plain, other = (fit_habit(m, mpp=MPP, rounds=0) for m in (masks, with_gaps(masks)))
+    plain, other = (fit_class_statistics(m, mpp=MPP, rounds=0) for m in (masks, with_gaps(masks)))
     assert other == plain
 
 
@@ -51,9 +51,9 @@ def test_empty_tiles_are_counted_and_measured_as_such(masks):
     tiles = tile_table(nuclei_table(None, wide, mpp=MPP))
     assert tiles["density_per_mm2"].to_pylist()[-8:] == [0.0] * 8
     assert np.isnan(tiles["diameter_um"].to_numpy()[-8:]).all()
-    habit = fit_habit(wide, mpp=MPP, rounds=0)
+    habit = fit_class_statistics(wide, mpp=MPP, rounds=0)
     assert habit.density[:8] == (0.0,) * 8
-    assert habit.nuclei == fit_habit(masks, mpp=MPP, rounds=0).nuclei
+    assert habit.nuclei == fit_class_statistics(masks, mpp=MPP, rounds=0).nuclei
 
 
 def test_a_nucleus_larger_than_the_tile_counts_and_has_no_size(masks):
@@ -63,13 +63,16 @@ def test_a_nucleus_larger_than_the_tile_counts_and_has_no_size(masks):
     assert tiles["nuclei"].to_pylist()[-8:] == [1] * 8
     assert tiles["whole_nuclei"].to_pylist()[-8:] == [0] * 8
     assert np.isnan(tiles["diameter_um"].to_numpy()[-8:]).all()
-    assert fit_habit(wide, mpp=MPP, rounds=0).nuclei == fit_habit(masks, mpp=MPP, rounds=0).nuclei
+    assert (
+        fit_class_statistics(wide, mpp=MPP, rounds=0).nuclei
+        == fit_class_statistics(masks, mpp=MPP, rounds=0).nuclei
+    )
 
 
 @pytest.mark.parametrize("value", [0, 1])
 def test_tiles_without_a_whole_nucleus_teach_no_layout(value):
     with pytest.raises(InputError, match="0 nuclei lie whole in 9 tiles") as caught:
-        fit_habit(np.full((9, 32, 32), value, np.uint16), mpp=MPP)
+        fit_class_statistics(np.full((9, 32, 32), value, np.uint16), mpp=MPP)
     assert "\n" not in str(caught.value)
 
 

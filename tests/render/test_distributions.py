@@ -10,7 +10,7 @@ from nucleosynth.render.distributions import Panel, distributions
 def panel(real, synthetic, *, distance: float | None = 0.3) -> Panel:
     return Panel(
         name="Area", unit="µm²", real=np.asarray(real, float), synthetic=np.asarray(synthetic, float),
-        distance=distance, floor=0.5,
+        distance=distance, reference=0.5,
     )  # fmt: skip
 
 

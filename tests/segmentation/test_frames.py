@@ -15,7 +15,7 @@ from nucleosynth.data.readers import PairedConfig, TableConfig, read_source
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.segmentation.frames import segmented_source
 from nucleosynth.segmentation.segmenter import get_segmenter
-from nucleosynth.segmentation.tilesets import mask_makers
+from nucleosynth.segmentation.tilesets import mask_segmenters
 
 CROSSING = disc_labels([(16, 16), (16, 32), (32, 16), (40, 40)], radius=4.0, size=128)  # on tile borders
 
@@ -43,7 +43,7 @@ def test_tiles_carry_what_was_found_in_the_frame(frames):
     whole = segmenter(painted(CROSSING)[None], 0.5)[0]
     assert whole.max() == 4
     assert np.array_equal(found > 0, whole > 0)
-    assert mask_makers(tiles) == {segmenter.weights_hash}
+    assert mask_segmenters(tiles) == {segmenter.weights_hash}
 
 
 def test_frames_without_scale_are_refused(frames, capsys):

@@ -162,4 +162,4 @@ def test_classical_on_real_training_patients(real_data: Callable[[str], Path]) -
     scores = mask_agreement(segment(images, 0.25, backend="classical"), true)
     assert scores["iou"] is not None
     assert scores["iou"] > 0.4
-    assert scores["iou"] > 3 * (scores["floor"]["iou"] or 0)
+    assert scores["iou"] > 3 * (scores["chance"]["iou"] or 0)

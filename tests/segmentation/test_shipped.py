@@ -1,4 +1,4 @@
-"""The weights that come with the package: small, told apart, described, better than the classical floor."""
+"""The shipped weights: small, told apart, described, better than the classical baseline."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_scales_agree(name):
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_tnbc_against_the_classical_floor(real_data: Callable[[str], Path]) -> None:
+def test_tnbc_against_the_classical_baseline(real_data: Callable[[str], Path]) -> None:
     from benchmarks.segmentation import accuracy, read_tnbc
 
     scores = accuracy(*read_tnbc(real_data("tnbc").parent))

@@ -46,12 +46,12 @@ def arm(name: str, share: float) -> dict[str, Any]:
     value = scored(share)[name]
     bins = [{"predicted": p, "observed": p * value, "n": 20} for p in (0.05, 0.3, 0.6, 0.9)]
     return {
-        "share": share, "arm": name, "runs": 2, "metrics": {m: spread(value) for m in METRICS},
+        "fraction": share, "arm": name, "runs": 2, "metrics": {m: spread(value) for m in METRICS},
         "confusion": [[60, 10], [4, 6]],
         "per_class": [{"recall": 0.8571, "precision": 0.9375, "f1": 0.8955},
                       {"recall": 0.6, "precision": None, "f1": 0.4615}],
         "calibration": {"ece": spread(0.0567), "brier": spread(0.1234), "reliability": bins},
-        "votes": {"balanced_accuracy": spread(0.811), "auroc": spread(0.833), "n": 38, "left_out": 2},
+        "patient_level": {"balanced_accuracy": spread(0.811), "auroc": spread(0.833), "n": 38, "left_out": 2},
     }  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def compare(
     each = {patient: difference + 0.01 * (3 - i) for i, patient in enumerate(PATIENTS)}
     secondary = metric == "balanced_accuracy" and baseline == "real" and (name, share) != (PRIMARY, 1.0)
     return {
-        "share": share, "arm": name, "baseline": baseline, "metric": metric, "difference": difference,
+        "fraction": share, "arm": name, "baseline": baseline, "metric": metric, "difference": difference,
         "interval": interval, "p_value": None if half is None else 0.0005,
         "p_holm": 0.0432 if secondary and half is not None else None,
         "n_patients": 7 if half is None else 40, "n_seeds": 2, "n_generators": 2,
@@ -106,7 +106,7 @@ def sample_record(arms: Collection[str] = tuple(ARMS)) -> dict[str, Any]:
     parts = {"train": (60, 20), "validation": (20, 6), "test": (40, 40)}
     weakest = {"baseline": "augmented", "metric": "auroc", "bound": 0.005}
     return {
-        "schema": 2, "name": "small", "created": "2025-01-01T10:00:00Z", "finished": "2025-01-01T10:30:00Z",
+        "schema": 3, "name": "small", "created": "2025-01-01T10:00:00Z", "finished": "2025-01-01T10:30:00Z",
         "command": "nucleosynth study run small.yaml",
         "verdict": {"headline": "Synthetic tiles help", "lines": ["By 0.05 on 40 patients."]},
         "missing": [],
@@ -124,14 +124,14 @@ def sample_record(arms: Collection[str] = tuple(ARMS)) -> dict[str, Any]:
             "split_rule": "by patient", "primary": "balanced_accuracy",
         },
         "choice": {
-            "time": "2025-01-01T10:19:00Z", "protocol_hash": "protocol-hash", "looks_before": 0,
+            "time": "2025-01-01T10:19:00Z", "protocol_hash": "protocol-hash", "accesses_before": 0,
             "chosen": {
                 folder: {"arm": PRIMARY, "by": "3 folds of the training patients", "metric": "auroc",
                          "scores": TO_CHOOSE}
                 for folder in ("fold-0", "fold-0-patients-50%")
             },
         },
-        "claim": {"arm": PRIMARY, "share": 1.0, "rivals": [name for name in RIVALS if name in arms],
+        "claim": {"arm": PRIMARY, "fraction": 1.0, "rivals": [name for name in RIVALS if name in arms],
                   "metrics": ["balanced_accuracy", "auroc"], "holds": True, "weakest": weakest,
                   "lacking": []},
         "data": {
@@ -141,13 +141,13 @@ def sample_record(arms: Collection[str] = tuple(ARMS)) -> dict[str, Any]:
                 name: {"tiles": n, "patients": m, "per_class": {"normal": n - 5, "atypical": 5}}
                 for name, (n, m) in parts.items()
             },
-            "shares": [
-                {"share": share, "tiles": 31, "patients": 10, "per_class": {"normal": 28, "atypical": 3}}
+            "data_fractions": [
+                {"fraction": share, "tiles": 31, "patients": 10, "per_class": {"normal": 28, "atypical": 3}}
                 for share in shares if share < 1
             ],
         },
         "results": [
-            {"fold": 0, "share": share, "arm": name, "generator": 0, "seed": seed,
+            {"fold": 0, "fraction": share, "arm": name, "generator": 0, "seed": seed,
              "metrics": dict.fromkeys(METRICS, value), "steps": 100, "threshold": 0.4, "seconds": 12.0,
              "validation": {**dict.fromkeys(METRICS, value), "n": 20}, "confusion": [[30, 5], [2, 3]]}
             for share in shares for name, value in scored(share, arms).items() for seed in (0, 1)
@@ -156,15 +156,15 @@ def sample_record(arms: Collection[str] = tuple(ARMS)) -> dict[str, Any]:
         "comparisons": comparisons(arms, shares),
         "agreement": {
             "validation": None,
-            "test": {"judge": "classical", "kind": "agreement", "iou": 0.6, "dice": 0.75, "floor": 0.123,
-                     "ceiling": 0.654, "ceiling_floor": 0.12, "corrected": 0.9, "n": 40,
-                     "instances": {"pq": {"value": 0.411, "floor": 0.021, "ceiling": 0.522,
-                                          "ceiling_floor": 0.033}}},
+            "test": {"judge": "classical", "kind": "agreement", "iou": 0.6, "dice": 0.75, "chance": 0.123,
+                     "ceiling": 0.654, "ceiling_chance": 0.12, "corrected": 0.9, "n": 40,
+                     "instances": {"pq": {"value": 0.411, "chance": 0.021, "ceiling": 0.522,
+                                          "ceiling_chance": 0.033}}},
         },
         "fidelity": {
             "validation": None,
             "test": {"kid": 0.0412, "kid_interval": [0.033, 0.05], "fid": 31.7, "n": 40, "extractor": "lite0",
-                     "floor": {"within": 0.0521, "between": 0.0182}, "weights_hash": "weights-hash",
+                     "real_reference": {"within": 0.0521, "between": 0.0182}, "weights_hash": "weights-hash",
                      "neighbours": {"k": 5, "n": 40, **{name: neighbours(x) for name, x in NEAR.items()}},
                      "warnings": ["few tiles"]},
         },
@@ -173,14 +173,14 @@ def sample_record(arms: Collection[str] = tuple(ARMS)) -> dict[str, Any]:
                       "start": "nucleosynth/tissue-prior",
                       "loss": 0.1, "tiles_seen": 640, "images_per_second": 12.5},
         "generators": [
-            {"share": share, "generator_id": name, "steps": 10, "kid": kid, "coverage_of_real": 0.555,
+            {"fraction": share, "generator_id": name, "steps": 10, "kid": kid, "coverage_of_real": 0.555,
              "corrected_agreement": 0.9, "copies": 3}
             for share in shares
             for name, kid in (("generator-one", 0.0412), ("generator-two", 0.0456))
         ],
         "synthesis": {"tiles": 50, "per_class": {"normal": 25, "atypical": 25}, "sampler": "dpmpp-2m",
                       "steps": 10, "guidance": {"class": 1.5}},
-        "test_looks": [{"time": "2025-01-01T10:20:00Z", "what": "classification", "fold": 0, "share": 1.0,
+        "test_access": [{"time": "2025-01-01T10:20:00Z", "what": "classification", "fold": 0, "fraction": 1.0,
                         "arm": "real"}],
         "provenance": {"versions": {"nucleosynth": "0.1.0", "torch": "2.9"},
                        "hardware": {"cpu": "a cpu", "cores": 2, "gpu": None, "memory_gb": 8.0},
@@ -195,7 +195,7 @@ def few_patients(arms: Collection[str] = tuple(ARMS)) -> dict[str, Any]:
     record["claim"] |= {"holds": False}
     record["claim"]["weakest"] |= {"bound": None}
     record["data"]["parts"]["test"]["patients"] = 7
-    record["test_looks"][0]["what"] = f"{PATIENTS[2]} and tnbc:Miller 99"
+    record["test_access"][0]["what"] = f"{PATIENTS[2]} and tnbc:Miller 99"
     return record
 
 
@@ -203,8 +203,10 @@ def half_finished() -> dict[str, Any]:
     """A study whose first arm is scored, and nothing of its generator judged."""
     record = sample_record()
     empty = ("choice", "claim", "agreement", "fidelity", "memorization", "synthesis")
-    record |= dict.fromkeys(empty) | {"comparisons": [], "generators": [], "generator": {}, "test_looks": []}
-    record["arms"] = [{k: v for k, v in arm("real", 1.0).items() if k not in ("calibration", "votes")}]
+    record |= dict.fromkeys(empty) | {"comparisons": [], "generators": [], "generator": {}, "test_access": []}
+    record["arms"] = [
+        {k: v for k, v in arm("real", 1.0).items() if k not in ("calibration", "patient_level")}
+    ]
     record["results"] = record["results"][:1]
     record["missing"] = ["fold-0/arms/real/generator-0-seed-1", "fold-0/judged-0"]
     record["verdict"] = {"headline": "Not finished: 1 classifiers are missing", "lines": []}
@@ -248,8 +250,8 @@ def morphology() -> dict[str, Any]:
 
     def apart(distance: float | None) -> dict[str, Any]:
         return {"n_real": 900, "n_synthetic": 800, "median_real": 30.5, "median_synthetic": 33.25,
-                "distance": 3.0, "distance_sd": distance, "floor": 1.5, "floor_sd": 0.371,
-                "floor_patients": 8}  # fmt: skip
+                "distance": 3.0, "distance_sd": distance, "real_reference": 1.5, "real_reference_sd": 0.371,
+                "reference_patients": 8}  # fmt: skip
 
     side = {"tiles": 40, "nuclei": 1000, "whole_nuclei": 777, "size_grades": None}
     measures = {"area_um2": apart(0.268), "chromatin_cv": apart(None)}
@@ -280,12 +282,12 @@ def second_judge(*, half: float | None = 0.03) -> dict[str, Any]:
     """Segmenters of three arms, as `read_segmenters` returns them."""
     reached = {"real": 0.5, "synthetic-only": 0.4, "both": 0.55}
     arms = [
-        {"share": 1.0, "arm": name, "runs": 2, "metrics": {"pq": spread(value), "f1": spread(value + 0.1)}}
+        {"fraction": 1.0, "arm": name, "runs": 2, "metrics": {"pq": spread(value), "f1": spread(value + 0.1)}}
         for name, value in reached.items()
     ]
     comparisons = [
         {
-            "share": 1.0, "arm": name, "baseline": "real", "metric": metric, "n_patients": 40,
+            "fraction": 1.0, "arm": name, "baseline": "real", "metric": metric, "n_patients": 40,
             "difference": value - 0.5, "verdict": "helps",
             "interval": None if half is None else [value - 0.5 - half, value - 0.5 + half],
             "per_patient": dict.fromkeys(PATIENTS, value) if half is None else {},

@@ -12,8 +12,8 @@ from nucleosynth.data.phantom.tissue import CLASSES, PhantomConfig, phantom_tile
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import write_tileset
 from nucleosynth.study.design.arms import Arm
-from nucleosynth.study.design.fits import share_of_patients
-from nucleosynth.study.stages.training_sets import Pool, arm_diet
+from nucleosynth.study.design.fits import draw_data_fraction
+from nucleosynth.study.stages.training_sets import Pool, arm_training_set
 
 CONFIG = ClassifierConfig(model="test_resnet", steps=100, batch=32, lr=5e-3, views=1)
 SEEDS = 2
@@ -43,11 +43,11 @@ def reached(tissue, arm: Arm, out, *, train: list[str] | None = None) -> float:
     everybody = fold.train
     fold = fold.model_copy(update={"train": train or fold.train})
     drawn = Pool(pool, np.arange(len(pool)))
-    diet = arm_diet(arm, tiles, fold, drawn, everybody=everybody, seed=0)
+    training_set = arm_training_set(arm, tiles, fold, drawn, everybody=everybody, seed=0)
     parts = ("validation", "test")
     values = [
         train_classifier(
-            diet.sources,
+            training_set.sources,
             CONFIG,
             natural=class_frequencies(tiles.labels[tiles.rows_of(fold.train)], len(CLASSES)),
             evaluate={part: (tiles, tiles.rows_of(getattr(fold, part))) for part in parts},
@@ -64,7 +64,7 @@ def reached(tissue, arm: Arm, out, *, train: list[str] | None = None) -> float:
 def test_more_patients_help_and_wrong_labels_harm(tissue, tmp_path):
     fold = tissue[1]
     real = Arm("real", "real")
-    few = share_of_patients(tissue[0], fold.train, 0.12, seed=0)
+    few = draw_data_fraction(tissue[0], fold.train, 0.12, seed=0)
     scarce = reached(tissue, real, tmp_path, train=few)
     enough = reached(tissue, real, tmp_path)
     right = reached(tissue, Arm("dose", "dose", dose=0.8), tmp_path, train=few)

@@ -64,21 +64,21 @@ def test_a_whole_study(copied):
     assert all(c["interval"] is None and c["per_patient"] for c in record["comparisons"])
     assert "Too few test patients" in record["verdict"]["headline"]
     test = record["agreement"]["test"]
-    assert 0 <= test["floor"] <= 1
+    assert 0 <= test["chance"] <= 1
     assert 0 <= test["ceiling"] <= 1
     assert study_status(out)["arms"] == {"done": 6, "started": {}, "waiting": 0}
 
-    looks = read_jsonl(out / "test_looks.jsonl")
+    looks = read_jsonl(out / "test_access.jsonl")
     assert len(looks) == 7
-    assert record["test_looks"] == looks
+    assert record["test_access"] == looks
     assert record["missing"] == []
     locked = record["choice"]
-    assert (locked["looks_before"], locked["chosen"]["fold-0"]["arm"]) == (0, "real+50%")
-    assert all(locked["time"] <= look["time"] for look in looks)
+    assert (locked["accesses_before"], locked["chosen"]["fold-0"]["arm"]) == (0, "real+50%")
+    assert all(locked["time"] <= record_test_access["time"] for record_test_access in looks)
     assert not record["protocol"]["changed"]
     before = (out / "report.json").read_text()
     run_study(study(), out=out, device="cpu")
-    assert read_jsonl(out / "test_looks.jsonl") == looks
+    assert read_jsonl(out / "test_access.jsonl") == looks
     assert (out / "report.json").read_text() == before
 
 
@@ -96,7 +96,9 @@ def test_a_generator_that_saw_a_test_patient_is_refused(copied, tmp_path):
     stranger = read_json(copied / "split.json")["folds"][0]["test"][0]
     (path / "config.json").write_text(json.dumps({**card, "patients": [*card["patients"], stranger]}))
     other = study(generator={"steps": 6, "path": str(path)})
-    with pytest.raises(InputError, match=f"saw patient {stranger}, who is outside the training part"):
+    with pytest.raises(
+        InputError, match=f"was trained on patient {stranger}, who is outside the training part"
+    ):
         run_study(other, out=tmp_path / "second", device="cpu")
 
 
@@ -166,10 +168,10 @@ def test_every_arm_runs_and_no_fit_reads_a_patient_it_may_not(everything):
     record = read_json(out / "report.json")
     assert record["missing"] == []
     named = [arm.name for arm in one.arms.all]
-    assert [arm["arm"] for arm in record["arms"] if arm["share"] == 1] == [
+    assert [arm["arm"] for arm in record["arms"] if arm["fraction"] == 1] == [
         n for n in named if n != "held-back"
     ]
-    assert [arm["arm"] for arm in record["arms"] if arm["share"] == 0.6] == named
+    assert [arm["arm"] for arm in record["arms"] if arm["fraction"] == 0.6] == named
     train = set(read_json(out / "split.json")["folds"][0]["train"])
     for folder in ("fold-0", "fold-0-patients-60%", "fold-0/choice-0", "fold-0-patients-60%/choice-1"):
         allowed = set(read_json(out / folder / "generator-0" / "generator" / "config.json")["patients"])
@@ -187,7 +189,9 @@ def test_the_choice_is_made_by_inner_folds_and_before_any_look(everything):
         chosen = record["choice"]["chosen"][fit]
         assert chosen["by"] == "2 folds of the training patients"
         assert chosen["scores"][chosen["arm"]] == max(chosen["scores"].values())
-    assert all(look["time"] >= record["choice"]["time"] for look in record["test_looks"])
+    assert all(
+        record_test_access["time"] >= record["choice"]["time"] for record_test_access in record["test_access"]
+    )
     assert record["claim"]["arm"] == record["choice"]["chosen"]["fold-0"]["arm"]
     assert record["claim"]["rivals"] == ["real", "augmented", "oversampled", "natural", "shuffled"]
 
@@ -217,7 +221,7 @@ def test_only_the_chosen_arm_of_each_fold_is_fitted_to_all_and_tested(tmp_path, 
     assert record["claim"]["arm"] == "chosen"
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "looks at the test patients. The other candidates were not fitted to all training patients" in page
-    first = min(look["time"] for look in record["test_looks"])
+    first = min(record_test_access["time"] for record_test_access in record["test_access"])
     assert record["choice"]["time"] <= first
 
 
@@ -234,7 +238,7 @@ def _alternating(choose):
 def test_synthetic_arms_are_crossed_with_generators(everything):
     _, out = everything
     record = read_json(out / "report.json")
-    pairs = {(c["arm"], c["share"]): c for c in record["comparisons"] if c["baseline"] == "real"}
+    pairs = {(c["arm"], c["fraction"]): c for c in record["comparisons"] if c["baseline"] == "real"}
     assert pairs["real+50%", 1.0]["n_generators"] == 2
     assert pairs["augmented", 1.0]["n_generators"] == 1
     assert pairs["augmented", 1.0]["interval"] is not None
@@ -247,7 +251,7 @@ def test_synthetic_arms_are_crossed_with_generators(everything):
 def test_the_second_judge_is_scored_on_the_same_patients(everything):
     one, out = everything
     found = read_json(out / "report.json")["segmentation"]
-    assert [(a["arm"], a["runs"]) for a in found["arms"] if a["share"] == 1] == [
+    assert [(a["arm"], a["runs"]) for a in found["arms"] if a["fraction"] == 1] == [
         ("real", 1), ("synthetic-only", 2), ("both", 2),
     ]  # fmt: skip
     assert {c["metric"] for c in found["comparisons"]} == {"pq", "aji", "f1"}
@@ -265,12 +269,12 @@ def test_a_study_on_its_way_is_reported_with_what_is_missing(everything, tmp_pat
     assert "Not finished" in record["verdict"]["headline"]
     assert len(record["missing"]) == 2 + 1
     assert record["missing"][0] in report.read_text(encoding="utf-8")
-    assert not [c for c in record["comparisons"] if (c["arm"], c["share"]) == ("real+50%", 1.0)]
-    before = read_jsonl(half / "test_looks.jsonl")
+    assert not [c for c in record["comparisons"] if (c["arm"], c["fraction"]) == ("real+50%", 1.0)]
+    before = read_jsonl(half / "test_access.jsonl")
     run_study(one, out=half, device="cpu")
     again = read_json(half / "report.json")
     assert numbers(again) == numbers(read_json(out / "report.json"))
-    assert len(read_jsonl(half / "test_looks.jsonl")) == len(before) + 3
+    assert len(read_jsonl(half / "test_access.jsonl")) == len(before) + 3
 
 
 def test_the_status_names_what_is_on_its_way(everything, tmp_path):
@@ -332,12 +336,12 @@ def test_a_study_of_a_share_of_the_patients_alone_is_reported(tmp_path):
     )
     run_study(one, out=tmp_path / "run", device="cpu")
     record = read_json(tmp_path / "run" / "report.json")
-    assert (record["missing"], record["claim"]["share"]) == ([], 0.6)
-    (share,), train = record["data"]["shares"], record["data"]["parts"]["train"]
+    assert (record["missing"], record["claim"]["fraction"]) == ([], 0.6)
+    (share,), train = record["data"]["data_fractions"], record["data"]["parts"]["train"]
     learned = read_json(
         tmp_path / "run" / "fold-0-patients-60%" / "generator-0" / "generator" / "config.json"
     )
-    assert (share["share"], share["patients"]) == (0.6, len(learned["patients"]))
+    assert (share["fraction"], share["patients"]) == (0.6, len(learned["patients"]))
     assert 0 < share["tiles"] < train["tiles"] and sum(share["per_class"].values()) == share["tiles"]
     assert record["agreement"]["test"] is not None
     assert record["generator"]["steps"] == 6
@@ -362,7 +366,7 @@ def test_folds_are_pooled_and_each_patient_is_tested_once(tmp_path):
 def test_a_failed_arm_is_named_and_tried_again(tmp_path):
     one, out = study(arms={"doses": [10], "controls": ["real"]}), tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "arm_diet", fails_where_tiles_are_added(jobs.arm_diet))
+        patch.setattr(jobs, "arm_training_set", fails_where_tiles_are_added(jobs.arm_training_set))
         with pytest.raises(InputError, match=r"arms/real\+10/.*: nothing to eat"):
             run_study(one, out=out, device="cpu")
     assert study_status(out)["arms"]["done"] == 2
@@ -370,11 +374,11 @@ def test_a_failed_arm_is_named_and_tried_again(tmp_path):
     assert study_status(out)["arms"]["done"] == 4
 
 
-def fails_where_tiles_are_added(diet):
+def fails_where_tiles_are_added(training_set):
     def failing(arm, *args, **kwargs):
         if arm.dose:
             raise InputError("nothing to eat")
-        return diet(arm, *args, **kwargs)
+        return training_set(arm, *args, **kwargs)
 
     return failing
 

@@ -78,7 +78,7 @@ def copied(trained, tmp_path) -> Path:
 
 
 def looks(out: Path) -> Callable[[], None]:
-    return lambda: append_jsonl(out / "test_looks.jsonl", {"what": "segmenter"})
+    return lambda: append_jsonl(out / "test_access.jsonl", {"what": "segmenter"})
 
 
 def test_all_arms_take_equal_steps_from_the_same_seed(trained):
@@ -143,7 +143,7 @@ def test_a_broken_run_goes_on_to_the_same_weights(copied, monkeypatch):
             run_segmenter(broken)
     with pytest.raises(InputError, match="is not trained to its end"):
         score_segmenter(copied / "broken", TileSet.open(copied / "tiles"), TEST, before=looks(copied))
-    assert not (copied / "test_looks.jsonl").exists()
+    assert not (copied / "test_access.jsonl").exists()
     run_segmenter(broken)
     assert weights(copied, "broken") == weights(copied, "whole")
 
@@ -162,14 +162,16 @@ def test_other_patients_change_nothing_in_training(copied, tmp_path):
 )
 def test_a_pool_that_saw_a_stranger_is_refused(copied, arm, donors, saw):
     synthetic(TileSet.open(copied / "tiles"), copied / "strange", donors, saw=saw)
-    with pytest.raises(InputError, match=f"saw patient {TEST[0]}, who is outside the training part"):
+    with pytest.raises(
+        InputError, match=f"was trained on patient {TEST[0]}, who is outside the training part"
+    ):
         run_segmenter(job(copied, arm, pool="strange", folder="new"))
     assert not (copied / "new").exists()
 
 
 def test_a_pool_of_all_training_patients_is_refused_for_a_share_of_them(copied):
-    with pytest.raises(InputError, match=f"saw patient {FIT[3]}"):
-        run_segmenter(job(copied, "both", patients=FIT[:3], folder="share"))
+    with pytest.raises(InputError, match=f"was trained on patient {FIT[3]}"):
+        run_segmenter(job(copied, "both", patients=FIT[:3], folder="fraction"))
 
 
 def test_bad_requests_are_one_line(copied):
@@ -183,7 +185,7 @@ def test_bad_requests_are_one_line(copied):
     with pytest.raises(InputError, match=r"bare: none of the 30 tiles asked for carries a mask"):
         run_segmenter(job(copied, "both", pool="bare", folder="new"))
     write_tileset(copied / "unknown", pool.tiles(), classes=pool.classes)
-    with pytest.raises(InputError, match="does not tell which patients its generator saw"):
+    with pytest.raises(InputError, match="has no record of the patients its generator was trained on"):
         run_segmenter(job(copied, "both", pool="unknown", folder="new"))
     with pytest.raises(InputError, match="dose"):
         parse(SegmentationConfig, {"dose": 1.0})
@@ -194,7 +196,7 @@ def test_test_patients_are_looked_at_once(copied):
     found = score_segmenter(run, tiles, TEST, before=looks(copied), device="cpu")
     assert found == read_json(run / "test-nuclei.json")
     assert found == score_segmenter(run, tiles, TEST, before=looks(copied), device="cpu")
-    assert len(read_jsonl(copied / "test_looks.jsonl")) == 1
+    assert len(read_jsonl(copied / "test_access.jsonl")) == 1
     assert list(found["sums"]) == TEST
     assert found["kind"] == "agreement"
     assert found["tiles"] == len(tiles.rows_of(TEST))
@@ -209,7 +211,7 @@ def test_a_patient_of_the_training_is_not_scored(copied):
             score_segmenter(
                 copied / job(copied, arm)["folder"], tiles, [FIT[2], *TEST], part="x", before=looks(copied)
             )
-    assert not (copied / "test_looks.jsonl").exists()
+    assert not (copied / "test_access.jsonl").exists()
 
 
 def test_tiles_in_memory_train_as_their_files_do(tiles, tmp_path):

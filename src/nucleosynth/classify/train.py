@@ -27,7 +27,7 @@ from nucleosynth.classify.mixture import (
 )
 from nucleosynth.classify.scoring import predict, resize, score_part
 from nucleosynth.data.split import Fold, Split, check_split
-from nucleosynth.data.test_access import LOOKS, enter_protocol, refuse_without_ledger
+from nucleosynth.data.test_access import TEST_ACCESS, log_protocol, require_access_log
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.classification.metrics import scores
@@ -138,8 +138,8 @@ def train_classifier(
         learner = ClassifyingLearner(
             model, batches, loss_weights(natural, rule), config, strong=strong, seed=seed, device=target
         )
-        fitted = fit(learner, run, config.optimisation, seed=seed, device=target)
-        model.load_state_dict(fitted.ema)
+        trained = fit(learner, run, config.optimisation, seed=seed, device=target)
+        model.load_state_dict(trained.ema)
         probabilities, labels = {}, {}
         for part, (tiles, rows) in evaluate.items():
             known = rows[tiles.labels[rows] >= 0]
@@ -149,11 +149,11 @@ def train_classifier(
         threshold = choose_threshold(probabilities["validation"], labels["validation"])
         measured = {part: scores(p, labels[part], threshold=threshold) for part, p in probabilities.items()}
         with partial(out / "model.safetensors") as building:
-            save_file({name: value.contiguous() for name, value in fitted.ema.items()}, building)
+            save_file({name: value.contiguous() for name, value in trained.ema.items()}, building)
         result = {
             **measured,
             "threshold": threshold,
-            "steps": fitted.steps,
+            "steps": trained.steps,
             "seconds": trained_seconds(out),
         }
         write_json(out / "result.json", result)
@@ -175,11 +175,11 @@ def classify_tiles(
     """Train on the training patients of a fold; score validation and, only when asked, test patients.
 
     The test patients may be asked for later, with the same ``out``: nothing is trained again, and the look is
-    a line of ``test_looks.jsonl``, with the protocols that looked at them before, and of the ledger.
+    a line of ``test_access.jsonl``, with the protocols that looked at them before, and of the access log.
     """
     check_split(tiles, split)
     if test:
-        refuse_without_ledger()
+        require_access_log()
     if len(tiles.classes) < 2:
         raise InputError(f"{tiles.path}: has {len(tiles.classes)} classes; a classifier needs two or more")
     part: Fold = split.folds[fold]
@@ -208,7 +208,7 @@ def classify_tiles(
 
 
 def _look(out: Path, patients: Sequence[str]) -> None:
-    """Put a look at the test patients on record, in the run and in the ledger, just before it."""
-    earlier = enter_protocol(patients, name=out.name, protocol_hash=file_hash(out / "config.yaml"))
+    """Record an access to the test patients, in the run and in the access log, just before it."""
+    earlier = log_protocol(patients, name=out.name, protocol_hash=file_hash(out / "config.yaml"))
     what = "classifier scored on the test patients"
-    append_jsonl(out / LOOKS, {"time": now(), "what": what, "earlier": earlier})
+    append_jsonl(out / TEST_ACCESS, {"time": now(), "what": what, "earlier": earlier})

@@ -26,9 +26,9 @@ def fidelity(
     by_class: Annotated[bool, Parameter(negative="", help="Score each class alone too.")] = False,
     seed: Seed = 0,
 ) -> None:
-    """Print KID, CMMD and FID with their floors, and coverage beside real, of synthetic against real tiles.
+    """Print KID, CMMD, FID and coverage of synthetic tiles, with real-vs-real references.
 
-    The real side are the patients who gave donors; all other patients give the floor between patients.
+    Real tiles are those of the donors; all other patients give the real-vs-real reference between patients.
 
     For example::
 
@@ -56,16 +56,16 @@ def masks(
 ) -> None:
     """Print how well the nuclei found in synthetic tiles agree with the masks asked for.
 
-    It stands beside its floor (masks paired at random) and its ceiling (the same judge on real tiles).
+    Printed with its chance level (masks paired at random) and its ceiling (the same segmenter on real tiles).
 
     For example::
 
         nucleosynth evaluate masks runs/tiles runs/synthetic
     """
     from nucleosynth.data.tileset import TileSet
-    from nucleosynth.evaluate.nuclei.mask_scores import judge_masks
+    from nucleosynth.evaluate.nuclei.mask_scores import mask_scores
 
-    print(json.dumps(judge_masks(TileSet.open(real), TileSet.open(synthetic), judge=judge), indent=2))
+    print(json.dumps(mask_scores(TileSet.open(real), TileSet.open(synthetic), judge=judge), indent=2))
 
 
 @app.command
@@ -99,14 +99,14 @@ def memorization(
     from nucleosynth.evaluate.memorization.audit_io import control_tiles, divide, write_memorization
 
     made = TileSet.open(synthetic)
-    saw = {*made.patients.tolist(), *made.info["provenance"].get("patients", ())}
+    trained_on = {*made.patients.tolist(), *made.info["provenance"].get("patients", ())}
     tiles, model, control = TileSet.open(real), None, None
     if generator is not None:
         from nucleosynth.diffusion.generator import Generator
 
         model = Generator.from_pretrained(generator)
-        saw = set(model.card.saw)
-    train, held_out = divide([tiles, *map(TileSet.open, also)], saw)
+        trained_on = set(model.card.trained_on)
+    train, held_out = divide([tiles, *map(TileSet.open, also)], trained_on)
     if model is not None:
         control = control_tiles(model, tiles, made, limit=limit, seed=seed)
     found = audit(train, made.images, held_out, control=control, extractor=extractor, limit=limit, seed=seed)

@@ -72,9 +72,9 @@ def compare(first: Path, second: Path, /) -> None:
 
         nucleosynth study compare runs/amibr runs/amibr-scratch
     """
-    from nucleosynth.study.analysis.compare_studies import studies_beside
+    from nucleosynth.study.analysis.compare_studies import compare_studies
 
-    print(json.dumps(studies_beside(first, second), indent=2))
+    print(json.dumps(compare_studies(first, second), indent=2))
 
 
 @app.command

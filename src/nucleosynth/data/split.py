@@ -61,9 +61,9 @@ def check_split(tiles: TileSet, split: Split) -> None:
     """Refuse a split that cannot be used with these tiles, naming the patient or class."""
     known = set(tiles.patients.tolist()) - {""}
     for number, fold in enumerate(split.folds):
-        strangers = sorted({*fold.train, *fold.validation, *fold.test} - known)
-        if strangers:
-            raise InputError(f"split fold {number}: patient {strangers[0]} has no tile in {tiles.path}")
+        leaked = sorted({*fold.train, *fold.validation, *fold.test} - known)
+        if leaked:
+            raise InputError(f"split fold {number}: patient {leaked[0]} has no tile in {tiles.path}")
         if not fold.test:
             raise InputError(
                 f"split fold {number}: no patient in test; each of train, validation and test needs one "
@@ -98,13 +98,13 @@ def check_fold(tiles: TileSet, fold: Fold, name: str, *, fewest: int = 2, warn: 
             raise InputError(f"{name}: one patient in {part}; each of training and test needs two")
 
 
-def require_unseen(artefact: str, saw: Iterable[str], allowed: Iterable[str]) -> None:
+def require_no_leakage(artefact: str, saw: Iterable[str], allowed: Iterable[str]) -> None:
     """Refuse an artefact that saw a patient outside the part it may have been fitted on."""
-    strangers = sorted(set(saw) - set(allowed))
-    if strangers:
+    leaked = sorted(set(saw) - set(allowed))
+    if leaked:
         raise InputError(
-            f"{artefact}: saw patient {strangers[0]}, who is outside the training part of this study; "
-            "fit it again on training patients only"
+            f"{artefact}: was trained on patient {leaked[0]}, who is outside the training part of this "
+            "study; fit it again on training patients only"
         )
 
 

@@ -11,33 +11,33 @@ from typing import Any
 from nucleosynth.errors import InputError
 from nucleosynth.files import append_jsonl, now, read_jsonl, user_folder
 
-LEDGER = "looks.jsonl"
-LOOKS = "test_looks.jsonl"
+ACCESS_LOG = "test_access.jsonl"
+TEST_ACCESS = "test_access.jsonl"
 """In the directory of a run: its own looks, each noted just before it."""
 
 
-def ledger_path() -> Path:
+def access_log_path() -> Path:
     """Return where looks are kept: below ``NUCLEOSYNTH_STATE``, or in the user's state directory.
 
     Never in a cache, which may be cleared.
     """
-    return user_folder("STATE", ".local/state") / LEDGER
+    return user_folder("STATE", ".local/state") / ACCESS_LOG
 
 
-def refuse_without_ledger() -> None:
+def require_access_log() -> None:
     """Refuse, before hours of training, what could not be put on record after it."""
-    path = ledger_path()
+    path = access_log_path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.open("a", encoding="utf-8").close()
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be written ({error.strerror}), and looks at test patients are noted there; set "
+            f"{path}: cannot be written ({error.strerror}), and test-set access is logged there; set "
             "NUCLEOSYNTH_STATE to a folder that can"
         ) from None
 
 
-def enter_protocol(
+def log_protocol(
     patients: Iterable[str], *, name: str, protocol_hash: str, made_of: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """Note that a protocol is about to look at test patients, and return who had looked at some of them.
@@ -47,7 +47,7 @@ def enter_protocol(
     Parameters
     ----------
     patients
-        The test patients of all folds; the ledger holds their hashes.
+        The test patients of all folds; the log holds their hashes.
     made_of
         Hashes of what the protocol names and does not hold: its tiles, a generator that it takes.
 
@@ -56,16 +56,16 @@ def enter_protocol(
     The first entry of each other protocol that came before and shares a patient, in order of time:
     ``{"time", "name", "protocol_hash", "shared"}``, the last the number of patients.
     """
-    ledger = ledger_path()
+    log = access_log_path()
     own = {hashlib.sha256(patient.encode()).hexdigest()[:16] for patient in patients}
     first: dict[tuple[str, ...], dict[str, Any]] = {}
-    for entry in read_jsonl(ledger):
+    for entry in read_jsonl(log):
         if not own.isdisjoint(entry["patients"]):
             first.setdefault((entry["protocol_hash"], *entry.get("made_of", ())), entry)
     this = (protocol_hash, *made_of)
     if this not in first:
         known = {"name": name, "protocol_hash": protocol_hash, "made_of": list(made_of)}
-        append_jsonl(ledger, {"time": now(), **known, "patients": sorted(own)})
+        append_jsonl(log, {"time": now(), **known, "patients": sorted(own)})
     return [
         {
             **{key: entry[key] for key in ("time", "name", "protocol_hash")},

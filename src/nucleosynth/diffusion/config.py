@@ -31,11 +31,11 @@ class NetworkConfig(Config):
     embedding: int = Field(256, ge=16)
 
 
-NO_START, PRIOR = "none", "prior"
+FROM_SCRATCH, PRIOR = "none", "prior"
 DEFAULT_RECIPE: RecipeName = "unified"
 PRIORS = ("nucleosynth/tissue-prior", "nucleosynth/tissue-prior-noamibr", "nucleosynth/tissue-prior-40x")
 """What `PRIOR` stands for: of those that saw no held-out patient the first of the nearest scale."""
-STARTED_MINUTES = 10.0
+FINE_TUNING_MINUTES = 10.0
 """Default of `GeneratorConfig` where training goes on from a trained generator."""
 
 
@@ -60,7 +60,7 @@ class GeneratorConfig(Budget):
         None, gt=0, description="of mask-guided: what its mask channel is multiplied by; None: 1"
     )
     start: str = Field(
-        NO_START,
+        FROM_SCRATCH,
         min_length=1,
         description="none, prior (the one that comes with the package), or a trained generator to go on from",
     )
@@ -95,9 +95,9 @@ class GeneratorConfig(Budget):
             return data
         recipe = data.get("recipe")
         own = dict(RECIPES[recipe].settings) if isinstance(recipe, str) and recipe in RECIPES else {}
-        own["start"] = PRIOR if _is_usual(data) else NO_START
-        if data.get("start", own["start"]) != NO_START and data.get("steps") is None:
-            own["minutes"] = STARTED_MINUTES
+        own["start"] = PRIOR if _is_usual(data) else FROM_SCRATCH
+        if data.get("start", own["start"]) != FROM_SCRATCH and data.get("steps") is None:
+            own["minutes"] = FINE_TUNING_MINUTES
         return {**own, **data}
 
     @model_validator(mode="after")
@@ -131,7 +131,7 @@ class Student(Config):
     sigmas: tuple[float, ...] = Field(min_length=1, description="noise levels of its steps, from high to low")
 
 
-class Start(Config):
+class InitialWeights(Config):
     """What a generator's training started from, as its ``config.json`` records it."""
 
     generator: str = Field(description="hash of the weights")

@@ -169,7 +169,7 @@ class Generator:
             ``consistency``. None: the recipe's or the student's own.
         sigma_scale
             How many times more noise the denoiser is told of than there is, where texture is decided; 1 is
-            off (`samplers.overstated`). None: the recipe's own.
+            off (`samplers.rescaled_sigma`). None: the recipe's own.
         origins, variation
             (n, h, w, 3) tiles and the noise level to which they are noised; sampling goes on from there.
             Tissue has unit variance; at 1 its structure stays, at 40 nothing does. Source: Meng et al. 2022,

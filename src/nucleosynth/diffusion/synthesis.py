@@ -18,7 +18,7 @@ import torch
 
 from nucleosynth import progress
 from nucleosynth.data.slide_stain import slide_descriptors
-from nucleosynth.data.split import require_unseen
+from nucleosynth.data.split import require_no_leakage
 from nucleosynth.data.tile import Tile
 from nucleosynth.data.tileset import TileSet, write_tileset
 from nucleosynth.diffusion.config import SynthesisConfig
@@ -109,7 +109,7 @@ def synthesise(
         provenance={
             "stage": "synthesise",
             **identity,
-            "patients": generator.card.fitted_on(donors.patients.tolist()),
+            "patients": generator.card.trained_on_among(donors.patients.tolist()),
         },
     )
     shutil.rmtree(parts, ignore_errors=True)
@@ -310,10 +310,10 @@ def _invented_masks(
         raise InputError(
             f"layouts: classes {layouts.classes} are not those of the donors, {donors.classes}; fit to these"
         )
-    require_unseen("layouts", layouts.patients, card.patients)
-    turns = np.empty(len(labels), np.int64)
+    require_no_leakage("layouts", layouts.patients, card.patients)
+    ranks = np.empty(len(labels), np.int64)
     for label in np.unique(labels):
-        turns[labels == label] = np.arange(np.count_nonzero(labels == label))
+        ranks[labels == label] = np.arange(np.count_nonzero(labels == label))
     mpp = card.mpp
 
     def masks_of(indices: range) -> Masks:
@@ -321,7 +321,7 @@ def _invented_masks(
         return layouts.masks(
             labels[part].tolist(),
             indices=indices,
-            turns=turns[part].tolist(),
+            ranks=ranks[part].tolist(),
             size=card.size,
             mpp=mpp,
             seed=seed,

@@ -20,7 +20,7 @@ _DEEPEST = 0.5  # sum of the amplitudes of a contour; beyond, it folds
 _QUANTILES = (np.arange(64) + 0.5) / 64
 
 
-class Habit(Config):
+class ClassStatistics(Config):
     """Nuclei of one class as learned from real masks; lengths in µm."""
 
     tiles: int = Field(ge=1)
@@ -44,7 +44,7 @@ class Habit(Config):
     """Chance of a nucleus that it may touch others that may; else a line of pixels parts them."""
 
     @model_validator(mode="after")
-    def _whole(self) -> Habit:
+    def _whole(self) -> ClassStatistics:
         if any(len(row) != 2 + 2 * HARMONICS or row[0] <= 0 or row[1] < 1 for row in self.nuclei):
             raise ValueError(f"each of `nuclei` needs a diameter, an aspect and {2 * HARMONICS} amplitudes")
         if not self.nuclei and max(self.density) > 0:
@@ -52,23 +52,23 @@ class Habit(Config):
         return self
 
 
-class Draughtsman:
-    """Draws layouts of one habit; holds its numbers as arrays."""
+class LayoutSampler:
+    """Draws layouts from the statistics of one class; holds its numbers as arrays."""
 
-    def __init__(self, habit: Habit, dial: Dial) -> None:
+    def __init__(self, statistics: ClassStatistics, dial: Dial) -> None:
         from scipy.special import ndtri
 
-        table = np.asarray(habit.nuclei, np.float64).reshape(-1, 2 + 2 * HARMONICS)
-        self.habit, self.dial = habit, dial
-        self.density = np.asarray(habit.density)
-        self.weights = np.asarray(habit.spacing)
+        table = np.asarray(statistics.nuclei, np.float64).reshape(-1, 2 + 2 * HARMONICS)
+        self.statistics, self.dial = statistics, dial
+        self.density = np.asarray(statistics.density)
+        self.weights = np.asarray(statistics.spacing)
         self.diameter, self.aspect = table[:, 0], table[:, 1]
         self.waves = table[:, 2 : 2 + HARMONICS] + 1j * table[:, 2 + HARMONICS :]
         long = self.diameter / 2 * np.sqrt(self.aspect)
         crowd = ndtri(_QUANTILES)
         weight = self._density(crowd) + 1e-9
         # Crowded tiles give more nuclei: centred on these, the sizes of all nuclei are those learned.
-        self.usual_size = habit.size_with_density * float(weight @ crowd / weight.sum())
+        self.usual_size = statistics.size_with_density * float(weight @ crowd / weight.sum())
         self.margin = 1.2 * dial.size_ratio * float(np.quantile(long, 0.99)) if len(long) else 0.0
 
     def draw(
@@ -87,7 +87,7 @@ class Draughtsman:
         rim = (extent[0] + 2 * self.margin) * (extent[1] + 2 * self.margin) - area
         filled = 1.0 if region is None else float(region.mean())
         edge = 1.0 if region is None else _edge_share(region)
-        wanted = self.habit.asked * density * np.array([area * filled, rim * edge])
+        wanted = self.statistics.asked * density * np.array([area * filled, rim * edge])
         counts = np.floor(wanted + generator.random(2)).astype(np.int64)
         if not counts.sum():
             return np.zeros(size, np.uint16)
@@ -103,13 +103,13 @@ class Draughtsman:
             region=None if region is None else _depth_inside(region, mpp),
         )
         mask = rasterise(placed, size=side, mpp=mpp)[0][: size[0], : size[1]]
-        mask = part(mask, generator.random(len(placed) + 1) < self.habit.touching)
+        mask = part(mask, generator.random(len(placed) + 1) < self.statistics.touching)
         return renumber(mask if region is None else np.where(region, mask, 0))
 
     def tile(self, generator: np.random.Generator) -> tuple[float, float]:
         """Draw what nuclei of a tile have in common: how many per µm², and a normal score of their size."""
         crowd, luck = generator.standard_normal(2)
-        share = self.habit.size_with_density
+        share = self.statistics.size_with_density
         size = share * crowd + np.sqrt(1 - share**2) * luck - self.usual_size
         return float(self._density(crowd)), float(size)
 
@@ -123,7 +123,7 @@ class Draughtsman:
         """Nuclei of one tile, their places still unknown."""
         from scipy.special import ndtr, ndtri
 
-        own = self.habit.size_in_tile
+        own = self.statistics.size_in_tile
         score = np.sqrt(own) * tile_size + np.sqrt(1 - own) * generator.standard_normal(count)
         row = self._row(ndtr(score))
         near = generator.standard_normal((2, count)) * _JITTER
@@ -134,7 +134,7 @@ class Draughtsman:
             diameter = np.maximum(mean + self.dial.anisonucleosis * (diameter - mean), 0.3 * mean)
         waves = _varied(generator, self.waves[row]) * self.dial.irregularity
         waves *= np.minimum(1, _DEEPEST / np.maximum(np.abs(waves).sum(axis=1, keepdims=True), 1e-6))
-        slant = np.sqrt(-np.log(self.habit.alignment) / 4)
+        slant = np.sqrt(-np.log(self.statistics.alignment) / 4)
         angle = generator.uniform(0, np.pi) + slant * generator.standard_normal(count)
         return Contours.of(
             x=np.zeros(count),

@@ -12,7 +12,7 @@ from nucleosynth import progress
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.layouts.atypia import Dial
-from nucleosynth.layouts.class_model import Draughtsman, Habit
+from nucleosynth.layouts.class_model import ClassStatistics, LayoutSampler
 from nucleosynth.layouts.descriptors import Described, describe
 from nucleosynth.layouts.model import LayoutModel
 from nucleosynth.layouts.spacing import pair_histogram, refine_weights, start_weights
@@ -61,7 +61,7 @@ def fit_layouts(
     masks, labels = np.asarray(tiles.masks[rows]), tiles.labels[rows]
     groups = [np.flatnonzero(labels == c) for c in range(len(tiles.classes))] or [np.arange(len(rows))]
     whole = None
-    habits = []
+    class_statistics = []
     with progress.task("layouts", len(groups)) as update:
         for c, group in enumerate(groups):
             name = tiles.classes[c] if tiles.classes else "all tiles"
@@ -72,11 +72,11 @@ def fit_layouts(
             described = describe(masks[group], mpp=mpp)
             if np.count_nonzero(described.weight) < MIN_NUCLEI and tiles.classes:
                 log.warning("layouts: %s has too few whole nuclei; borrows those of all classes", name)
-                whole = whole or fit_habit(masks, mpp=mpp, rounds=rounds, seed=seed)
+                whole = whole or fit_class_statistics(masks, mpp=mpp, rounds=rounds, seed=seed)
                 density = _kept(tile_density(described, len(group), masks.shape[1:], mpp))
-                habits.append(whole.model_copy(update={"tiles": len(group), "density": density}))
+                class_statistics.append(whole.model_copy(update={"tiles": len(group), "density": density}))
             else:
-                habits.append(fit_habit(masks[group], mpp=mpp, rounds=rounds, seed=seed))
+                class_statistics.append(fit_class_statistics(masks[group], mpp=mpp, rounds=rounds, seed=seed))
             update(c + 1, name)
     return LayoutModel(
         classes=tiles.classes,
@@ -84,11 +84,13 @@ def fit_layouts(
         mpp=mpp,
         patients=patients,
         content_hash=tiles.content_hash,
-        habits=habits,
+        class_statistics=class_statistics,
     )
 
 
-def fit_habit(masks: npt.NDArray[np.uint16], *, mpp: float, rounds: int = _ROUNDS, seed: int = 0) -> Habit:
+def fit_class_statistics(
+    masks: npt.NDArray[np.uint16], *, mpp: float, rounds: int = _ROUNDS, seed: int = 0
+) -> ClassStatistics:
     """Learn from the masks (n, h, w) of one class.
 
     Raises
@@ -105,7 +107,7 @@ def fit_habit(masks: npt.NDArray[np.uint16], *, mpp: float, rounds: int = _ROUND
         )
     density = tile_density(described, len(masks), masks.shape[1:], mpp)
     in_tile, with_density = _size_correlations(described, density)
-    habit = Habit(
+    statistics = ClassStatistics(
         tiles=len(masks),
         density=_kept(density),
         nuclei=_dictionary(described),
@@ -118,25 +120,27 @@ def fit_habit(masks: npt.NDArray[np.uint16], *, mpp: float, rounds: int = _ROUND
     size = (masks.shape[1], masks.shape[2])
     contact = touching_share(masks)
     for turn in range(rounds):
-        hand = Draughtsman(habit, Dial())
+        hand = LayoutSampler(statistics, Dial())
         streams = [turn * _TRIAL + i for i in range(_TRIAL)]
         trial = np.stack([hand.draw(rng(seed, "layout-trial", i), size=size, mpp=mpp) for i in streams])
         drawn = describe(trial, mpp=mpp)
-        habit = _nearer(habit, described, drawn)
-        touching = habit.touching * np.sqrt((contact + 1e-3) / (touching_share(trial) + 1e-3))  # of two
-        habit = habit.model_copy(update={"touching": round(min(1.0, float(touching)), 4)})
+        statistics = _nearer(statistics, described, drawn)
+        touching = statistics.touching * np.sqrt((contact + 1e-3) / (touching_share(trial) + 1e-3))  # of two
+        statistics = statistics.model_copy(update={"touching": round(min(1.0, float(touching)), 4)})
         wanted = 1e6 * np.mean([hand.tile(rng(seed, "layout-trial", i))[0] for i in streams])
         room = float(wanted / max(tile_density(drawn, _TRIAL, size, mpp).mean(), 1e-9))
-        habit = habit.model_copy(update={"asked": round(float(np.clip(habit.asked * room, 1.0, 1.5)), 4)})
-    return habit
+        statistics = statistics.model_copy(
+            update={"asked": round(float(np.clip(statistics.asked * room, 1.0, 1.5)), 4)}
+        )
+    return statistics
 
 
-def _nearer(habit: Habit, real: Described, drawn: Described) -> Habit:
+def _nearer(statistics: ClassStatistics, real: Described, drawn: Described) -> ClassStatistics:
     """Correct spacing and contours by how real nuclei and those drawn differ."""
-    weights = refine_weights(np.asarray(habit.spacing), pair_histogram(real), pair_histogram(drawn))
+    weights = refine_weights(np.asarray(statistics.spacing), pair_histogram(real), pair_histogram(drawn))
     gain = np.clip(_amplitude(real) / _amplitude(drawn), 0.6, 1.4) ** 0.7
-    table = np.asarray(habit.nuclei) * np.concatenate([[1, 1], gain, gain])
-    return habit.model_copy(
+    table = np.asarray(statistics.nuclei) * np.concatenate([[1, 1], gain, gain])
+    return statistics.model_copy(
         update={"spacing": tuple(round(float(w), 4) for w in weights), "nuclei": _rounded(table)}
     )
 

@@ -16,7 +16,7 @@ from nucleosynth.config import Config, parse
 from nucleosynth.errors import InputError
 from nucleosynth.files import read_json, write_text
 from nucleosynth.layouts.atypia import Dial
-from nucleosynth.layouts.class_model import Draughtsman, Habit
+from nucleosynth.layouts.class_model import ClassStatistics, LayoutSampler
 from nucleosynth.seeds import rng
 
 KIND = "layout model"
@@ -35,13 +35,13 @@ class LayoutModel(Config):
     """Whom it saw."""
     content_hash: str
     """Of the TileSet."""
-    habits: list[Habit] = Field(min_length=1)
+    class_statistics: list[ClassStatistics] = Field(min_length=1)
     """One per class, or a single one where there are no classes."""
 
     @model_validator(mode="after")
     def _one_per_class(self) -> LayoutModel:
-        if len(self.habits) != max(1, len(self.classes)):
-            raise ValueError("`habits` needs one entry per class")
+        if len(self.class_statistics) != max(1, len(self.classes)):
+            raise ValueError("`class_statistics` needs one entry per class")
         return self
 
     @property
@@ -115,23 +115,23 @@ class LayoutModel(Config):
         self._check(labels, len(indices))
         areas = _regions(regions, len(indices), shape)
         dial = dial or Dial()
-        hands: dict[int, Draughtsman] = {}
+        samplers: dict[int, LayoutSampler] = {}
         masks = np.zeros((len(indices), *shape), np.uint16)
         for place, index in enumerate(indices):
             generator = rng(seed, "layout", index)
-            habit = self._habit(labels[place], generator)
-            if habit not in hands:
-                hands[habit] = Draughtsman(self.habits[habit], dial)
+            statistics = self._statistics_row(labels[place], generator)
+            if statistics not in samplers:
+                samplers[statistics] = LayoutSampler(self.class_statistics[statistics], dial)
             region = None if areas is None else areas[place]
-            masks[place] = hands[habit].draw(generator, size=shape, mpp=scale, region=region)
+            masks[place] = samplers[statistics].draw(generator, size=shape, mpp=scale, region=region)
         return masks
 
-    def _habit(self, label: int | None, generator: np.random.Generator) -> int:
+    def _statistics_row(self, label: int | None, generator: np.random.Generator) -> int:
         if not self.classes:
             return 0
         if label is not None and label >= 0:
             return label
-        share = np.array([habit.tiles for habit in self.habits], float)
+        share = np.array([statistics.tiles for statistics in self.class_statistics], float)
         return int(generator.choice(len(share), p=share / share.sum()))
 
     def _canvas(self, size: int | tuple[int, int] | None, mpp: float | None) -> tuple[tuple[int, int], float]:

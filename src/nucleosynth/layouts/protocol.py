@@ -30,13 +30,13 @@ class Layouts(Protocol):
         labels: Sequence[int],
         *,
         indices: Sequence[int],
-        turns: Sequence[int],
+        ranks: Sequence[int],
         size: int,
         mpp: float,
         seed: int,
     ) -> Masks:
         """Return one (size, size) mask for each label; -1 = no class.
 
-        ``indices`` are the numbers of the tiles, ``turns`` how many tiles of its label stand before each. A
+        ``indices`` are the numbers of the tiles, ``ranks`` how many tiles of its label stand before each. A
         mask depends on these and the seed alone.
         """

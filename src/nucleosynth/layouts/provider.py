@@ -47,7 +47,7 @@ class ModelLayouts:
         labels: Sequence[int],
         *,
         indices: Sequence[int],
-        turns: Sequence[int],  # noqa: ARG002 - a model never runs out
+        ranks: Sequence[int],  # noqa: ARG002 - a model never runs out
         size: int,
         mpp: float,
         seed: int,
@@ -117,7 +117,7 @@ class StoredLayouts:
         labels: Sequence[int],
         *,
         indices: Sequence[int],  # noqa: ARG002 - they were drawn before
-        turns: Sequence[int],
+        ranks: Sequence[int],
         size: int,
         mpp: float,
         seed: int,  # noqa: ARG002
@@ -134,7 +134,7 @@ class StoredLayouts:
             if not len(group):
                 name = self.classes[label] if 0 <= label < len(self.classes) else "without a class"
                 raise InputError(f"{self.path}: no layout {name}; draw some with --labels")
-        chosen = [groups[label][turn % len(groups[label])] for label, turn in zip(labels, turns, strict=True)]
+        chosen = [groups[label][turn % len(groups[label])] for label, turn in zip(labels, ranks, strict=True)]
         return np.asarray(self.pixels[chosen])
 
 
@@ -215,6 +215,6 @@ def choose_labels(
         return [-1] * count
     if labels == "balanced":
         return [index % len(model.classes) for index in range(count)]
-    share = np.array([habit.tiles for habit in model.habits], float)
+    share = np.array([statistics.tiles for statistics in model.class_statistics], float)
     drawn = [rng(seed, "layout-label", index).random() for index in range(count)]
     return [int(np.searchsorted(np.cumsum(share) / share.sum(), value, side="right")) for value in drawn]

@@ -1,7 +1,7 @@
 """How well masks agree, always beside what chance alone gives.
 
 Two masks that have nothing to do with each other still overlap: at coverage p their IoU is p/(2-p). So every
-agreement comes with its floor, the same measure with masks paired at random within the patient.
+agreement comes with its chance, the same measure with masks paired at random within the patient.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ class Scores(Overlap, InstanceScores):
 
 
 class Agreement(Scores):
-    """Agreement of masks beside its chance floor."""
+    """Agreement of masks beside its chance."""
 
-    floor: Scores
+    chance: Scores
 
 
 class CorrectedAgreement(TypedDict):
     """Agreement of synthetic tiles, corrected by chance and by what the segmenter reaches on real tiles."""
 
     iou: float | None
-    floor: float | None
+    chance: float | None
     ceiling: float | None
-    ceiling_floor: float | None
+    ceiling_chance: float | None
     corrected: float | None
 
 
 PERMUTATIONS = 10
-"""Draws behind the chance floor of the instance scores."""
+"""Draws behind the chance of the instance scores."""
 
 
 def mask_agreement(
     predicted: ArrayLike, true: ArrayLike, *, groups: ArrayLike | None = None, seed: int = 0
 ) -> Agreement:
-    """Agreement between two sets of masks, pixel by pixel and nucleus by nucleus, and its chance floor.
+    """Agreement between two sets of masks, pixel by pixel and nucleus by nucleus, and its chance.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def mask_agreement(
     groups : (n,) str, optional
         Patient of each tile (of the donor, where tiles are synthetic). None takes all as one patient.
     seed : int
-        Decides the permutations behind the floor of the instance scores.
+        Decides the permutations behind the chance of the instance scores.
 
     Returns
     -------
@@ -79,10 +79,10 @@ def mask_agreement(
         - `ap`: TP / (TP + FP + FN), averaged over the IoU thresholds 0.50, 0.55, ... 0.95 (Data Science
           Bowl 2018; StarDist gives it for one threshold). Masks carry no confidence, so it is no area under a
           curve.
-        - `floor`: the same for masks permuted within patient, no tile keeping its own. Of `iou` and `dice`
+        - `chance`: the same for masks permuted within patient, no tile keeping its own. Of `iou` and `dice`
           it is exact: the expected intersection over all such permutations. Of the others it is pooled over
           :data:`PERMUTATIONS` drawn ones. Tiles of patients with a single tile cannot be permuted and are
-          left out of the floor; with none left it is None.
+          left out of the chance; with none left it is None.
 
         The order of the tiles changes nothing.
 
@@ -95,7 +95,7 @@ def mask_agreement(
     --------
     >>> masks = np.array([[[1, 0]], [[0, 1]]])
     >>> scores = mask_agreement(masks, masks)
-    >>> scores["iou"], scores["pq"], scores["floor"]["iou"]
+    >>> scores["iou"], scores["pq"], scores["chance"]["iou"]
     (1.0, 1.0, 0.0)
     """
     found, asked = checked_masks(predicted), checked_masks(true)
@@ -106,7 +106,7 @@ def mask_agreement(
     patient = _patient_index(groups, len(found))
     pixels = _pixel_scores(found != 0, asked != 0, patient)
     nuclei = _nucleus_scores(found, asked, patient, seed=seed)
-    return {**pixels[0], **nuclei[0], "floor": {**pixels[1], **nuclei[1]}}
+    return {**pixels[0], **nuclei[0], "chance": {**pixels[1], **nuclei[1]}}
 
 
 def corrected_agreement(
@@ -156,28 +156,28 @@ def correct(synthetic: Agreement, real: Agreement) -> CorrectedAgreement:
     Returns
     -------
     dict
-        `iou` and `floor` of the synthetic tiles, `ceiling` and `ceiling_floor` of the real ones, and
-        `corrected` = (iou - floor) / (ceiling - ceiling_floor), each floor from its own predictions. Above 1
-        means tissue cleaner than real, not better. None where a floor is missing, or where the segmenter is
-        no better than chance on real tiles.
+        `iou` and `chance` of the synthetic tiles, `ceiling` and `ceiling_chance` of the real ones, and
+        `corrected` = (iou - chance) / (ceiling - ceiling_chance), each chance from its own predictions.
+        Above 1 means tissue cleaner than real, not better. None where a chance is missing, or where the
+        segmenter is no better than chance on real tiles.
     """
-    floor, ceiling_floor = synthetic["floor"]["iou"], real["floor"]["iou"]
+    chance, ceiling_chance = synthetic["chance"]["iou"], real["chance"]["iou"]
     corrected = None
-    if None not in (synthetic["iou"], floor, real["iou"], ceiling_floor):
-        above = _above(synthetic["iou"], floor)
-        best = _above(real["iou"], ceiling_floor)
+    if None not in (synthetic["iou"], chance, real["iou"], ceiling_chance):
+        above = _above(synthetic["iou"], chance)
+        best = _above(real["iou"], ceiling_chance)
         corrected = above / best if best > 0 else None
     return {
         "iou": synthetic["iou"],
-        "floor": floor,
+        "chance": chance,
         "ceiling": real["iou"],
-        "ceiling_floor": ceiling_floor,
+        "ceiling_chance": ceiling_chance,
         "corrected": corrected,
     }
 
 
-def _above(value: float | None, floor: float | None) -> float:
-    return (value or 0.0) - (floor or 0.0)
+def _above(value: float | None, chance: float | None) -> float:
+    return (value or 0.0) - (chance or 0.0)
 
 
 def _area(mask: NDArray[np.bool_]) -> int:
@@ -197,10 +197,10 @@ def _pixel_scores(
     found: NDArray[np.bool_], asked: NDArray[np.bool_], patient: NDArray[np.intp]
 ) -> tuple[Overlap, Overlap]:
     here = _overlap(_area(found & asked), _area(found) + _area(asked), tiles=len(found))
-    return here, _pixel_floor(found, asked, patient)
+    return here, _pixel_chance(found, asked, patient)
 
 
-def _pixel_floor(found: NDArray[np.bool_], asked: NDArray[np.bool_], patient: NDArray[np.intp]) -> Overlap:
+def _pixel_chance(found: NDArray[np.bool_], asked: NDArray[np.bool_], patient: NDArray[np.intp]) -> Overlap:
     both, total, tiles = 0.0, 0, 0
     for one in np.unique(patient):
         of_one = patient == one

@@ -31,7 +31,7 @@ class Panel:
     real: Floats  # (k,)
     synthetic: Floats  # (l,)
     distance: float | None  # in standard deviations of the real values
-    floor: float | None  # the same between real patients
+    reference: float | None  # the same between real patients
 
 
 def distributions(panels: Sequence[Panel], *, title: str) -> Figure:
@@ -86,7 +86,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
 def _caption(panel: Panel) -> str:
     if panel.distance is None:
         return f"n = {count(len(panel.real))} real, {count(len(panel.synthetic))} synthetic"
-    return f"{number(panel.distance, 2)} SD apart; real patients {number(panel.floor, 2)}"
+    return f"{number(panel.distance, 2)} SD apart; real patients {number(panel.reference, 2)}"
 
 
 def _range(panel: Panel) -> tuple[float, float]:

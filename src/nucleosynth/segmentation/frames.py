@@ -11,18 +11,18 @@ from nucleosynth.data.readers.source import Source
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.data.tiling import Frame, Pixels, TilesConfig
 from nucleosynth.errors import InputError
-from nucleosynth.segmentation.segmenter import NOBODY, Segmenter, get_segmenter
+from nucleosynth.segmentation.segmenter import NONE, Segmenter, get_segmenter
 
 
 def import_with_nuclei(
     data: DataConfig, tiles: TilesConfig, segmenter: str, *, root: Path, out: Path
 ) -> TileSet:
-    """Import a data set, nuclei found by a segmenter in frames that lack them; by `NOBODY` in none.
+    """Import a data set, nuclei found by a segmenter in frames that lack them; by `NONE` in none.
 
     Phantom tissue has its nuclei. Errors and arguments are those of `import_tiles` and `segmented_source`.
     """
     prepare = None
-    if segmenter != NOBODY and data.reader != "phantom":
+    if segmenter != NONE and data.reader != "phantom":
         prepare = partial(segmented_source, segmenter=get_segmenter(segmenter))
     return import_tiles(data, tiles, root=root, out=out, prepare=prepare)
 

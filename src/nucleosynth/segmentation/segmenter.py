@@ -48,9 +48,9 @@ _FILES: dict[str, str] = {
     "torchscript": "nucleosynth.segmentation.backends.torchscript:torchscript",
     "weights": "nucleosynth.segmentation.backends.learned:trained",
 }
-MAKER, JUDGE = "embedded", "judge"
+DEFAULT_SEGMENTER, MASK_JUDGE = "embedded", "judge"
 """Who makes masks and who judges them, unless told otherwise; neither saw the other's training pictures."""
-NOBODY = "none"
+NONE = "none"
 """In place of a segmenter's name: none is used."""
 
 
@@ -107,7 +107,7 @@ def _attribute(place: str) -> Callable[..., Any]:
 
 
 def segment(
-    images: NDArray[np.uint8], mpp: float | None, *, backend: str | Segmenter = MAKER
+    images: NDArray[np.uint8], mpp: float | None, *, backend: str | Segmenter = DEFAULT_SEGMENTER
 ) -> NDArray[np.int32]:
     """Find nuclei.
 

@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 from nucleosynth.data.tile import Tile
 from nucleosynth.data.tileset import TileSet, write_tileset
 from nucleosynth.errors import InputError
-from nucleosynth.segmentation.segmenter import MAKER, Segmenter, get_segmenter
+from nucleosynth.segmentation.segmenter import DEFAULT_SEGMENTER, Segmenter, get_segmenter
 
 BATCH = 64
 
 
-def add_masks(tiles: TileSet, out: Path, *, backend: str = MAKER, replace: bool = False) -> TileSet:
+def add_masks(
+    tiles: TileSet, out: Path, *, backend: str = DEFAULT_SEGMENTER, replace: bool = False
+) -> TileSet:
     """Write a new TileSet whose every tile carries the nuclei a segmenter finds in it.
 
-    The provenance remembers the segmenter, so that nobody lets it judge its own masks (`judge_masks`).
+    The provenance remembers the segmenter, so that nobody lets it judge its own masks (`mask_scores`).
 
     Parameters
     ----------
@@ -67,18 +69,18 @@ def find_nuclei(segmenter: Segmenter, images: NDArray[np.uint8], mpp: float) -> 
     return np.concatenate([segmenter(np.asarray(images[start : start + BATCH]), mpp) for start in starts])
 
 
-def mask_makers(tiles: TileSet) -> set[str]:
+def mask_segmenters(tiles: TileSet) -> set[str]:
     """Return the weights hashes of the segmenters behind masks; none of annotated or drawn ones."""
-    return set(_makers(tiles.info.get("provenance", {})))
+    return set(_segmenters_of(tiles.info.get("provenance", {})))
 
 
-def _makers(provenance: Mapping[str, Any]) -> Iterator[str]:
+def _segmenters_of(provenance: Mapping[str, Any]) -> Iterator[str]:
     """Walk through a provenance and those of what was merged."""
     maker = provenance.get("masks")
     if isinstance(maker, dict) and "weights_hash" in maker:
         yield maker["weights_hash"]
     for part in provenance.get("merged", ()):
-        yield from _makers(part)
+        yield from _segmenters_of(part)
 
 
 def _masked(tiles: TileSet, segmenter: Segmenter, mpp: float) -> Iterator[Tile]:

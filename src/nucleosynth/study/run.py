@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nucleosynth import progress
 from nucleosynth.data.split import Fold, Split, check_split
 from nucleosynth.data.split_rules import make_split
-from nucleosynth.data.test_access import refuse_without_ledger
+from nucleosynth.data.test_access import require_access_log
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.engine import Engine, JobFunction, LocalEngine
 from nucleosynth.errors import NucleosynthError, WorkError
@@ -27,12 +27,12 @@ from nucleosynth.study.design.schedule import all_fits, arm_jobs, fit_generators
 from nucleosynth.study.report.write import write_record
 from nucleosynth.study.stages.generators import (
     generate,
-    judge,
+    pretrained_generator,
     refuse_filters,
     refuse_synthesis,
-    taken_generator,
+    score,
 )
-from nucleosynth.study.stages.leakage import refuse_taken
+from nucleosynth.study.stages.leakage import refuse_leakage
 from nucleosynth.study.stages.primary_arm import LOCK, chosen_arm, lock_choice, refuse_choice
 
 if TYPE_CHECKING:
@@ -92,12 +92,16 @@ def data_root(root: Path | str | None) -> Path:
 def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engine) -> None:
     out = run.path
     _write_protocol(study, out)
-    from nucleosynth.study.stages.classifiers import look_at_nuclei, look_at_test, run_arm
-    from nucleosynth.study.stages.memorization import start_tiles
+    from nucleosynth.study.stages.classifiers import (
+        run_arm,
+        score_classifier_on_test,
+        score_segmenter_on_test,
+    )
+    from nucleosynth.study.stages.memorization import initial_weights_tiles
     from nucleosynth.study.stages.segmenters import run_segmenter
 
     tiles = study_tiles(study, out, root)
-    also = start_tiles(study, tiles, root)
+    also = initial_weights_tiles(study, tiles, root)
     split = _split(study, tiles, out, root)
     folds = len(split.folds)
     outer = outer_fits(study, folds)
@@ -105,8 +109,8 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
         fit: fit_patients(tiles, split, fit, inner=study.inner_folds, seed=study.seed)
         for fit in all_fits(study, folds)
     }
-    taken = taken_generator(study)
-    _refuse_early(study, tiles, split, patients, taken)
+    pretrained = pretrained_generator(study)
+    _refuse_early(study, tiles, split, patients, pretrained)
     common = {"out": str(out), "study": study.model_dump(mode="json"), "device": device}
     run_jobs = partial(_run_jobs, common=common, engine=engine)
 
@@ -120,7 +124,7 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
         run_jobs(run_segmenter, ({**job, "patients": fold.train} for job in segmenter_jobs(study, fit)))
 
     test = {patient for fold in split.folds for patient in fold.test}
-    made_of = [tiles.content_hash, *([taken.generator_id] if taken else ())]
+    made_of = [tiles.content_hash, *([pretrained.generator_id] if pretrained else ())]
     lock = partial(lock_choice, study, out, folds if tiles.classes else 0, test=test, made_of=made_of)
     for fit in patients:
         if fit.inner is not None:
@@ -131,10 +135,10 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
     locked = lock()
     for fit in outer:
         if tiles.classes:
-            run_jobs(look_at_test, arm_jobs(study, fit, chosen_arm(locked, fit)))
-        run_jobs(look_at_nuclei, segmenter_jobs(study, fit))
-        for seed in range(study.generator.seeds if fit.share == max(study.arms.fractions) else 1):
-            judge(study, tiles, patients[fit], fit, out=out, seed=seed, device=device, also=also)
+            run_jobs(score_classifier_on_test, arm_jobs(study, fit, chosen_arm(locked, fit)))
+        run_jobs(score_segmenter_on_test, segmenter_jobs(study, fit))
+        for seed in range(study.generator.seeds if fit.fraction == max(study.arms.fractions) else 1):
+            score(study, tiles, patients[fit], fit, out=out, seed=seed, device=device, also=also)
     write_record(study, out)
     made = [path.name for path in sorted(out.iterdir()) if path.suffix in (".csv", ".md")]
     run.finish(["report.json", "report.html", "split.json", LOCK, *made])
@@ -150,7 +154,11 @@ def _write_protocol(study: StudyConfig, out: Path) -> None:
 
 
 def _refuse_early(
-    study: StudyConfig, tiles: TileSet, split: Split, patients: Mapping[Fit, Fold], taken: Generator | None
+    study: StudyConfig,
+    tiles: TileSet,
+    split: Split,
+    patients: Mapping[Fit, Fold],
+    pretrained: Generator | None,
 ) -> None:
     """Refuse before hours of training what would be refused after them."""
     from nucleosynth.study.stages.generator_scores import mask_judge
@@ -158,9 +166,9 @@ def _refuse_early(
     mask_judge(study, tiles)
     refuse_filters(study, tiles)
     refuse_choice(study, tiles, patients)
-    refuse_taken(study, tiles, split, patients)
-    refuse_synthesis(study, tiles, next(iter(patients.values())), taken)
-    refuse_without_ledger()
+    refuse_leakage(study, tiles, split, patients)
+    refuse_synthesis(study, tiles, next(iter(patients.values())), pretrained)
+    require_access_log()
 
 
 def study_tiles(study: StudyConfig, out: Path, root: Path) -> TileSet:

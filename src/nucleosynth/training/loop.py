@@ -44,7 +44,7 @@ Preview = Callable[[int, dict[str, Tensor]], None]
 
 
 @dataclass
-class Fitted:
+class Trained:
     """What a run of the loop ends with.
 
     Attributes
@@ -73,7 +73,7 @@ def fit(
     previews: int = 4,
     held_out: HeldOut | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
-) -> Fitted:
+) -> Trained:
     """Train ``learner`` in the run directory, or go on with it where it was.
 
     Parameters
@@ -123,8 +123,8 @@ def fit(
                 if clock.due() or last:
                     save_checkpoint(run.path / "checkpoints", step, model=model, ema=ema, optimizer=optimizer)
     if watch is None:
-        return Fitted(ema, total, f"after all {total} steps")
-    return Fitted(watch.best(), watch.best_step, watch.verdict(step))
+        return Trained(ema, total, f"after all {total} steps")
+    return Trained(watch.best(), watch.best_step, watch.verdict(step))
 
 
 def schedule(step: int, total: int, warmup: int) -> float:

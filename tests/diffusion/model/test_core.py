@@ -9,7 +9,7 @@ from torch import nn
 from nucleosynth.diffusion.model.conditioning import Condition, mask_planes, stain_vector
 from nucleosynth.diffusion.model.denoiser import Denoiser
 from nucleosynth.diffusion.model.spectrum import Spectrum, cosine_matrix
-from nucleosynth.diffusion.sampling.samplers import karras_sigmas, overstated
+from nucleosynth.diffusion.sampling.samplers import karras_sigmas, rescaled_sigma
 
 
 class Constant(nn.Module):
@@ -106,9 +106,9 @@ def test_overstated_noise_reaches_the_denoiser_only_where_texture_is_decided():
         told.extend(sigma.tolist())
         return x
 
-    overstated(denoise, 1.5)(torch.zeros(2, 3, 8, 8), torch.tensor([0.5, 10.0]))
+    rescaled_sigma(denoise, 1.5)(torch.zeros(2, 3, 8, 8), torch.tensor([0.5, 10.0]))
     assert told == [0.75, 10.0]
-    assert overstated(denoise, 1) is denoise
+    assert rescaled_sigma(denoise, 1) is denoise
 
 
 def test_modes_are_orthonormal_and_come_back():

@@ -11,7 +11,7 @@ from tests.phantoms import TINY_NETWORK, phantom_tileset
 from torch import nn
 
 from nucleosynth.cli import main
-from nucleosynth.diffusion.config import GeneratorConfig, NetworkConfig, Start, SynthesisConfig
+from nucleosynth.diffusion.config import GeneratorConfig, InitialWeights, NetworkConfig, SynthesisConfig
 from nucleosynth.diffusion.generator import Generator, ModelCard, build_denoiser
 from nucleosynth.diffusion.model.conditioning import Condition, mask_planes, stain_vector
 from nucleosynth.diffusion.model.denoiser import Denoiser
@@ -121,7 +121,7 @@ def test_an_earlier_model_guides():
         ({"size": 32}, "its size is 32, the generator's 16"),
         ({"classes": ["a"]}, r"its classes is \['a'\]"),
         ({"recipe": "per-class"}, "its recipe is 'per-class'"),
-        ({"patients": ["p:1", "p:9"]}, "saw patient p:9"),
+        ({"patients": ["p:1", "p:9"]}, "was trained on patient p:9"),
     ],
 )
 def test_an_earlier_model_of_another_training_is_refused(changes, words):
@@ -150,8 +150,8 @@ def test_a_wrong_request_is_one_line(card, arguments, words):
 
 def test_an_early_model_whose_start_saw_a_stranger_is_refused():
     own = generator().card
-    started = replace(own, start=Start(generator="prior", patients=("elsewhere:1",)))
-    with pytest.raises(InputError, match="early: saw patient elsewhere:1, the generator did not"):
+    started = replace(own, start=InitialWeights(generator="prior", patients=("elsewhere:1",)))
+    with pytest.raises(InputError, match="early: was trained on patient elsewhere:1, the generator was not"):
         refuse_other_training(own, started, name="early")
     refuse_other_training(started, own, name="early")
 

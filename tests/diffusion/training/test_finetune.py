@@ -14,7 +14,7 @@ from tests.phantoms import TINY_NETWORK
 from nucleosynth.diffusion.config import GeneratorConfig, Student
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
-from nucleosynth.diffusion.training.finetune import LABELS, started, warm_denoiser
+from nucleosynth.diffusion.training.finetune import LABELS, fine_tuned_card, fine_tuned_denoiser
 from nucleosynth.diffusion.training.generator import train_generator
 from nucleosynth.errors import InputError
 
@@ -54,20 +54,20 @@ def test_patients_of_a_start_count_as_seen_and_are_handed_on():
     network = GeneratorConfig.model_validate(BASE).network
     first = ModelCard(["a"], 16, 1.0, True, ["p:1"], "hash", network, 1)
     second = replace(first, patients=["p:2"])
-    denoiser = warm_denoiser(first, Generator(build_denoiser(first), first), torch.zeros(4, 3, 16, 16))
-    second = started(second, Generator(denoiser, first))
-    third = started(replace(first, patients=["p:3"]), Generator(denoiser, second))
-    assert second.saw == ["p:1", "p:2"]
-    assert third.saw == ["p:1", "p:2", "p:3"]
-    assert third.fitted_on(["p:2", "p:9"]) == ["p:2", "p:3"]
+    denoiser = fine_tuned_denoiser(first, Generator(build_denoiser(first), first), torch.zeros(4, 3, 16, 16))
+    second = fine_tuned_card(second, Generator(denoiser, first))
+    third = fine_tuned_card(replace(first, patients=["p:3"]), Generator(denoiser, second))
+    assert second.trained_on == ["p:1", "p:2"]
+    assert third.trained_on == ["p:1", "p:2", "p:3"]
+    assert third.trained_on_among(["p:2", "p:9"]) == ["p:2", "p:3"]
 
 
 def test_known_classes_keep_what_they_learned_and_new_ones_begin_as_none(start):
     source = Generator.from_pretrained(start, device="cpu")
     torch.nn.init.normal_(source.denoiser.network.label.weight)
     known = source.card.classes
-    card = started(replace(source.card, classes=["new", known[1]]), source)
-    denoiser = warm_denoiser(card, source, 255 * torch.rand(4, 3, *2 * [source.card.size]))
+    card = fine_tuned_card(replace(source.card, classes=["new", known[1]]), source)
+    denoiser = fine_tuned_denoiser(card, source, 255 * torch.rand(4, 3, *2 * [source.card.size]))
     old, new = source.denoiser.network.state_dict()[LABELS], denoiser.network.state_dict()[LABELS]
     assert torch.equal(new[0], old[0])
     assert torch.equal(new[1], old[0])
@@ -77,7 +77,7 @@ def test_known_classes_keep_what_they_learned_and_new_ones_begin_as_none(start):
 def test_colours_are_measured_anew(start):
     source = Generator.from_pretrained(start, device="cpu")
     pale = 200 + 20 * torch.rand(6, 3, source.card.size, source.card.size)
-    denoiser = warm_denoiser(started(source.card, source), source, pale)
+    denoiser = fine_tuned_denoiser(fine_tuned_card(source.card, source), source, pale)
     seen = denoiser.standardise(pale)
     assert seen.mean(dim=(0, 2, 3)).abs().max() < 1e-3
     assert torch.allclose(seen.std(dim=(0, 2, 3)), torch.ones(3), atol=1e-3)
@@ -87,10 +87,10 @@ def test_colours_are_measured_anew(start):
 def test_tiles_of_another_size_keep_the_network(start):
     source = Generator.from_pretrained(start, device="cpu")
     size = 2 * source.card.size
-    card = started(replace(source.card, size=size), source)
+    card = fine_tuned_card(replace(source.card, size=size), source)
     assert card.network.unshuffle == source.denoiser.network.unshuffle
     pictures = 255 * torch.rand(6, 3, size, size)
-    denoiser = warm_denoiser(card, source, pictures)
+    denoiser = fine_tuned_denoiser(card, source, pictures)
     assert denoiser.spectrum.variance.shape == (3, size, size)
     made = Generator(denoiser, card).sample(indices=[0], steps=2)
     assert made.shape == (1, size, size, 3)
@@ -152,7 +152,7 @@ def test_a_start_must_be_there(tiles, patients, tmp_path):
 
 
 def test_a_start_that_saw_a_held_out_patient_is_refused(tiles, patients, start, tmp_path):
-    with pytest.raises(InputError, match=f"saw patient {patients[0]}, who is held out"):
+    with pytest.raises(InputError, match=f"was trained on patient {patients[0]}, who is held out"):
         train_generator(tiles, patients[1:], config(start), out=tmp_path / "run", device="cpu")
 
 
@@ -177,7 +177,7 @@ def test_the_hub_learns_no_patient_of_the_start(start, monkeypatch):
     import huggingface_hub
 
     source = Generator.from_pretrained(start, device="cpu")
-    card = started(replace(source.card, patients=["p:own"]), source)
+    card = fine_tuned_card(replace(source.card, patients=["p:own"]), source)
     sent = {}
 
     def upload(self, *, repo_id, folder_path):

@@ -123,7 +123,7 @@ def test_a_start_that_saw_whom_a_split_holds_out_is_refused(prior, root, tmp_pat
     leg = config(
         generator={"steps": 2, "batch": 4, "start": str(tmp_path / "start"), "network": TINY_NETWORK}
     )
-    with pytest.raises(InputError, match="saw patient one:one-2"):
+    with pytest.raises(InputError, match="was trained on patient one:one-2"):
         train_prior(leg, root=root, out=tmp_path / "leg", device="cpu")
 
 
@@ -156,7 +156,7 @@ def test_training_starts_from_the_first_prior_that_saw_nobody_held_out(prior, sh
     assert begun["name"] == "nucleosynth/first"
     with caplog.at_level(logging.WARNING, logger="nucleosynth"):
         assert trained(prior, everybody[1:], tmp_path / "b")["patients"] == ["two:two-0"]
-    assert "nucleosynth/first saw patient one:one-0, who is held out" in caplog.text
+    assert "nucleosynth/first was trained on patient one:one-0, who is held out" in caplog.text
 
 
 def test_training_starts_from_the_prior_of_its_scale(prior, shipped, tmp_path, caplog):
@@ -168,7 +168,7 @@ def test_training_starts_from_the_prior_of_its_scale(prior, shipped, tmp_path, c
     with caplog.at_level(logging.WARNING, logger="nucleosynth"):
         begun = trained(prior, everybody[1:], tmp_path / "b", mpp=own / 2)
     assert begun["patients"] == ["two:two-0"]
-    assert "nucleosynth/fine saw patient one:one-0" in caplog.text
+    assert "nucleosynth/fine was trained on patient one:one-0" in caplog.text
     assert "nucleosynth/second: learned tissue at" in caplog.text
 
 

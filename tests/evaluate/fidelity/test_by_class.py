@@ -16,7 +16,7 @@ from nucleosynth.data.tileset import TileSet, write_tileset
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.fidelity.by_class import fidelity_by_class
 from nucleosynth.evaluate.fidelity.score import fidelity
-from nucleosynth.evaluate.fidelity.tile_groups import Side, seen_and_unseen
+from nucleosynth.evaluate.fidelity.tile_groups import TileGroup, seen_and_unseen
 
 CLASSES = ("normal", "atypical")
 Labelled = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -78,10 +78,10 @@ def test_a_class_with_few_tiles_is_left_out_and_said() -> None:
     assert scored(real, made, fewest=10)["by_class"]["atypical"]["n"] == 10
 
 
-def test_a_class_that_unseen_patients_lack_has_no_floor_between() -> None:
+def test_a_class_that_unseen_patients_lack_has_no_reference_between() -> None:
     found = scored(labelled(seed=0), labelled(seed=1), held_out=labelled(seed=2, prefix="q", second=0))
-    assert found["by_class"]["normal"]["floor"]["between"] is not None
-    assert found["by_class"]["atypical"]["floor"]["between"] is None
+    assert found["by_class"]["normal"]["real_reference"]["between"] is not None
+    assert found["by_class"]["atypical"]["real_reference"]["between"] is None
     assert "class atypical: 0 held_out tiles; expected at least 20 each" in found["warnings"]
 
 
@@ -150,6 +150,6 @@ def test_a_tile_is_named_by_its_place_in_the_set() -> None:
 
     images, patients, labels = labelled(seed=0)
     images[61] = 0
-    side = Side.of((images, patients, labels), "real").of_class(1)
+    side = TileGroup.of((images, patients, labels), "real").of_class(1)
     with pytest.raises(InputError, match="features of `real`, tile 61 are not numbers"):
         side.some(40, seed=0).features(Broken())

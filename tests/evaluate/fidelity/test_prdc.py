@@ -8,7 +8,7 @@ import pytest
 from nucleosynth.evaluate.fidelity.prdc import (
     SCORES,
     neighbour_scores,
-    neighbours_beside_real,
+    prdc_with_reference,
     squared_distances,
 )
 from nucleosynth.evaluate.fidelity.score import patient_halves
@@ -112,12 +112,12 @@ def drawn_patients(patients: int, tiles: int, *, seed: int) -> tuple[np.ndarray,
 def test_other_patients_reach_what_real_is_and_a_few_tiles_over_and_over_do_not():
     real, groups = drawn_patients(12, 20, seed=0)
     halves = patient_halves(groups, count=10)
-    others = neighbours_beside_real(real, drawn_patients(12, 20, seed=1)[0], halves)
+    others = prdc_with_reference(real, drawn_patients(12, 20, seed=1)[0], halves)
     assert others["n"] == min(len(rows) for division in halves for rows in division)
     for name in SCORES:
         assert others[name]["of_real"] == pytest.approx(1, abs=0.2), name
         assert others[name]["of_real"] == others[name]["synthetic"] / others[name]["real"]
-    again = neighbours_beside_real(real, np.tile(real[:6], (40, 1)), halves)
+    again = prdc_with_reference(real, np.tile(real[:6], (40, 1)), halves)
     assert again["coverage"]["real"] == others["coverage"]["real"]
     assert again["coverage"]["of_real"] < 0.5
 
@@ -125,14 +125,14 @@ def test_other_patients_reach_what_real_is_and_a_few_tiles_over_and_over_do_not(
 def test_synthetic_and_real_tiles_are_equally_many():
     real, groups = drawn_patients(6, 20, seed=0)
     halves = patient_halves(groups, count=4)
-    few, many = (neighbours_beside_real(real, drawn_patients(6, m, seed=1)[0], halves) for m in (3, 60))
+    few, many = (prdc_with_reference(real, drawn_patients(6, m, seed=1)[0], halves) for m in (3, 60))
     assert (few["n"], many["n"]) == (18, 60)
     assert few["coverage"]["real"] < many["coverage"]["real"]
 
 
-def test_without_halves_there_is_no_floor():
+def test_without_halves_there_is_no_reference():
     real, other = clouds(40, 30)
-    found = neighbours_beside_real(real, other, [])
+    found = prdc_with_reference(real, other, [])
     assert (found["k"], found["n"]) == (5, 30)
     for name, value in neighbour_scores(real, other).items():
         assert found[name] == {"synthetic": value, "real": None, "of_real": None}

@@ -1,4 +1,4 @@
-"""Fidelity: its floors, equal n, clusters by donor, and what it says when tiles or patients are few."""
+"""Fidelity: its references, equal n, clusters by donor, and what it says when tiles or patients are few."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def coloured(
     return images, np.repeat([f"{prefix}{i:02d}" for i in range(patients)], tiles)
 
 
-def test_tiles_from_far_away_are_above_the_floors_and_near_ones_are_not() -> None:
+def test_tiles_from_far_away_are_above_the_references_and_near_ones_are_not() -> None:
     real, held_out = coloured(20, 12, seed=0), coloured(20, 12, seed=1, prefix="q")
     near = fidelity(real, real, held_out=held_out, extractor=MeanColour())
     far_tiles = (coloured(20, 12, seed=2, shift=40)[0], real[1])
     far = fidelity(real, far_tiles, held_out=held_out, extractor=MeanColour())
-    assert near["kid"] < near["floor"]["within"]
-    assert near["floor"] == far["floor"]
-    assert far["kid"] > 10 * max(far["floor"]["within"], far["floor"]["between"])
+    assert near["kid"] < near["real_reference"]["within"]
+    assert near["real_reference"] == far["real_reference"]
+    assert far["kid"] > 10 * max(far["real_reference"]["within"], far["real_reference"]["between"])
     assert far["kid_interval"][0] < far["kid"] < far["kid_interval"][1]
     for name in ("cmmd", "fid", "fid_extrapolated"):
         assert far[name] > near[name]
-        assert far[name] > 2 * max(far["floor"][name].values())
-    assert far["beside_floor"]["n"] == far["floor"]["n"] == 120
-    assert near["beside_floor"]["fid"] < near["floor"]["fid"]["within"]
+        assert far[name] > 2 * max(far["real_reference"][name].values())
+    assert far["at_reference_size"]["n"] == far["real_reference"]["n"] == 120
+    assert near["at_reference_size"]["fid"] < near["real_reference"]["fid"]["within"]
     assert (far["extractor"], far["weights_hash"]) == ("mean-colour", "0" * 16)
     for name in ("precision", "recall", "density", "coverage"):
         assert near["neighbours"][name]["real"] == far["neighbours"][name]["real"]
@@ -59,33 +59,33 @@ def test_tiles_from_far_away_are_above_the_floors_and_near_ones_are_not() -> Non
 
 def tiles_a_side(*sets: tuple[np.ndarray, np.ndarray], **options: object) -> tuple[int, int]:
     found = fidelity(*sets, extractor=MeanColour(), **options)
-    return found["n"], found["floor"]["n"]
+    return found["n"], found["real_reference"]["n"]
 
 
-def test_both_sides_of_a_comparison_have_the_same_n_and_both_floors_too() -> None:
+def test_both_sides_of_a_comparison_have_the_same_n_and_both_references_too() -> None:
     real, few = coloured(10, 20, seed=0), coloured(10, 3, seed=1)
     assert tiles_a_side(real, few) == (30, 30)
-    assert tiles_a_side(real, real) == (200, 100)  # the floor: a half of the patients
+    assert tiles_a_side(real, real) == (200, 100)  # the reference: a half of the patients
     assert tiles_a_side(real, real, held_out=few) == (200, 30)
     assert tiles_a_side(real, real, limit=40)[0] == 40
 
 
-def test_without_patients_there_is_kid_but_no_interval_and_no_floor() -> None:
+def test_without_patients_there_is_kid_but_no_interval_and_no_reference() -> None:
     images = coloured(10, 12, seed=0)[0]
     found = fidelity((images, None), (images[::-1], None), extractor=MeanColour())
     assert found["kid"] == pytest.approx(kid(MeanColour()(images), MeanColour()(images)))
     assert found["kid_interval"] is None
     none = {"within": None, "between": None}
     others = dict.fromkeys(("cmmd", "fid", "fid_extrapolated"), none)
-    assert found["floor"] == {**none, "within_range": None, "n": None, **others}
-    assert found["beside_floor"] is None
+    assert found["real_reference"] == {**none, "within_range": None, "n": None, **others}
+    assert found["at_reference_size"] is None
     assert found["neighbours"]["coverage"] == {"synthetic": 1.0, "real": None, "of_real": None}
 
 
 def test_few_tiles_and_few_patients_are_said() -> None:
     found = fidelity(coloured(4, 4, seed=0), coloured(4, 4, seed=1), extractor=MeanColour())
     assert any("KID from 16 tiles" in line for line in found["warnings"])
-    assert any("floors from 8 tiles" in line for line in found["warnings"])
+    assert any("references from 8 tiles" in line for line in found["warnings"])
     assert any(line.startswith("4 patients") for line in found["warnings"])
     plenty = fidelity(coloured(12, 20, seed=0), coloured(12, 20, seed=1), extractor=MeanColour())
     assert plenty["warnings"] == []
@@ -97,7 +97,7 @@ def test_fid_is_not_extrapolated_from_too_few_tiles() -> None:
 
     few, some = found(6), found(12)
     assert few["fid_extrapolated"] is None
-    assert few["floor"]["fid_extrapolated"]["within"] is None
+    assert few["real_reference"]["fid_extrapolated"]["within"] is None
     assert "FID is not extrapolated from 6 tiles; expected more than 6" in few["warnings"]
     assert isinstance(some["fid_extrapolated"], float)
     assert any(line.startswith("FID extrapolated from 12 tiles in 6 dimensions") for line in some["warnings"])

@@ -234,7 +234,10 @@ def test_patients_are_parted_by_who_was_seen(tmp_path):
     train, held_out = divide([tiles], names[:5])
     assert sorted(set(train.patients.tolist())) == names[:5]
     assert sorted(set(held_out.patients.tolist())) == names[5:]
-    for saw, words in ((["x"], "no tile of a patient that the generator saw"), (names, "that it never saw")):
+    for saw, words in (
+        (["x"], "no tile of a patient that the generator was trained on"),
+        (names, "that it was not trained on"),
+    ):
         with pytest.raises(InputError, match=words):
             divide([tiles], saw)
     with pytest.raises(InputError, match="expected one size"):

@@ -25,15 +25,15 @@ def test_every_class_lies_within_the_distance_between_patients(fitted):
         assert set(measures) == set(MEASURES)
         for measure in JUDGED:
             score = measures[measure]
-            if score["floor"] is None:  # a class of which hardly a patient has ten tiles
+            if score["real_reference"] is None:  # a class of which hardly a patient has ten tiles
                 assert (name, measure) == ("grade 3", "density_per_mm2")
             else:
-                assert score["distance"] < score["floor"], (name, measure)
+                assert score["distance"] < score["real_reference"], (name, measure)
 
 
 def test_a_turned_dial_leaves_it(fitted):
     scores = compare_layouts(*fitted, repeats=1, dial=Dial(size_ratio=1.6))
-    assert scores["grade 1"]["area_um2"]["distance"] > 2 * scores["grade 1"]["area_um2"]["floor"]
+    assert scores["grade 1"]["area_um2"]["distance"] > 2 * scores["grade 1"]["area_um2"]["real_reference"]
 
 
 def test_refusals(fitted):

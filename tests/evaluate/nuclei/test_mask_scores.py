@@ -10,7 +10,7 @@ import pytest
 from nucleosynth.data.phantom.tissue import CLASSES, PhantomConfig, phantom_tiles
 from nucleosynth.data.tileset import TileSet, write_tileset
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.nuclei.mask_scores import judge_masks
+from nucleosynth.evaluate.nuclei.mask_scores import mask_scores
 from nucleosynth.nuclei.agreement import mask_agreement
 from nucleosynth.segmentation.segmenter import get_segmenter, segment
 from nucleosynth.segmentation.tilesets import add_masks
@@ -86,7 +86,7 @@ def test_tiles_of_unknown_scale_are_refused(bare, tmp_path):
 
 def test_the_ceiling_is_taken_on_patients_who_gave_no_donor(drawn, tmp_path):
     synthetic = as_synthetic(drawn, tmp_path / "synthetic", patients=2)
-    scores = judge_masks(drawn, synthetic)
+    scores = mask_scores(drawn, synthetic)
     unused = drawn.rows_of(set(drawn.patients.tolist()) - set(synthetic.patients.tolist()))
     found = segment(np.asarray(drawn.images[unused]), 0.5, backend="judge")
     expected = mask_agreement(found, drawn.masks[unused])
@@ -95,37 +95,37 @@ def test_the_ceiling_is_taken_on_patients_who_gave_no_donor(drawn, tmp_path):
     assert list(scores["instances"]) == ["pq", "aji", "f1"]
     for name, placed in scores["instances"].items():
         assert placed["ceiling"] == pytest.approx(expected[name])
-        assert placed["ceiling_floor"] == pytest.approx(expected["floor"][name])
-        assert 0 <= placed["floor"] < placed["value"] <= 1
+        assert placed["ceiling_chance"] == pytest.approx(expected["chance"][name])
+        assert 0 <= placed["chance"] < placed["value"] <= 1
 
 
 def test_samples_as_good_as_their_donors_reach_the_ceiling_exactly(drawn, tmp_path):
     synthetic = as_synthetic(drawn, tmp_path / "synthetic", patients=3)
-    scores = judge_masks(drawn, synthetic)
+    scores = mask_scores(drawn, synthetic)
     assert scores["held_out"] is False
     assert scores["iou"] == scores["ceiling"]
     assert scores["corrected"] == 1.0
     for placed in scores["instances"].values():
-        assert (placed["value"], placed["floor"]) == (placed["ceiling"], placed["ceiling_floor"])
+        assert (placed["value"], placed["chance"]) == (placed["ceiling"], placed["ceiling_chance"])
 
 
 def test_who_made_the_masks_cannot_judge_them(bare, tmp_path):
     masked = add_masks(bare, tmp_path / "masked", backend="judge")
     synthetic = as_synthetic(masked, tmp_path / "synthetic", patients=2)
     with pytest.raises(InputError, match="made the masks it would judge"):
-        judge_masks(masked, synthetic)
+        mask_scores(masked, synthetic)
 
 
 def test_against_made_masks_the_score_is_consistency_without_a_ceiling(drawn, bare, tmp_path):
     masked = add_masks(bare, tmp_path / "masked", backend="classical")
     synthetic = as_synthetic(drawn, tmp_path / "synthetic", patients=2)
-    scores = judge_masks(masked, synthetic)
+    scores = mask_scores(masked, synthetic)
     assert (scores["kind"], scores["ceiling"]) == ("consistency", None)
-    assert scores["instances"]["pq"]["ceiling"] is scores["instances"]["pq"]["ceiling_floor"] is None
-    assert scores["iou"] > scores["floor"]
+    assert scores["instances"]["pq"]["ceiling"] is scores["instances"]["pq"]["ceiling_chance"] is None
+    assert scores["iou"] > scores["chance"]
 
 
 def test_tiles_without_masks_have_nothing_to_judge(drawn, bare, tmp_path):
     synthetic = as_synthetic(bare, tmp_path / "synthetic", patients=2)
     with pytest.raises(InputError, match="no tile carries a mask"):
-        judge_masks(drawn, synthetic)
+        mask_scores(drawn, synthetic)

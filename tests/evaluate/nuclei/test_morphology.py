@@ -1,4 +1,4 @@
-"""Real and synthetic nuclei compared: distances by hand, their floor, classes, files, and what is refused."""
+"""Real and synthetic nuclei compared: distances by hand, reference, classes, files, what is refused."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def sample(values, patients) -> Sample:
     )
 
 
-def test_distance_and_floor_by_hand() -> None:
+def test_distance_and_reference_by_hand() -> None:
     real = sample([1.0] * 20 + [3.0] * 20 + [2.0] * 5, ["a"] * 20 + ["b"] * 20 + ["c"] * 5)
     found = distance_scores(real, sample(real.values + 0.5, real.patient))
     assert found["distance"] == pytest.approx(0.5)
     assert found["distance_sd"] == pytest.approx(0.5 / np.std(real.values))
     # a against b and c: (2 * 20 + 1 * 5) / 25; b likewise; c has too few values of its own
     assert patient_distances(real) == pytest.approx({"a": 1.8, "b": 1.8})
-    assert (found["floor"], found["floor_patients"]) == (pytest.approx(1.8), 2)
+    assert (found["real_reference"], found["reference_patients"]) == (pytest.approx(1.8), 2)
     assert (found["n_real"], found["median_synthetic"]) == (45, pytest.approx(2.5))
 
 
@@ -65,7 +65,7 @@ def test_nothing_to_compare_is_none() -> None:
     assert distance_scores(none, one)["distance"] is None
     assert distance_scores(one, none)["distance"] is None
     alone = distance_scores(one, one)
-    assert (alone["distance"], alone["distance_sd"], alone["floor"]) == (0.0, None, None)
+    assert (alone["distance"], alone["distance_sd"], alone["real_reference"]) == (0.0, None, None)
     assert patient_distances(sample([1.0] * 30, [""] * 30)) == {}
 
 
@@ -84,7 +84,7 @@ def test_classes_part_the_nuclei_and_tissue_of_another_seed_is_as_near_as_patien
     every, *classes = found.scores["measures"].values()
     for measure in MEASURES:
         assert sum(of_class[measure]["n_real"] for of_class in classes) == every[measure]["n_real"]
-    assert every["area_um2"]["distance"] < 2 * every["area_um2"]["floor"]
+    assert every["area_um2"]["distance"] < 2 * every["area_um2"]["real_reference"]
     low, _, high = classes
     assert low["diameter_um"]["median_real"] < high["diameter_um"]["median_real"]
     assert sum(found.scores["real"]["size_grades"].values()) == pytest.approx(1)
@@ -96,7 +96,7 @@ def test_larger_nuclei_are_seen(pair, tmp_path) -> None:
     same = compare_morphology(*pair).scores["measures"]["all"]["diameter_um"]
     other = compare_morphology(pair[0], large).scores["measures"]["all"]["diameter_um"]
     assert other["distance"] > 3 * same["distance"]
-    assert other["distance"] > other["floor"]
+    assert other["distance"] > other["real_reference"]
 
 
 def test_a_segmenter_finds_the_nuclei_of_both(pair) -> None:

@@ -14,7 +14,7 @@ from nucleosynth.cli import main
 from nucleosynth.config import parse
 from nucleosynth.errors import InputError
 from nucleosynth.files import read_json, write_json
-from nucleosynth.study.analysis.compare_studies import studies_beside
+from nucleosynth.study.analysis.compare_studies import compare_studies
 from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.run import run_study
 
@@ -58,7 +58,7 @@ def of(found, arm, metric):
 
 
 def test_a_study_differs_in_nothing_from_itself(finished):
-    found = studies_beside(finished, finished)
+    found = compare_studies(finished, finished)
     assert found["same_tiles"]
     assert {d["arm"] for d in found["differences"]} == {"real", "real+50%", "synthetic-only"}
     assert all(d["difference"] == 0 and d["interval"] == [0, 0] for d in found["differences"])
@@ -66,7 +66,7 @@ def test_a_study_differs_in_nothing_from_itself(finished):
 
 
 def test_the_second_minus_the_first_paired_over_patients(finished, better, capsys):
-    found = studies_beside(finished, better)
+    found = compare_studies(finished, better)
     gain = of(found, "real+50%", "auroc")
     arms = {arm["arm"]: arm["metrics"] for arm in read_json(finished / "report.json")["arms"]}
     assert gain["difference"] > 0.1
@@ -83,7 +83,7 @@ def test_primary_arms_of_other_names_are_compared_too(finished, better):
     locked = read_json(better / "locked.json")
     locked["chosen"]["fold-0"]["arm"] = "synthetic-only"
     write_json(better / "locked.json", locked)
-    found = studies_beside(finished, better)
+    found = compare_studies(finished, better)
     pairs = {(d["arm"], d["baseline"]) for d in found["differences"]}
     assert ("synthetic-only", "real+50%") in pairs
     assert found["second"]["primary"] == "synthetic-only"
@@ -95,9 +95,9 @@ def test_what_cannot_be_compared_is_told(finished, better, tmp_path):
     fold["test"], fold["validation"] = fold["test"][1:], [*fold["validation"], fold["test"][0]]
     write_json(better / "split.json", split)
     with pytest.raises(InputError, match=r"better: tests other patients than .*run; compare studies of"):
-        studies_beside(finished, better)
+        compare_studies(finished, better)
     (better / "locked.json").unlink()
     with pytest.raises(InputError, match=r"better: there is no locked.json yet; run `nucleosynth study run`"):
-        studies_beside(finished, better)
+        compare_studies(finished, better)
     with pytest.raises(InputError, match="nowhere: no study here"):
-        studies_beside(finished, tmp_path / "nowhere")
+        compare_studies(finished, tmp_path / "nowhere")

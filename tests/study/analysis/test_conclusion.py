@@ -14,7 +14,7 @@ TEST = {
     "kid": 0.0412,
     "extractor": "lite0@224",
     "n": 80,
-    "floor": {"within": 0.03, "between": None},
+    "real_reference": {"within": 0.03, "between": None},
 }
 COVERAGE = {"synthetic": 0.444, "real": 0.8, "of_real": 0.555}
 
@@ -51,7 +51,7 @@ def test_a_secondary_difference_says_whether_it_outlives_their_number(
     one = {
         "arm": "augmented",
         "baseline": "real",
-        "share": 0.1,
+        "fraction": 0.1,
         "metric": study.report.primary,
         "difference": 0.048,
         "interval": [0.014, 0.086],
@@ -67,11 +67,11 @@ def claimed(lacking: list[str], low: float) -> str:
     """Return the headline of an arm that is above its rival by ``low`` at least."""
     study = parse(StudyConfig, tiny_study())
     metrics = study.report.claimed
-    one = {"arm": "real+50%", "baseline": "real", "share": 1.0, "difference": 0.05, "p_holm": None}
+    one = {"arm": "real+50%", "baseline": "real", "fraction": 1.0, "difference": 0.05, "p_holm": None}
     found = [
         {**one, "metric": m, "interval": [low, 0.1], "verdict": "any", "n_patients": 40} for m in metrics
     ]
-    claim = {"arm": "real+50%", "share": 1.0, "rivals": ["real"], "metrics": metrics, "holds": low > 0}
+    claim = {"arm": "real+50%", "fraction": 1.0, "rivals": ["real"], "metrics": metrics, "holds": low > 0}
     return str(study_verdict(study, {**claim, "lacking": lacking}, found, {})["headline"])
 
 
@@ -104,10 +104,10 @@ def test_what_a_claim_of_help_lacks(arms, changes, lacking) -> None:
     study = parse(StudyConfig, own)
 
     class Primary:
-        def primary(self, share):
+        def primary(self, fraction):
             return "real+50%"
 
-    one = {"arm": "real+50%", "share": 1.0, "interval": [0.01, 0.1]}
+    one = {"arm": "real+50%", "fraction": 1.0, "interval": [0.01, 0.1]}
     scored = [
         {**one, "baseline": baseline, "metric": metric}
         for baseline in arms

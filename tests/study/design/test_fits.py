@@ -16,7 +16,7 @@ from nucleosynth.errors import InputError
 from nucleosynth.files import read_json
 from nucleosynth.seeds import rng
 from nucleosynth.study.design.config import StudyConfig, load_study
-from nucleosynth.study.design.fits import Fit, fit_patients, share_of_patients
+from nucleosynth.study.design.fits import Fit, draw_data_fraction, fit_patients
 from nucleosynth.study.design.schedule import all_fits, arm_jobs, fit_arms, outer_fits
 
 
@@ -39,7 +39,7 @@ def split(tiles):
 
 def test_a_share_holds_the_smaller_shares(tiles, split):
     train = split.folds[0].train
-    shares = [set(share_of_patients(tiles, train, share, seed=3)) for share in (0.25, 0.5, 1.0)]
+    shares = [set(draw_data_fraction(tiles, train, share, seed=3)) for share in (0.25, 0.5, 1.0)]
     assert shares[0] < shares[1] < shares[2] == set(train)
     assert [len(found) for found in shares] == [4, 8, 16]
 
@@ -57,7 +57,7 @@ def test_a_share_of_uneven_patients_is_one_of_their_tiles_and_classes_too(seed):
         rows_of=lambda wanted: np.flatnonzero(np.isin(patients, wanted)),
     )
     for share in (0.25, 0.5):
-        taken = share_of_patients(tiles, names, share, seed=seed)
+        taken = draw_data_fraction(tiles, names, share, seed=seed)
         rows = tiles.rows_of(taken)
         assert len(taken) == 100 * share
         assert len(rows) / len(patients) == pytest.approx(share, abs=0.07)

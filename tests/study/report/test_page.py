@@ -163,7 +163,7 @@ def test_pseudonyms_are_consistent_and_tell_nothing_by_their_order(small) -> Non
     assert list(first.values()) == sorted(first.values())
     by_id = small["comparisons"][1]["per_patient"]
     assert others[0]["patient 1"] == by_id[PATIENTS[-1]]  # the last id has the smallest difference
-    assert renamed["test_looks"][0]["what"] == "patient 5 and tnbc:Miller 99"
+    assert renamed["test_access"][0]["what"] == "patient 5 and tnbc:Miller 99"
     assert small["comparisons"][0]["per_patient"].keys() == set(PATIENTS)
 
 
@@ -190,7 +190,7 @@ def test_few_patients_get_values_and_no_interval(small, pictures, tmp_path) -> N
 def test_a_study_without_classes_leaves_the_arms_out_and_says_why(record, pictures, tmp_path) -> None:
     record |= {"arms": [], "comparisons": [], "results": [], "claim": None, "choice": None}
     record["protocol"]["arms"], record["data"]["classes"] = [], []
-    record["agreement"]["test"] |= dict.fromkeys(("ceiling", "ceiling_floor", "corrected"))
+    record["agreement"]["test"] |= dict.fromkeys(("ceiling", "ceiling_chance", "corrected"))
     record["agreement"]["test"] |= {"kind": "consistency"}
     for part in record["data"]["parts"].values():
         part["per_class"] = {}
@@ -232,7 +232,7 @@ def test_a_record_of_an_older_version_has_no_coverage(record, pictures, tmp_path
 
 
 def test_missing_judgements_and_pictures_are_left_out(record, tmp_path) -> None:
-    record |= {"agreement": None, "fidelity": None, "test_looks": []}
+    record |= {"agreement": None, "fidelity": None, "test_access": []}
     text = text_of(build_report(record, {}, tmp_path).read_text())
     assert "Do the nuclei appear" not in text
     assert "How close are the tiles" not in text

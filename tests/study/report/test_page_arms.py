@@ -78,7 +78,7 @@ def test_a_share_of_the_patients_is_counted(record, pictures, tmp_path) -> None:
 
 def test_the_other_arms_are_corrected_for_being_many(record, pictures, tmp_path) -> None:
     for one in record["comparisons"]:
-        if (one["arm"], one["share"], one["metric"]) == ("rare-only", 1.0, "balanced_accuracy"):
+        if (one["arm"], one["fraction"], one["metric"]) == ("rare-only", 1.0, "balanced_accuracy"):
             one |= {"p_holm": 0.0734, "interval": [0.001, 0.059], "verdict": "helps"}
     text = section(build_report(record, pictures, tmp_path).read_text(), "help")
     row = text.partition("reading augmented")[2].partition("p and reading are")[0]
@@ -107,7 +107,7 @@ def test_how_the_primary_arm_was_chosen_is_told(record, pictures, tmp_path) -> N
         "real+25% 0.800 0.800", f"{PRIMARY} 0.812 chosen 0.812 chosen", "fold 0, 50 % of the patients",
     ):  # fmt: skip
         assert words in text, words
-    record["choice"]["looks_before"] = 3
+    record["choice"]["accesses_before"] = 3
     record["protocol"]["changed"] = True
     page = build_report(record, pictures, tmp_path).read_text()
     top = text_of(page.partition("<main>")[0])
@@ -130,7 +130,7 @@ def test_folds_may_choose_different_arms(record, pictures, tmp_path) -> None:
     record["protocol"] |= {"folds": 2, "fractions": [1.0]}
     record["choice"]["chosen"]["fold-1"] = {**record["choice"]["chosen"]["fold-0"], "arm": "real+25%"}
     record["claim"] |= {"arm": "chosen"}
-    wanted = [one for one in record["comparisons"] if one["arm"] == PRIMARY and one["share"] == 1]
+    wanted = [one for one in record["comparisons"] if one["arm"] == PRIMARY and one["fraction"] == 1]
     record["comparisons"] += [{**one, "arm": "chosen"} for one in wanted]
     page = build_report(record, pictures, tmp_path).read_text()
     assert "the one chosen in each fold" in section(page, "protocol")
@@ -142,7 +142,7 @@ def test_every_figure_appears(record, pictures, tmp_path) -> None:
     page = build_report(record, pictures, tmp_path).read_text()
     plots = re.findall(r'<img src="data:image/svg[^"]*" alt="([^"]*)"', page)
     for words in (
-        "difference of each arm", "against its share of synthetic", "share of the training patients",
+        "difference of each arm", "against its share of synthetic", "fraction of the training patients",
         "against predicted probability", "training loss", "distance of synthetic nuclei",
     ):  # fmt: skip
         assert sum(words in alt for alt in plots) == 1, words
@@ -168,7 +168,7 @@ def test_calibration_says_what_weighing_classes_alike_does(record, pictures, tmp
 def test_one_share_of_the_patients_is_not_spoken_of(record, pictures, tmp_path) -> None:
     record["protocol"]["fractions"] = [1.0]
     for name in ("arms", "results", "comparisons"):
-        record[name] = [one for one in record[name] if one["share"] == 1]
+        record[name] = [one for one in record[name] if one["fraction"] == 1]
     text = text_of(build_report(record, pictures, tmp_path).read_text())
     assert "With fewer training patients" not in text
     assert "patients used" not in text

@@ -7,7 +7,7 @@ from tests.render.seen import texts
 from nucleosynth.errors import InputError
 from nucleosynth.render.figure import WIDTH
 from nucleosynth.study.design.arms import ArmsConfig
-from nucleosynth.study.report.plot_arms import LOOKS, OTHER, ArmPoint, data_fractions, dose_response
+from nucleosynth.study.report.plot_arms import OTHER, STYLES, ArmPoint, data_fractions, dose_response
 
 
 def point(arm: str, kind: str, dose: float | int | None, *values: float, **compared) -> ArmPoint:
@@ -39,7 +39,7 @@ def test_without_intervals_no_difference_is_drawn() -> None:
 @pytest.mark.parametrize(
     ("doses", "label", "places"),
     [
-        ((0.25, 0.5), "share", [0, 25, 50]),
+        ((0.25, 0.5), "fraction", [0, 25, 50]),
         ((1000, 4000), "added", [0, 1000, 4000]),
         ((0.5, 400), "arm", [0, 1, 2]),
     ],
@@ -64,13 +64,13 @@ def test_arms_about_another_question_are_left_out_of_the_doses() -> None:
 
 
 def test_every_kind_of_arm_looks_unlike_any_other() -> None:
-    assert len({*LOOKS.values(), OTHER}) == len(LOOKS) + 1
+    assert len({*STYLES.values(), OTHER}) == len(STYLES) + 1
     controls = (*ArmsConfig.model_fields["controls"].annotation.__args__[0].__args__, "dose", "filtered")
-    assert set(controls) == set(LOOKS)
+    assert set(controls) == set(STYLES)
 
 
 def at(share: float, arm: str, kind: str, value: float, **compared) -> ArmPoint:
-    return ArmPoint(arm=arm, kind=kind, share=share, values=(value, value), **compared)
+    return ArmPoint(arm=arm, kind=kind, fraction=share, values=(value, value), **compared)
 
 
 FRACTIONS = [
@@ -112,5 +112,5 @@ def test_figures_fit_half_a_page() -> None:
 def test_nothing_to_show_is_said() -> None:
     with pytest.raises(InputError, match="there is no dose"):
         dose_response([SHARES[0]], metric="auroc", patients=3)
-    with pytest.raises(InputError, match="there is no second share"):
+    with pytest.raises(InputError, match="there is no second fraction"):
         data_fractions(SHARES, metric="auroc", patients=3)

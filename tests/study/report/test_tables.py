@@ -23,7 +23,11 @@ def test_every_run_arm_and_comparison_can_be_read_back(tmp_path) -> None:
         len(record[name]) for name in ("results", "arms", "comparisons")
     )
     for row, run in zip(runs, record["results"], strict=True):
-        assert (row["arm"], float(row["share"]), int(row["seed"])) == (run["arm"], run["share"], run["seed"])
+        assert (row["arm"], float(row["fraction"]), int(row["seed"])) == (
+            run["arm"],
+            run["fraction"],
+            run["seed"],
+        )
         assert {m: float(row[m]) for m in METRICS} == run["metrics"]
         assert float(row["validation_auroc"]) == run["validation"]["auroc"]
     for row, one in zip(compared, record["comparisons"], strict=True):
@@ -33,7 +37,7 @@ def test_every_run_arm_and_comparison_can_be_read_back(tmp_path) -> None:
     assert (chosen["kind"], chosen["dose"]) == ("filtered", "0.5")
     assert float(chosen["auroc_mean"]) == 0.74
     assert (chosen["recall_atypical"], chosen["precision_atypical"]) == ("0.6", "")
-    assert (float(chosen["ece_max"]), chosen["vote_patients"]) == (pytest.approx(0.0667), "38")
+    assert (float(chosen["ece_max"]), chosen["patients_scored"]) == (pytest.approx(0.0667), "38")
 
 
 def test_without_intervals_their_bounds_are_empty_and_patients_stay_out(tmp_path) -> None:

@@ -17,7 +17,7 @@ from nucleosynth.files import write_json
 from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.design.fits import Fit
 from nucleosynth.study.run import run_study
-from nucleosynth.study.stages.leakage import patients_of, refuse_taken
+from nucleosynth.study.stages.leakage import refuse_leakage, training_patients_of
 
 
 @pytest.fixture
@@ -51,42 +51,42 @@ def starting_from(path: Path) -> StudyConfig:
 
 
 def test_starting_weights_are_held_to_the_patients_of_each_fit(tiles, split, fits, run):
-    assert patients_of(run) == set(split.folds[0].train)
-    refuse_taken(starting_from(run), tiles, split, {Fit(): fits[Fit()]})
+    assert training_patients_of(run) == set(split.folds[0].train)
+    refuse_leakage(starting_from(run), tiles, split, {Fit(): fits[Fit()]})
     third = split.folds[0].train[2]
-    with pytest.raises(InputError, match=f"fold-0/choice-0: saw patient {third}, who is outside"):
-        refuse_taken(starting_from(run), tiles, split, fits)
+    with pytest.raises(InputError, match=f"fold-0/choice-0: was trained on patient {third}, who is outside"):
+        refuse_leakage(starting_from(run), tiles, split, fits)
 
 
 def test_an_extractor_is_held_to_each_fit_where_tiles_are_chosen_by_it(tiles, split, fits, run):
     own = {"extractor": f"classifier:{run}"}
-    refuse_taken(study(fidelity=own), tiles, split, fits)
+    refuse_leakage(study(fidelity=own), tiles, split, fits)
     chooses = {"doses": [0.5], "filters": ["typicality"]}
-    with pytest.raises(InputError, match=r"choice-0: saw patient"):
-        refuse_taken(study(fidelity=own, arms=chooses), tiles, split, fits)
+    with pytest.raises(InputError, match=r"choice-0: was trained on patient"):
+        refuse_leakage(study(fidelity=own, arms=chooses), tiles, split, fits)
     swapped = Split(rule="x", folds=[Fold(train=split.folds[0].test, test=split.folds[0].train)])
-    with pytest.raises(InputError, match=r"classifier:.*, fold-0: saw patient"):
-        refuse_taken(study(fidelity=own), tiles, swapped, {})
+    with pytest.raises(InputError, match=r"classifier:.*, fold-0: was trained on patient"):
+        refuse_leakage(study(fidelity=own), tiles, swapped, {})
 
 
 def test_a_segmenter_is_known_by_its_card(tiles, split, tmp_path):
     test = split.folds[0].test[0]
     write_json(tmp_path / "card.json", {"training": [{"patients": ["elsewhere:1"]}, {"patients": [test]}]})
     one = study(segmenter={"judge": f"weights:{tmp_path}"})
-    with pytest.raises(InputError, match=f"weights:.*, fold-0: saw patient {test}"):
-        refuse_taken(one, tiles, split, {})
+    with pytest.raises(InputError, match=f"weights:.*, fold-0: was trained on patient {test}"):
+        refuse_leakage(one, tiles, split, {})
     write_json(tmp_path / "card.json", {"training": [{"patients": ["elsewhere:1"]}]})
-    refuse_taken(one, tiles, split, {})
+    refuse_leakage(one, tiles, split, {})
 
 
 def test_weights_that_do_not_tell_are_warned_of(tiles, split, fits, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        refuse_taken(starting_from(tmp_path), tiles, split, fits)
+        refuse_leakage(starting_from(tmp_path), tiles, split, fits)
     assert "does not tell whom it learned from" in caplog.text
 
 
 def test_a_study_refuses_before_it_trains(tiles, run, tmp_path):
     flipped = starting_from(run).model_copy(update={"seed": 3})
-    with pytest.raises(InputError, match="saw patient"):
+    with pytest.raises(InputError, match="was trained on patient"):
         run_study(flipped, out=tmp_path / "study", device="cpu")
     assert not list((tmp_path / "study").glob("fold-0*"))

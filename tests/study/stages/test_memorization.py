@@ -19,7 +19,7 @@ from nucleosynth.errors import InputError
 from nucleosynth.evaluate.memorization.audit import memorization
 from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.stages import memorization as audits
-from nucleosynth.study.stages.memorization import audit_generator, pair_pictures, start_tiles
+from nucleosynth.study.stages.memorization import audit_generator, initial_weights_tiles, pair_pictures
 
 
 class Cells:
@@ -100,21 +100,21 @@ def test_what_the_start_learned_from_is_searched_too(tiles, fold, elsewhere, tmp
     assert found["n"]["train"] == len(tiles.rows_of(fold.train)) + len(elsewhere.rows_of(saw))
     synthetic, real = pair_pictures(found, tmp_path)
     assert np.array_equal(synthetic, real)
-    assert stranger not in generator.card.saw
+    assert stranger not in generator.card.trained_on
 
 
 def test_tiles_of_a_start_that_do_not_go_with_the_study_are_refused_or_told(
     tiles, fold, generator, elsewhere, tmp_path, caplog
 ):
     one = parse(StudyConfig, tiny_study(memorization={"tiles": 8, "also": ["elsewhere"]}))
-    assert [other.path for other in start_tiles(one, tiles, tmp_path)] == [elsewhere.path]
+    assert [other.path for other in initial_weights_tiles(one, tiles, tmp_path)] == [elsewhere.path]
     found = audit_generator(one, generator, tiles, fold, extractor=Cells(), folder=tmp_path, also=[elsewhere])
     assert found["patients_of_start"] == 0
     assert "elsewhere has no tile of a patient that the generator saw" in caplog.text
     phantom_tileset(tmp_path / "larger", tiles=8, size=32)
     other = parse(StudyConfig, tiny_study(memorization={"also": ["larger"]}))
     with pytest.raises(InputError, match=r"larger has tiles of 32 x 32 px, the study of 16 x 16 px; cut"):
-        start_tiles(other, tiles, tmp_path)
+        initial_weights_tiles(other, tiles, tmp_path)
 
 
 def test_variations_have_no_control_and_are_called_what_they_are(tiles, fold, generator, tmp_path):

@@ -8,13 +8,19 @@ from tests.phantoms import tiny_study
 
 from nucleosynth.config import parse
 from nucleosynth.data.split import Fold
-from nucleosynth.data.test_access import LEDGER, LOOKS
+from nucleosynth.data.test_access import ACCESS_LOG, TEST_ACCESS
 from nucleosynth.errors import InputError
 from nucleosynth.files import read_json, read_jsonl, write_json
 from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.design.fits import Fit
 from nucleosynth.study.design.schedule import all_fits, arm_jobs
-from nucleosynth.study.stages.primary_arm import choose_arms, chosen_arm, lock_choice, look, refuse_choice
+from nucleosynth.study.stages.primary_arm import (
+    choose_arms,
+    chosen_arm,
+    lock_choice,
+    record_test_access,
+    refuse_choice,
+)
 
 ARMS = {"doses": [0.25, 0.5], "controls": ["real", "synthetic-only"], "filters": ["copies"]}
 
@@ -72,14 +78,14 @@ def test_a_named_arm_or_a_single_candidate_needs_no_scores(tmp_path):
 def test_a_lock_stays_though_scores_change_and_opens_the_test_patients(tmp_path):
     one = study()
     with pytest.raises(InputError, match="is not locked; the test patients are looked at after that"):
-        look(tmp_path, "peek", fit=Fit())
-    assert not (tmp_path / LOOKS).exists()
+        record_test_access(tmp_path, "peek", fit=Fit())
+    assert not (tmp_path / TEST_ACCESS).exists()
     scored(one, tmp_path, lambda _, j: float(j["arm"]["name"] == "real+25%"))
     first = lock_choice(one, tmp_path, 1)
-    assert (first["looks_before"], first["protocol_hash"]) == (0, one.protocol_hash)
-    look(tmp_path, "scored", fit=Fit(0, 0.5), seed=1)
-    (seen,) = read_jsonl(tmp_path / LOOKS)
-    assert (seen["what"], seen["share"], seen["seed"]) == ("scored", 0.5, 1)
+    assert (first["accesses_before"], first["protocol_hash"]) == (0, one.protocol_hash)
+    record_test_access(tmp_path, "scored", fit=Fit(0, 0.5), seed=1)
+    (seen,) = read_jsonl(tmp_path / TEST_ACCESS)
+    assert (seen["what"], seen["fraction"], seen["seed"]) == ("scored", 0.5, 1)
     for path in tmp_path.glob("fold-0/arms/*/*/result.json"):
         write_json(path, {"validation": {"auroc": 0.0}})
     assert lock_choice(one, tmp_path, 1) == first == read_json(tmp_path / "locked.json")
@@ -96,12 +102,12 @@ def test_other_protocols_that_saw_the_test_patients_are_named(tmp_path, monkeypa
 
     third = study(report={"arm": "real+25%"}, seed=7)
     assert lock(first, "a", ["p:1", "p:2"]) == []
-    assert lock(first, "again", ["p:2", "p:1"]) == [], "the same protocol is no new look"
+    assert lock(first, "again", ["p:2", "p:1"]) == [], "the same protocol is no new record_test_access"
     assert lock(second, "b", ["p:1", "p:2"]) == [(first.protocol_hash, 2)]
     assert lock(first, "first", ["p:1", "p:2"]) == [], "and was there before the other"
     assert lock(third, "c", ["p:2", "p:3"]) == [(first.protocol_hash, 1), (second.protocol_hash, 1)]
     assert lock(third, "others", ["p:4"]) == []
-    assert "p:" not in (tmp_path / "state" / LEDGER).read_text()
+    assert "p:" not in (tmp_path / "state" / ACCESS_LOG).read_text()
 
 
 def test_an_undefined_measure_chooses_nobody(tmp_path):

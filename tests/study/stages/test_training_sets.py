@@ -9,7 +9,7 @@ from tests.phantoms import phantom_tileset
 from nucleosynth.data.split import Fold
 from nucleosynth.errors import InputError
 from nucleosynth.study.design.arms import Arm, ArmsConfig
-from nucleosynth.study.stages.training_sets import Pool, arm_diet
+from nucleosynth.study.stages.training_sets import Pool, arm_training_set
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,9 @@ def setting(tmp_path_factory):
         )
 
 
-def diet(setting, arm: Arm):
+def training_set(setting, arm: Arm):
     tiles, fold, pool, names = setting
-    return arm_diet(arm, tiles, fold, pool, everybody=names[:6], seed=0)
+    return arm_training_set(arm, tiles, fold, pool, everybody=names[:6], seed=0)
 
 
 def arm(name: str) -> Arm:
@@ -45,7 +45,7 @@ def arm(name: str) -> Arm:
 def test_real_tiles_are_those_of_the_training_patients(setting):
     tiles, fold, *_ = setting
     for name in ("real", "natural", "oversampled", "augmented"):
-        found = diet(setting, arm(name))
+        found = training_set(setting, arm(name))
         (source,) = found.sources
         assert set(tiles.patients[source.rows].tolist()) == set(fold.train)
         assert found.strong == (name == "augmented")
@@ -54,21 +54,21 @@ def test_real_tiles_are_those_of_the_training_patients(setting):
 
 
 def test_a_dose_is_a_share_or_so_many_tiles(setting):
-    real, added = diet(setting, arm("real+25%")).sources
+    real, added = training_set(setting, arm("real+25%")).sources
     assert (real.share, added.share, len(added.rows)) == (0.75, 0.25, 60)
-    real, added = diet(setting, arm("real+20")).sources
+    real, added = training_set(setting, arm("real+20")).sources
     assert added.share == pytest.approx(20 / (20 + len(real.rows)))
     assert added.rows.tolist() == list(range(20))
     with pytest.raises(InputError, match=r"the pool holds 60 tiles; raise synthesis\.tiles to 61"):
-        diet(setting, Arm("real+61", "dose", dose=61))
+        training_set(setting, Arm("real+61", "dose", dose=61))
 
 
 def test_shuffled_labels_keep_how_many_there_are_of_each(setting):
-    _, added = diet(setting, arm("shuffled")).sources
+    _, added = training_set(setting, arm("shuffled")).sources
     asked = added.tiles.labels[added.rows]
     assert not np.array_equal(added.labels, asked)
     assert np.array_equal(np.bincount(added.labels), np.bincount(asked))
-    assert np.array_equal(added.labels, diet(setting, arm("shuffled")).sources[1].labels)
+    assert np.array_equal(added.labels, training_set(setting, arm("shuffled")).sources[1].labels)
     members = [added.members(c) for c in range(3)]
     assert sorted(np.concatenate(members).tolist()) == added.rows.tolist()
     assert all(np.array_equal(added.rows[added.labels == c], members[c]) for c in range(3))
@@ -77,27 +77,27 @@ def test_shuffled_labels_keep_how_many_there_are_of_each(setting):
 def test_rare_only_leaves_the_commonest_class_to_real_tiles(setting):
     tiles, fold, *_ = setting
     common = np.bincount(tiles.labels[tiles.rows_of(fold.train)]).argmax()
-    _, added = diet(setting, arm("rare-only")).sources
+    _, added = training_set(setting, arm("rare-only")).sources
     assert common not in added.tiles.labels[added.rows]
 
 
 def test_held_back_tiles_are_of_training_patients_that_the_share_left_out(setting):
     tiles, _, _, names = setting
-    real, added = diet(setting, arm("held-back")).sources
+    real, added = training_set(setting, arm("held-back")).sources
     assert (real.share, added.share) == (0.6, 0.4)
     assert set(tiles.patients[added.rows].tolist()) == set(names[4:6])
 
 
 def test_pretraining_is_synthetic_first_and_real_after(setting):
-    found = diet(setting, arm("pretrained"))
+    found = training_set(setting, arm("pretrained"))
     assert found.first_share == 0.4
     assert (found.first[0].tiles, found.first[0].share) == (setting[2].tiles, 1.0)
     assert [source.share for source in found.sources] == [1.0]
-    (only,) = diet(setting, arm("synthetic-only")).sources
+    (only,) = training_set(setting, arm("synthetic-only")).sources
     assert (only.tiles, only.share) == (setting[2].tiles, 1.0)
 
 
 def test_nothing_to_add_is_said(setting):
     tiles, fold, pool, names = setting
     with pytest.raises(InputError, match="arm held-back: nothing to add"):
-        arm_diet(arm("held-back"), tiles, fold, pool, everybody=names[:4], seed=0)
+        arm_training_set(arm("held-back"), tiles, fold, pool, everybody=names[:4], seed=0)

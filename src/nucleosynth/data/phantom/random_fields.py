@@ -1,6 +1,6 @@
 """Random fields of the phantom: textures and regions as sums of random plane waves.
 
-Lengths are in µm, so a texture looks alike at every magnification; waves that a pixel cannot resolve
+Lengths are in µm, so a texture appearances alike at every magnification; waves that a pixel cannot resolve
 are damped before they are drawn.
 """
 

@@ -15,7 +15,7 @@ _RIM = 0.35  # µm, thickness of the nuclear membrane as the light microscope sh
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Appearance:
     """What the tiles of one patient have in common."""
 
     matrix: Floats  # (2, 3) optical density of haematoxylin and eosin in R, G, B
@@ -31,7 +31,13 @@ class Look:
 
 
 def render(
-    generator: np.random.Generator, look: Look, *, atypia: float, size_ratio: float, size: int, mpp: float
+    generator: np.random.Generator,
+    appearance: Appearance,
+    *,
+    atypia: float,
+    size_ratio: float,
+    size: int,
+    mpp: float,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
     """Paint one tile of tissue.
 
@@ -39,7 +45,7 @@ def render(
     ----------
     generator
         Source of every draw of this tile.
-    look
+    appearance
         The patient's stain and habit.
     atypia
         0 to 3.
@@ -59,13 +65,13 @@ def render(
     """
     axis = (np.arange(size, dtype=np.float32) + 0.5) * np.float32(mpp)
     extent = size * mpp
-    ground = _Ground.draw(generator, look, extent / 2)
-    nuclei = _place(generator, look, ground, atypia=atypia, size_ratio=size_ratio, extent=extent)
+    ground = _Ground.draw(generator, appearance, extent / 2)
+    nuclei = _place(generator, appearance, ground, atypia=atypia, size_ratio=size_ratio, extent=extent)
     mask, pixels = rasterise(nuclei, size=size, mpp=mpp)
     density = _tissue(generator, axis, ground)
     _paint_nuclei(density, pixels, generator, axis=axis)
-    strength = look.strength * generator.lognormal(0, 0.04, 2).astype(np.float32)
-    return _photograph(generator, density * strength, look, mpp=mpp), mask
+    strength = appearance.strength * generator.lognormal(0, 0.04, 2).astype(np.float32)
+    return _photograph(generator, density * strength, appearance, mpp=mpp), mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +83,21 @@ class _Ground:
     fibre_angle: float  # radians
 
     @classmethod
-    def draw(cls, generator: np.random.Generator, look: Look, centre: float) -> _Ground:
+    def draw(cls, generator: np.random.Generator, appearance: Appearance, centre: float) -> _Ground:
         """Draw a ground whose centre lies in a nest, so that there is something to grade."""
         nest = Region(
-            Waves.draw(generator, (28, 90), count=12), look.nest + generator.exponential(0.35), centre
+            Waves.draw(generator, (28, 90), count=12), appearance.nest + generator.exponential(0.35), centre
         )
-        away = generator.uniform(0.7, 1.6) if generator.random() < look.gaps else 9.0  # 9: none anywhere
+        away = (
+            generator.uniform(0.7, 1.6) if generator.random() < appearance.gaps else 9.0
+        )  # 9: none anywhere
         gap = Region(Waves.draw(generator, (18, 60), count=10), -away, centre)
         return cls(nest=nest, gap=gap, fibre_angle=float(generator.uniform(0, np.pi)))
 
 
 def _place(
     generator: np.random.Generator,
-    look: Look,
+    appearance: Appearance,
     ground: _Ground,
     *,
     atypia: float,
@@ -97,7 +105,7 @@ def _place(
     extent: float,
 ) -> Nuclei:
     """Scatter nuclei over the tile and a margin: tumour in the nests, benign ones in the stroma."""
-    benign = look.benign_radius
+    benign = appearance.benign_radius
     typical = benign * size_ratio
     margin = 1.6 * typical
     count = int(np.ceil(3.0 * (extent + 2 * margin) ** 2 / (np.pi * typical**2)))
@@ -109,10 +117,15 @@ def _place(
     in_nest[0] = allowed[0] = True  # one to grade near the centre, whatever the size
     tumour = tumour_nuclei(generator, x, y, atypia=atypia, size_ratio=size_ratio, benign_radius=benign)
     stromal = stromal_nuclei(
-        generator, x, y, lymphocytes=look.lymphocytes, fibre_angle=ground.fibre_angle, benign_radius=benign
+        generator,
+        x,
+        y,
+        lymphocytes=appearance.lymphocytes,
+        fibre_angle=ground.fibre_angle,
+        benign_radius=benign,
     )
     mixed = tumour.where(in_nest, stromal).take(allowed)
-    return mixed.take(spread_out(mixed.x, mixed.y, mixed.radius, spacing=look.spacing))
+    return mixed.take(spread_out(mixed.x, mixed.y, mixed.radius, spacing=appearance.spacing))
 
 
 def _tissue(generator: np.random.Generator, axis: Floats, ground: _Ground) -> Floats:
@@ -182,13 +195,13 @@ def _nucleoli(pixels: NuclearPixels[Nuclei]) -> Floats:
 
 
 def _photograph(
-    generator: np.random.Generator, density: Floats, look: Look, *, mpp: float
+    generator: np.random.Generator, density: Floats, appearance: Appearance, *, mpp: float
 ) -> NDArray[np.uint8]:
     """Beer-Lambert light through the section, optics, sensor noise."""
-    light = look.white * np.exp(density @ look.matrix * np.float32(-np.log(10.0)))
-    optics = _blur_matrix(len(light), sigma=float(np.hypot(look.blur / mpp, 0.35)))
+    light = appearance.white * np.exp(density @ appearance.matrix * np.float32(-np.log(10.0)))
+    optics = _blur_matrix(len(light), sigma=float(np.hypot(appearance.blur / mpp, 0.35)))
     planes = optics @ light.transpose(2, 0, 1) @ optics.T  # (3, n, n)
-    noise = generator.standard_normal(light.shape, dtype=np.float32) * np.float32(look.noise)
+    noise = generator.standard_normal(light.shape, dtype=np.float32) * np.float32(appearance.noise)
     return np.asarray(np.rint(np.clip(planes.transpose(1, 2, 0) * 255 + noise, 0, 255)), dtype=np.uint8)
 
 

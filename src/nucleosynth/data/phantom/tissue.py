@@ -17,7 +17,7 @@ from pydantic import Field
 from nucleosynth.config import Config
 from nucleosynth.data.contours import Floats
 from nucleosynth.data.phantom.nuclei import BENIGN_RADIUS
-from nucleosynth.data.phantom.render import Look, render
+from nucleosynth.data.phantom.render import Appearance, render
 from nucleosynth.data.stain import EOSIN, HAEMATOXYLIN
 from nucleosynth.data.tile import Tile
 from nucleosynth.errors import InputError
@@ -99,13 +99,13 @@ def phantom_tiles(config: PhantomConfig, *, size: int, mpp: float) -> Iterator[T
 
 
 def _paint(config: PhantomConfig, *, size: int, mpp: float) -> Iterator[Tile]:
-    looks = [_look(config, patient) for patient in range(config.patients)]
+    appearances = [_appearance(config, patient) for patient in range(config.patients)]
     for index in range(config.tiles):
         patient = index % config.patients
         grade = phantom_grade(config, index)
         image, mask = render(
             rng(config.seed, "phantom/tile", index),
-            looks[patient],
+            appearances[patient],
             atypia=grade.atypia,
             size_ratio=grade.size_ratio,
             size=size,
@@ -126,14 +126,14 @@ def _paint(config: PhantomConfig, *, size: int, mpp: float) -> Iterator[Tile]:
         )
 
 
-def _look(config: PhantomConfig, patient: int) -> Look:
+def _appearance(config: PhantomConfig, patient: int) -> Appearance:
     """Stain, habit and optics of one patient."""
     draw = rng(config.seed, "phantom/patient", patient)
     spread = config.stain_spread
     matrix = np.array([HAEMATOXYLIN, EOSIN]) + spread * draw.normal(0, [[0.035], [0.045]], (2, 3))
     matrix = np.clip(matrix, 0.02, None)
     matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
-    return Look(
+    return Appearance(
         matrix=_f(matrix),
         strength=_f(np.exp(spread * draw.normal(0, 0.20, 2))),
         white=_f(0.945 + spread * draw.normal(0, 0.012, 3).clip(-0.03, 0.03)),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nucleosynth.config import parse
-from nucleosynth.diffusion.config import NetworkConfig, Start, Student
+from nucleosynth.diffusion.config import InitialWeights, NetworkConfig, Student
 from nucleosynth.diffusion.model.denoiser import Denoiser, EpsilonDenoiser
 from nucleosynth.diffusion.model.per_class import PerClass
 from nucleosynth.diffusion.model.spectrum import Spectrum
@@ -42,7 +42,7 @@ class ModelCard:
     mask_scale: float | None = None
     seen: list[int] | None = None
     student: Student | None = None
-    start: Start | None = None
+    start: InitialWeights | None = None
 
     @property
     def unshuffle(self) -> int:
@@ -51,13 +51,13 @@ class ModelCard:
         return self.network.unshuffle or own or default_unshuffle(self.size)
 
     @property
-    def saw(self) -> list[str]:
+    def trained_on(self) -> list[str]:
         """All patients that its weights depend on, those of its start included."""
         return sorted({*self.patients, *(self.start.patients if self.start else ())})
 
-    def fitted_on(self, among: Iterable[str]) -> list[str]:
+    def trained_on_among(self, among: Iterable[str]) -> list[str]:
         """Return the patients of its training, and those ``among`` some others that its start saw."""
-        return sorted({*self.patients, *(set(among) & set(self.saw))})
+        return sorted({*self.patients, *(set(among) & set(self.trained_on))})
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of ``config.json``."""
@@ -83,7 +83,7 @@ class ModelCard:
         if missing:
             raise InputError(f"{source}: `{missing[0]}` is missing; restore the file or train again")
         values["network"] = parse(NetworkConfig, data["network"], source=str(source))
-        for name, kind in (("student", Student), ("start", Start)):
+        for name, kind in (("student", Student), ("start", InitialWeights)):
             if values.get(name) is not None:
                 values[name] = parse(kind, data[name], source=f"{source}: {name}")
         card = cls(**values)

@@ -24,7 +24,7 @@ from nucleosynth.diffusion.sampling.samplers import (
     Denoise,
     Noise,
     karras_sigmas,
-    overstated,
+    rescaled_sigma,
     spectral,
 )
 from nucleosynth.errors import InputError
@@ -82,9 +82,9 @@ class Sampling:
 
     def denoise(self, denoiser: Denoiser, condition: Condition) -> Denoise:
         """Return the denoiser of one batch: told, guided and kept within the range of pixels."""
-        result = overstated(guided(denoiser, condition, self.weights, bad=self.bad), self.sigma_scale)
+        result = rescaled_sigma(guided(denoiser, condition, self.weights, bad=self.bad), self.sigma_scale)
         if self.interval is not None and active_terms(self.weights):
-            plain = overstated(guided(denoiser, condition, {}), self.sigma_scale)
+            plain = rescaled_sigma(guided(denoiser, condition, {}), self.sigma_scale)
             result = within(result, plain, self.interval)
         return clipped(result, denoiser.limit)
 
@@ -132,10 +132,11 @@ def refuse_other_training(card: ModelCard, early: ModelCard, *, name: str) -> No
                 f"{name}: its {field} is {there!r}, the generator's {here!r}; "
                 "guidance.auto needs an earlier model of the same training"
             )
-    strangers = sorted(set(early.saw) - set(card.saw))
-    if strangers:
+    leaked = sorted(set(early.trained_on) - set(card.trained_on))
+    if leaked:
         raise InputError(
-            f"{name}: saw patient {strangers[0]}, the generator did not; give one of its training"
+            f"{name}: was trained on patient {leaked[0]}, the generator was not; give an earlier model "
+            "of the same training"
         )
 
 

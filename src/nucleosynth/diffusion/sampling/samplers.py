@@ -17,7 +17,7 @@ Noise = Callable[[int], Tensor]
 """``noise(step)``: (n, 3, h, w) standard normal, its own for each step; step 0 is where sampling starts."""
 
 SIGMA_MIN, SIGMA_MAX, RHO = 0.03, 40.0, 5.0
-OVERSTATED_BELOW = 2.0
+RESCALED_BELOW = 2.0
 
 
 def karras_sigmas(
@@ -169,7 +169,7 @@ SAMPLERS: dict[str, Callable[[Denoise, Tensor, Noise], Tensor]] = {
 }
 
 
-def overstated(denoise: Denoise, scale: float) -> Denoise:
+def rescaled_sigma(denoise: Denoise, scale: float) -> Denoise:
     """Tell the denoiser of more noise than there is, ``scale`` times, below sigma = 2.
 
     A network sees its own errors as noise that the schedule does not count (exposure bias); the less it was
@@ -181,4 +181,4 @@ def overstated(denoise: Denoise, scale: float) -> Denoise:
     """
     if scale == 1:
         return denoise
-    return lambda x, sigma: denoise(x, torch.where(sigma < OVERSTATED_BELOW, scale * sigma, sigma))
+    return lambda x, sigma: denoise(x, torch.where(sigma < RESCALED_BELOW, scale * sigma, sigma))

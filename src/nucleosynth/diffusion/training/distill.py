@@ -212,10 +212,10 @@ def distill(
                 shown, tiles, rows, descriptors, run.path / "previews" / f"step-{step:08d}.png", seed
             )
 
-        fitted = fit(learner, run, config.optimisation, seed=seed, device=target, preview=preview)
-        made = student(fitted.ema, replace(card, steps=fitted.steps))
+        trained = fit(learner, run, config.optimisation, seed=seed, device=target, preview=preview)
+        made = student(trained.ema, replace(card, steps=trained.steps))
         made.save_pretrained(path)
-        summary = {"steps": fitted.steps, "tiles_seen": fitted.steps * config.batch}
+        summary = {"steps": trained.steps, "tiles_seen": trained.steps * config.batch}
         write_json(run.path / "summary.json", summary)
         run.finish(["generator", "summary.json"])
     return path

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.diffusion.config import PRIOR, PRIORS, GeneratorConfig, NetworkConfig, Start
+from nucleosynth.diffusion.config import PRIOR, PRIORS, GeneratorConfig, InitialWeights, NetworkConfig
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
 from nucleosynth.diffusion.model.denoiser import Denoiser
@@ -22,7 +22,7 @@ LABELS = "label.weight"
 _log = logging.getLogger(__name__)
 
 
-def load_start(config: GeneratorConfig, tiles: TileSet, patients: set[str]) -> Generator:
+def load_initial_weights(config: GeneratorConfig, tiles: TileSet, patients: set[str]) -> Generator:
     """Load the generator that ``config.start`` names, one that training on these tiles can start from.
 
     Parameters
@@ -41,10 +41,10 @@ def load_start(config: GeneratorConfig, tiles: TileSet, patients: set[str]) -> G
     starts = [(name, Generator.from_pretrained(name, device="cpu")) for name in names]
     refused: dict[str, str] = {}
     for name, start in sorted(starts, key=lambda named: _times_off(tiles, named[1].card)):
-        strangers = sorted(held_out & set(start.card.saw))
-        if not strangers:
+        leaked = sorted(held_out & set(start.card.trained_on))
+        if not leaked:
             break
-        refused[name] = f"saw patient {strangers[0]}, who is held out in {tiles.path}"
+        refused[name] = f"was trained on patient {leaked[0]}, who is held out in {tiles.path}"
     else:
         raise InputError(
             f"generator.start {name}: {refused[name]}; start from none, or from one that saw no held-out "
@@ -100,13 +100,15 @@ def _warn_of_scale(tiles: TileSet, card: ModelCard, *, name: str) -> None:
         )
 
 
-def started(card: ModelCard, start: Generator) -> ModelCard:
+def fine_tuned_card(card: ModelCard, start: Generator) -> ModelCard:
     """Return the card of a model that starts from another: its network, and whom it saw."""
-    record = Start(generator=start.generator_id, name=start.shipped_name, patients=tuple(start.card.saw))
+    record = InitialWeights(
+        generator=start.generator_id, name=start.shipped_name, patients=tuple(start.card.trained_on)
+    )
     return replace(card, network=_network(start.card), start=record)
 
 
-def warm_denoiser(card: ModelCard, start: Generator, pictures: Tensor) -> Denoiser:
+def fine_tuned_denoiser(card: ModelCard, start: Generator, pictures: Tensor) -> Denoiser:
     """Build the denoiser of a card with the weights of a start.
 
     A class that the start knows by the same name keeps what it learned; another begins as "no class given".

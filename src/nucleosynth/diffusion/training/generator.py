@@ -17,7 +17,7 @@ from torch import Tensor
 from nucleosynth.data.crops import Mosaic
 from nucleosynth.data.slide_stain import slide_descriptors
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.diffusion.config import NO_START, GeneratorConfig
+from nucleosynth.diffusion.config import FROM_SCRATCH, GeneratorConfig
 from nucleosynth.diffusion.generator import EARLY, Generator
 from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
 from nucleosynth.diffusion.model.ddpm_schedule import linear_sigmas
@@ -26,7 +26,7 @@ from nucleosynth.diffusion.model.loss import denoising_loss
 from nucleosynth.diffusion.model.spectrum import Statistics, measured
 from nucleosynth.diffusion.recipes import RECIPES, usable_rows
 from nucleosynth.diffusion.training.batches import TrainingBatches
-from nucleosynth.diffusion.training.finetune import load_start, started, warm_denoiser
+from nucleosynth.diffusion.training.finetune import fine_tuned_card, fine_tuned_denoiser, load_initial_weights
 from nucleosynth.diffusion.training.validation_loss import APART, held_out_loss, held_out_patients
 from nucleosynth.errors import InputError
 from nucleosynth.files import write_json
@@ -85,7 +85,7 @@ def train_generator(
     ------
     InputError
         No tile of these patients, none that the recipe can use, tiles that are not square or whose size does
-        not fold; a start that does not fit, see `load_start`.
+        not fold; a start that does not fit, see `load_initial_weights`.
     WorkError
         A loss that stays not a number.
     """
@@ -100,8 +100,8 @@ def train_generator(
         "patients": sorted(set(patients)),
     }
     start = None
-    if config.start != NO_START:
-        start = load_start(config, tiles, set(patients))
+    if config.start != FROM_SCRATCH:
+        start = load_initial_weights(config, tiles, set(patients))
         settings["start"] = start.generator_id
     model_path = out / "generator"
     with open_run(out, kind="generator", config=settings) as run:
@@ -115,8 +115,8 @@ def train_generator(
         if start is None:
             model = build_denoiser(card, **statistics(tiles, rows))
         else:
-            card = started(card, start)
-            model = warm_denoiser(card, start, _pictures(tiles, rows))
+            card = fine_tuned_card(card, start)
+            model = fine_tuned_denoiser(card, start, _pictures(tiles, rows))
         target = choose_device(device)
         compile_if_asked(model.network)
         batches = training_batches(tiles, rows, config, use_masks=card.masks, seed=seed)
@@ -134,7 +134,7 @@ def train_generator(
             path = run.path / "previews" / f"step-{step:08d}.png"
             save_preview(shown, tiles, rows, batches.descriptors, path, seed)
 
-        fitted = fit(
+        trained = fit(
             learner,
             run,
             config.optimisation(len(rows)),
@@ -143,15 +143,15 @@ def train_generator(
             preview=preview,
             held_out=check,
         )
-        _log.info("%s: training stopped %s", out, fitted.stopped)
-        final = replace(card, steps=fitted.steps)
-        generator = Generator(with_weights(final, fitted.ema), final)
+        _log.info("%s: training stopped %s", out, trained.stopped)
+        final = replace(card, steps=trained.steps)
+        generator = Generator(with_weights(final, trained.ema), final)
         generator.save_pretrained(model_path)
         summary = {
-            "steps": fitted.steps,
-            "tiles_seen": fitted.steps * config.batch,
+            "steps": trained.steps,
+            "tiles_seen": trained.steps * config.batch,
             "parameters": generator.parameters,
-            "stopped": fitted.stopped,
+            "stopped": trained.stopped,
             "held_out_patients": held_out,
         }
         write_json(run.path / "summary.json", summary)

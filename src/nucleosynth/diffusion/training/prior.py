@@ -11,11 +11,11 @@ from pydantic import Field, model_validator
 from nucleosynth.config import Config
 from nucleosynth.data.merge import merge_tilesets
 from nucleosynth.data.readers import DataConfig
-from nucleosynth.data.split import require_unseen
+from nucleosynth.data.split import require_no_leakage
 from nucleosynth.data.split_rules import SplitConfig, make_split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.data.tiling import TilesConfig
-from nucleosynth.diffusion.config import NO_START, PRIOR, GeneratorConfig
+from nucleosynth.diffusion.config import FROM_SCRATCH, PRIOR, GeneratorConfig
 from nucleosynth.runs import open_run
 from nucleosynth.segmentation.frames import import_with_nuclei
 
@@ -41,7 +41,7 @@ class PriorConfig(Config):
         "embedded", description="finds nuclei in frames without masks; none leaves them so"
     )
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
-    generator: GeneratorConfig = GeneratorConfig(start=NO_START)
+    generator: GeneratorConfig = GeneratorConfig(start=FROM_SCRATCH)
     seed: int = 0
 
     @model_validator(mode="after")
@@ -123,7 +123,7 @@ def train_prior(config: PriorConfig, *, root: Path, out: Path, device: str = "au
     Raises
     ------
     InputError
-        Bad data or settings; a start that saw a patient whom a split holds out.
+        Bad data or settings; initial weights that were trained on a held-out patient.
     WorkError
         A loss that stays not a number.
     """
@@ -136,9 +136,9 @@ def train_prior(config: PriorConfig, *, root: Path, out: Path, device: str = "au
             return final
         tissue = gather_tissue(config, root=root, out=out)
         start = config.generator.start
-        if start != NO_START:
-            saw = set(Generator.from_pretrained(start, device="cpu").card.saw)
-            require_unseen(f"generator.start {start}", saw & {*tissue.held_out}, ())
+        if start != FROM_SCRATCH:
+            trained_on = set(Generator.from_pretrained(start, device="cpu").card.trained_on)
+            require_no_leakage(f"generator.start {start}", trained_on & {*tissue.held_out}, ())
         trained = train_generator(
             tissue.tiles,
             tissue.patients,

@@ -13,7 +13,7 @@ from nucleosynth.evaluate.classification.metrics import checked, metric_statisti
 Floats = NDArray[np.float64]
 
 
-def patient_votes(
+def patient_scores(
     probabilities: ArrayLike,
     labels: ArrayLike,
     groups: ArrayLike,

@@ -1,4 +1,4 @@
-"""Fidelity class by class: real tiles of a class against synthetic tiles of the class, with its floors."""
+"""Fidelity class by class, with real-vs-real references of each class."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.fidelity.features import Extractor, Remembering, get_extractor
 from nucleosynth.evaluate.fidelity.score import fidelity
-from nucleosynth.evaluate.fidelity.tile_groups import Side
+from nucleosynth.evaluate.fidelity.tile_groups import TileGroup
 
 if TYPE_CHECKING:
     from nucleosynth.evaluate.fidelity.tile_groups import Tiles
 
 FEWEST = 20
-"""A class with fewer tiles on a side is not scored: its KID would say nothing."""
+"""A class with fewer tiles is not scored: its KID would say nothing."""
 
 
 def fidelity_by_class(
@@ -31,7 +31,7 @@ def fidelity_by_class(
 
     Parameters
     ----------
-    real, synthetic, held_out : TileSet, Side or (images, groups, labels)
+    real, synthetic, held_out : TileSet, TileGroup or (images, groups, labels)
         As in `score.fidelity`, with the index of each tile's class. Tiles
         without one (negative) count in the whole alone.
     classes : sequence of str
@@ -39,7 +39,7 @@ def fidelity_by_class(
     extractor : str or Extractor
         Whose features are compared.
     fewest : int
-        At least so many real and synthetic tiles make a class; so many held-out ones its *between* floor.
+        At least so many real and synthetic tiles make a class; so many held-out ones its *between* reference.
     **settings
         `limit`, `halves`, `resamples` and `seed` of `score.fidelity`.
 
@@ -57,20 +57,20 @@ def fidelity_by_class(
     network = get_extractor(extractor) if isinstance(extractor, str) else extractor
     once = network if isinstance(network, Remembering) else Remembering(network)
     given = {"real": real, "synthetic": synthetic, "held_out": held_out}
-    sides = {name: Side.of(tiles, name) for name, tiles in given.items() if tiles is not None}
-    names = _class_names(sides, classes)
-    whole = _scores(sides, once, settings)
+    groups = {name: TileGroup.of(tiles, name) for name, tiles in given.items() if tiles is not None}
+    names = _class_names(groups, classes)
+    whole = _scores(groups, once, settings)
     by_class: dict[str, Any] = {}
     for label, name in enumerate(names):
-        some = {side: tiles.of_class(label) for side, tiles in sides.items()}
-        few = [f"{len(tiles)} {side}" for side, tiles in some.items() if len(tiles) < fewest]
+        some = {group: tiles.of_class(label) for group, tiles in groups.items()}
+        few = [f"{len(tiles)} {group}" for group, tiles in some.items() if len(tiles) < fewest]
         if few:
             line = f"class {name}: {', '.join(few)} tiles; expected at least {fewest} each"
             whole["warnings"].append(line)
         if min(len(some["real"]), len(some["synthetic"])) < fewest:
             by_class[name] = None
             continue
-        enough = {side: tiles for side, tiles in some.items() if len(tiles) >= fewest}
+        enough = {group: tiles for group, tiles in some.items() if len(tiles) >= fewest}
         try:
             by_class[name] = _scores(enough, once, settings)
         except InputError as error:
@@ -78,17 +78,19 @@ def fidelity_by_class(
     return {**whole, "by_class": by_class}
 
 
-def _scores(sides: dict[str, Side], network: Extractor, settings: dict[str, Any]) -> dict[str, Any]:
+def _scores(groups: dict[str, TileGroup], network: Extractor, settings: dict[str, Any]) -> dict[str, Any]:
     return fidelity(
-        sides["real"], sides["synthetic"], held_out=sides.get("held_out"), extractor=network, **settings
+        groups["real"], groups["synthetic"], held_out=groups.get("held_out"), extractor=network, **settings
     )
 
 
-def _class_names(sides: dict[str, Side], classes: Sequence[str]) -> list[str]:
-    for side in sides.values():
-        if side.labels is None:
-            raise InputError(f"fidelity by class: {side.name} has no labels; expected the class of each tile")
-    stated = {side.classes for side in sides.values() if side.classes}
+def _class_names(groups: dict[str, TileGroup], classes: Sequence[str]) -> list[str]:
+    for group in groups.values():
+        if group.labels is None:
+            raise InputError(
+                f"fidelity by class: {group.name} has no labels; expected the class of each tile"
+            )
+    stated = {group.classes for group in groups.values() if group.classes}
     if classes:
         stated = {tuple(classes)}
     if len(stated) > 1:

@@ -138,7 +138,7 @@ def resizing(
     label : str
         Its name; the size is added.
     size : int or None
-        Side in px to which tiles are resized, antialiased; None leaves them as they are.
+        TileGroup in px to which tiles are resized, antialiased; None leaves them as they are.
     mode : "bilinear" or "bicubic"
     batch : int
         Tiles per forward pass.

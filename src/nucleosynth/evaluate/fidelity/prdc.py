@@ -44,7 +44,7 @@ def neighbour_scores(real: Features, other: Features, *, neighbours: int = NEIGH
     return _scores(distances, rows[: len(real)], rows[len(real) :], neighbours)
 
 
-def neighbours_beside_real(
+def prdc_with_reference(
     real: Features,
     synthetic: Features,
     halves: Sequence[tuple[Rows, Rows]],

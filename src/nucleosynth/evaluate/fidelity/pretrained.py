@@ -10,7 +10,7 @@ from nucleosynth.evaluate.fidelity.extractors import NetworkExtractor, resizing
 
 DINOV2 = "vit_small_patch14_dinov2.lvd142m"
 DINOV2_SIZE = 224
-"""Side in px; its own 518 costs five times as much and shows no more of a tile that is smaller."""
+"""TileGroup in px; its own 518 costs five times as much and shows no more of a tile that is smaller."""
 CLIP = "vit_base_patch16_clip_quickgelu_224.openai"
 CLIP_DIMENSIONS = 512
 """With the projection, which timm keeps as the head: it makes the embedding that CMMD compares."""

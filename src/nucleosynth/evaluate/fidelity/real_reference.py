@@ -20,10 +20,10 @@ Floats = NDArray[np.float32]
 Pair = tuple[Floats, Floats]
 Distance = Callable[[Floats, Floats], float | None]
 FID_HALVES = 3
-"""FID of 2000 tiles takes seconds, so its floors are means over so many of the divisions."""
+"""FID of 2000 tiles takes seconds, so its references are means over so many of the divisions."""
 
 
-def real_floors(
+def real_reference(
     real: Floats,
     held_out: Floats | None,
     divisions: Sequence[Division],

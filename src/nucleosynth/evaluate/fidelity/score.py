@@ -1,4 +1,4 @@
-"""How close synthetic tiles are to real ones: distances between their floors, coverage beside real."""
+"""How close synthetic tiles are to real ones: distances, coverage, and what real tiles reach."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from nucleosynth.evaluate.fidelity.distances import cmmd, fid, kid, kid_interval
 from nucleosynth.evaluate.fidelity.features import Extractor, get_extractor
 from nucleosynth.evaluate.fidelity.fid_infinity import PARTS, fid_extrapolated
-from nucleosynth.evaluate.fidelity.prdc import neighbours_beside_real
-from nucleosynth.evaluate.fidelity.real_reference import patient_halves, real_floors
-from nucleosynth.evaluate.fidelity.tile_groups import Features, Side, check_alike
+from nucleosynth.evaluate.fidelity.prdc import prdc_with_reference
+from nucleosynth.evaluate.fidelity.real_reference import patient_halves, real_reference
+from nucleosynth.evaluate.fidelity.tile_groups import Features, TileGroup, check_alike
 from nucleosynth.evaluate.statistics.bootstrap import MINIMUM_PATIENTS
 
 if TYPE_CHECKING:
@@ -36,18 +36,18 @@ def fidelity(
 
     Parameters
     ----------
-    real : TileSet, Side or (images, groups)
+    real : TileSet, TileGroup or (images, groups)
         Tiles of the training patients: (n, h, w, 3) uint8 and the patient of each, or None.
-    synthetic : TileSet, Side or (images, groups)
+    synthetic : TileSet, TileGroup or (images, groups)
         Synthetic tiles and the patient of each donor (None keeps them fixed in the bootstrap).
-    held_out : TileSet, Side or (images, groups), optional
-        Real tiles of patients that training never saw, for the *between* floor.
+    held_out : TileSet, TileGroup or (images, groups), optional
+        Real tiles of patients that training never saw, for the *between* reference.
     extractor : str or Extractor
         Whose features are compared, see :func:`~nucleosynth.evaluate.fidelity.features.get_extractor`.
     limit : int
         At most so many tiles per set.
     halves : int
-        The *within* floor and the scores of `neighbours` are means over so many random divisions of the
+        The *within* reference and the scores of `neighbours` are means over so many random divisions of the
         patients, those of FID over the first three.
     resamples : int
         Bootstrap resamples over patients.
@@ -59,15 +59,15 @@ def fidelity(
     dict
         - `kid`, `cmmd`, `fid`, `fid_extrapolated`: `n` real tiles against `n` synthetic ones; the last is
           None unless n exceeds the number of features. `kid_interval`: [lo, hi] over `n_patients`, or None.
-        - `floor`: distances among real tiles, `n` on each side, fewer than above where a half of the patients
-          or the held-out set holds fewer: KID `within` two halves of the training patients, `within_range`
-          [least, largest over the divisions], `between` held-out and training patients; below `cmmd`, `fid`
-          and `fid_extrapolated` the same of these. None where it cannot be had.
-        - `beside_floor`: `fid` and `fid_extrapolated` of synthetic tiles at the `n` of the floors, since they
-          depend on it, as KID and CMMD do not; None without floors.
+        - `real_reference`: distances among real tiles, `n` per group, fewer than above where a half of the
+          patients or the held-out set holds fewer: KID `within` two halves of the training patients,
+          `within_range` [least, largest over the divisions], `between` held-out and training patients; below
+          `cmmd`, `fid` and `fid_extrapolated` the same of these. None where it cannot be had.
+        - `at_reference_size`: `fid` and `fid_extrapolated` of synthetic tiles at the `n` of the references,
+          since they depend on it, as KID and CMMD do not; None without references.
         - `neighbours`: precision, recall, density and coverage of halves of the training patients by
           synthetic tiles, by as many real ones, and as a share of that, `of_real`
-          (:func:`~nucleosynth.evaluate.fidelity.prdc.neighbours_beside_real`).
+          (:func:`~nucleosynth.evaluate.fidelity.prdc.prdc_with_reference`).
         - `extractor`, `weights_hash`; `warnings`, lines.
 
     Raises
@@ -77,17 +77,17 @@ def fidelity(
     """
     network = get_extractor(extractor) if isinstance(extractor, str) else extractor
     given = {"real": real, "synthetic": synthetic, "held_out": held_out}
-    sides = {name: Side.of(tiles, name) for name, tiles in given.items() if tiles is not None}
-    check_alike(sides.values())
+    groups = {name: TileGroup.of(tiles, name) for name, tiles in given.items() if tiles is not None}
+    check_alike(groups.values())
     some = {
-        name: side.some(limit * (1 + (name == "real")), seed=seed).features(network)
-        for name, side in sides.items()
+        name: group.some(limit * (1 + (name == "real")), seed=seed).features(network)
+        for name, group in groups.items()
     }
     ours, made, unseen = some["real"], some["synthetic"], some.get("held_out")
     n = min(limit, len(ours), len(made))
     x, y = ours.some(n, seed=seed), made.some(n, seed=seed)
     divisions = patient_halves(ours.groups, count=halves, seed=seed)
-    floor = real_floors(ours.x, None if unseen is None else unseen.x, divisions, n=n, seed=seed)
+    reference = real_reference(ours.x, None if unseen is None else unseen.x, divisions, n=n, seed=seed)
     n_patients = 0 if x.groups is None else len(set(x.groups.tolist()))
     return {
         "kid": kid(x.x, y.x),
@@ -95,14 +95,14 @@ def fidelity(
         "cmmd": cmmd(x.x, y.x),
         "fid": fid(x.x, y.x),
         "fid_extrapolated": fid_extrapolated(x.x, y.x),
-        "floor": floor,
-        "beside_floor": _beside_floor(ours, made, floor["n"], seed),
-        "neighbours": neighbours_beside_real(ours.x, made.x, divisions, seed=seed),
+        "real_reference": reference,
+        "at_reference_size": _at_reference_size(ours, made, reference["n"], seed),
+        "neighbours": prdc_with_reference(ours.x, made.x, divisions, seed=seed),
         "n": n,
         "n_patients": n_patients,
         "extractor": network.name,
         "weights_hash": network.weights_hash,
-        "warnings": _warnings(n, floor["n"], n_patients, dimensions=x.x.shape[1]),
+        "warnings": _warnings(n, reference["n"], n_patients, dimensions=x.x.shape[1]),
     }
 
 
@@ -113,19 +113,21 @@ def _interval(x: Features, y: Features, resamples: int, seed: int) -> list[float
     return None if found.lo is None or found.hi is None else [found.lo, found.hi]
 
 
-def _beside_floor(real: Features, made: Features, n: int | None, seed: int) -> dict[str, Any] | None:
+def _at_reference_size(real: Features, made: Features, n: int | None, seed: int) -> dict[str, Any] | None:
     if n is None:
         return None
     x, y = real.some(n, seed=seed).x, made.some(n, seed=seed).x
     return {"n": n, "fid": fid(x, y), "fid_extrapolated": fid_extrapolated(x, y)}
 
 
-def _warnings(n: int, n_floor: int | None, n_patients: int, *, dimensions: int) -> list[str]:
+def _warnings(n: int, n_reference: int | None, n_patients: int, *, dimensions: int) -> list[str]:
     found = []
     if n < FEW_TILES:
-        found.append(f"KID from {n} tiles a side is unsteady; expected at least {FEW_TILES}")
-    if n_floor is not None and n_floor < FEW_TILES:
-        found.append(f"the floors from {n_floor} tiles a side are unsteady; expected at least {FEW_TILES}")
+        found.append(f"KID from {n} tiles per group is unsteady; expected at least {FEW_TILES}")
+    if n_reference is not None and n_reference < FEW_TILES:
+        found.append(
+            f"the references from {n_reference} tiles per group are unsteady; expected at least {FEW_TILES}"
+        )
     if n <= dimensions:
         found.append(
             f"FID from {n} tiles in {dimensions} dimensions is biased upwards; do not quote it alone"

@@ -38,7 +38,7 @@ class Features:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class TileGroup:
     """Some tiles of a set; the pixels are read when features are computed.
 
     Attributes
@@ -67,7 +67,7 @@ class Side:
     classes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, tiles: Tiles, name: str) -> Side:
+    def of(cls, tiles: Tiles, name: str) -> TileGroup:
         """Take a TileSet, or arrays: (images, patients) or (images, patients, labels).
 
         Raises
@@ -75,39 +75,39 @@ class Side:
         InputError
             For fewer than two tiles, or patients or labels that are not one each.
         """
-        if isinstance(tiles, Side):
+        if isinstance(tiles, TileGroup):
             return cls._checked(replace(tiles, name=name))
         if isinstance(tiles, TileSet):
             known = bool((tiles.patients != "").all())
             groups = tiles.patients if known else None
             every = np.arange(len(tiles))
-            side = cls(name, tiles.images, groups, tiles.labels, every, tiles.mpp, tuple(tiles.classes))
-            return cls._checked(side)
+            group = cls(name, tiles.images, groups, tiles.labels, every, tiles.mpp, tuple(tiles.classes))
+            return cls._checked(group)
         images, patients, *more = tiles
         groups = None if patients is None else np.asarray(patients).astype(str)
         labels = np.asarray(more[0]) if more else None
         return cls._checked(cls(name, images, groups, labels, np.arange(len(images))))
 
     @classmethod
-    def _checked(cls, side: Side) -> Side:
-        n = len(side.images)
-        if len(side) < 2:
-            raise InputError(f"fidelity: {side.name} holds {len(side)} tiles; expected at least 2")
-        for what, values in (("patients", side.groups), ("labels", side.labels)):
+    def _checked(cls, group: TileGroup) -> TileGroup:
+        n = len(group.images)
+        if len(group) < 2:
+            raise InputError(f"fidelity: {group.name} holds {len(group)} tiles; expected at least 2")
+        for what, values in (("patients", group.groups), ("labels", group.labels)):
             if values is not None and values.shape != (n,):
                 raise InputError(
-                    f"fidelity: {side.name} has {n} tiles and {values.size} {what}; expected one each"
+                    f"fidelity: {group.name} has {n} tiles and {values.size} {what}; expected one each"
                 )
-        return side
+        return group
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def some(self, n: int, *, seed: int) -> Side:
+    def some(self, n: int, *, seed: int) -> TileGroup:
         """Draw at most n of them, in order."""
         return replace(self, rows=some_rows(seed, ROWS, self.rows, n))
 
-    def of_class(self, label: int) -> Side:
+    def of_class(self, label: int) -> TileGroup:
         """Take those of one class; none where labels are unknown."""
         chosen = self.rows[:0] if self.labels is None else self.rows[self.labels[self.rows] == label]
         return replace(self, rows=chosen)
@@ -124,35 +124,35 @@ class Side:
         return Features(x, None if self.groups is None else self.groups[self.rows])
 
 
-Tiles = TileSet | Side | tuple[Images, Groups] | tuple[Images, Groups, Labels]
-"""What may stand on a side: a TileSet, some of its tiles, or arrays (images, patients[, labels])."""
+Tiles = TileSet | TileGroup | tuple[Images, Groups] | tuple[Images, Groups, Labels]
+"""What a tile group is made from: a TileSet, some of its tiles, or arrays (images, patients[, labels])."""
 
 
-def seen_and_unseen(real: TileSet, synthetic: TileSet) -> tuple[Side, Side | None]:
+def seen_and_unseen(real: TileSet, synthetic: TileSet) -> tuple[TileGroup, TileGroup | None]:
     """Divide real tiles into those of the patients who gave donors and those of all others.
 
     Returns
     -------
-    seen, unseen : Side, Side or None
+    seen, unseen : TileGroup, TileGroup or None
         All tiles and None where one part would be empty.
     """
     donors = set(synthetic.patients.tolist())
     seen, unseen = real.rows_of(donors), real.rows_of(set(real.patients.tolist()) - donors)
-    whole = Side.of(real, "real")
+    whole = TileGroup.of(real, "real")
     if not len(seen) or not len(unseen):
         return whole, None
     return replace(whole, rows=seen), replace(whole, name="held_out", rows=unseen)
 
 
-def check_alike(sides: Iterable[Side]) -> None:
+def check_alike(sides: Iterable[TileGroup]) -> None:
     """Raise InputError where tiles differ in size or scale."""
     every = list(sides)
-    sizes = sorted({side.images.shape[1:3] for side in every})
+    sizes = sorted({group.images.shape[1:3] for group in every})
     if len(sizes) > 1:
         raise InputError(
             f"fidelity: tiles of {sizes[0]} and {sizes[1]} px; expected one size, import them alike"
         )
-    scales = sorted({side.mpp for side in every if side.mpp is not None})
+    scales = sorted({group.mpp for group in every if group.mpp is not None})
     if len(scales) > 1:
         raise InputError(
             f"fidelity: tiles at {scales[0]} and {scales[1]} µm/px; expected one scale, import them alike"

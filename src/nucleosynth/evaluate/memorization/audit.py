@@ -1,4 +1,4 @@
-"""Memorisation: whether synthetic tiles are copies of training tiles, more often than strangers' real ones.
+"""The search for copies: synthetic tiles that are nearer to training tiles than tiles of others are.
 
 A tile is taken for a copy where it is nearer to a training tile than nearly all real tiles are to tiles of
 other patients, in structure (`copies`: turned, mirrored, shifted, restained) or in the features of a network.
@@ -117,7 +117,7 @@ def memorization(
     _check(train, synthetic, held_out)
     network = get_extractor(extractor) if isinstance(extractor, str) else extractor
     rows = some_rows(seed, "memorization-synthetic", len(synthetic), limit)
-    strangers = held_out.some(limit, seed=seed, stream="strangers")
+    others = held_out.some(limit, seed=seed, stream="strangers")
     calibration = train.some(max(limit, CALIBRATION), seed=seed, stream="calibration")
     made = np.asarray(synthetic[rows])
     found: dict[str, dict[str, Matches]] = {}
@@ -125,7 +125,7 @@ def memorization(
         near = search(train.images)
         found[space] = {
             "synthetic": near(made),
-            "held_out": near(strangers.images),
+            "held_out": near(others.images),
             "calibration": near(calibration.images, apart=(calibration.patients, train.patients)),
         }
         if control is not None:
@@ -167,7 +167,7 @@ def _ratio(near: Matches, far: Matches) -> float:
     return above / max(below, 1e-6)
 
 
-def _among_as_many(found: Matches, strangers: Matches, *, references: int, wanted: int) -> Matches:
+def _among_as_many(found: Matches, others: Matches, *, references: int, wanted: int) -> Matches:
     """Give tiles that were compared with few references the chance of as many as wanted.
 
     Of few references fewer are alike by chance. What the others would add is taken from real tiles that the
@@ -176,7 +176,7 @@ def _among_as_many(found: Matches, strangers: Matches, *, references: int, wante
     if references >= wanted:
         return found
     n = len(found.similarity)
-    return replace(found, similarity=np.maximum(found.similarity, np.resize(strangers.similarity, n)))
+    return replace(found, similarity=np.maximum(found.similarity, np.resize(others.similarity, n)))
 
 
 def _scores(
@@ -263,7 +263,7 @@ def _check(train: Real, synthetic: NDArray[np.uint8], held_out: Real) -> None:
     if len(set(train.patients.tolist())) < 2:
         raise InputError(
             "memorization: the training tiles are of one patient; two are needed to tell how alike tiles "
-            "of strangers are"
+            "of others are"
         )
 
 

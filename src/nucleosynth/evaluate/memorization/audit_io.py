@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 FIRST_INDEX = 30_000_000  # of the noise of control tiles, apart from that of a pool
 
 
-def divide(tilesets: Sequence[TileSet], saw: Collection[str]) -> tuple[Real, Real]:
-    """Part the tiles of some TileSets into those of the patients that a generator saw, and all others.
+def divide(tilesets: Sequence[TileSet], trained_on: Collection[str]) -> tuple[Real, Real]:
+    """Divide tiles into those of the patients a generator was trained on, and all others.
 
     Raises
     ------
     InputError
-        Nobody it saw, nobody it did not see, or tiles of different sizes.
+        No patient it was trained on, no other patient, or tiles of different sizes.
     """
     sizes = {tiles.size for tiles in tilesets}
     if len(sizes) > 1:
@@ -38,8 +38,8 @@ def divide(tilesets: Sequence[TileSet], saw: Collection[str]) -> tuple[Real, Rea
         )
     images = np.concatenate([np.asarray(tiles.images) for tiles in tilesets])
     patients = np.concatenate([tiles.patients for tiles in tilesets])
-    seen = np.isin(patients, sorted(saw))
-    for here, who in ((seen, "that the generator saw"), (~seen, "that it never saw")):
+    seen = np.isin(patients, sorted(trained_on))
+    for here, who in ((seen, "that the generator was trained on"), (~seen, "that it was not trained on")):
         if not here.any():
             raise InputError(f"{tilesets[0].path}: no tile of a patient {who}; give TileSets that hold some")
     return Real(images[seen], patients[seen]), Real(images[~seen], patients[~seen])
@@ -48,7 +48,7 @@ def divide(tilesets: Sequence[TileSet], saw: Collection[str]) -> tuple[Real, Rea
 def control_tiles(
     generator: Generator, real: TileSet, synthetic: TileSet, *, limit: int, seed: int
 ) -> NDArray[np.uint8] | None:
-    """Draw tiles for the classes, masks and stains of patients that a generator never saw.
+    """Draw tiles for the classes, masks and stains of patients that a generator was not trained on.
 
     Sampled as ``synthetic`` was; None where its masks were invented, where it holds variations, which are
     near their donors without any memory, or where ``real`` has no tile for it.
@@ -59,7 +59,7 @@ def control_tiles(
     from nucleosynth.diffusion.synthesis import draw_like
 
     how = synthetic.info["provenance"]
-    unseen = np.flatnonzero(~np.isin(real.patients, generator.card.saw))
+    unseen = np.flatnonzero(~np.isin(real.patients, generator.card.trained_on))
     usable = usable_rows(real, unseen, generator.card.recipe)
     if "layouts" in how or how.get("variation") is not None or not len(usable):
         return None

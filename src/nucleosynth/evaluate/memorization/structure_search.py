@@ -54,7 +54,7 @@ class StructureSearch:
     """
 
     def __init__(self, references: NDArray[np.uint8]) -> None:
-        self._pool = _checked_side(references) // CELLS
+        self._pool = _checked_group(references) // CELLS
         self._known = _structure(references)
         self._coarse = _windows(_pooled(self._known, self._pool), [(REACH, REACH)], WINDOW)[:, 0]  # m c
 
@@ -75,7 +75,7 @@ class StructureSearch:
         InputError
             Tiles of another shape than the references, none at all.
         """
-        _checked_side(queries, like=self._known.shape[1])
+        _checked_group(queries, like=self._known.shape[1])
         found = [
             self._nearest(query, forbidden=None if apart is None else apart[1] == apart[0][row])
             for row, query in enumerate(_structure(queries))
@@ -106,7 +106,7 @@ class StructureSearch:
         return similarity, row, turn, y, x
 
 
-def _checked_side(images: NDArray[np.uint8], *, like: int | None = None) -> int:
+def _checked_group(images: NDArray[np.uint8], *, like: int | None = None) -> int:
     """Return the side of square RGB tiles, refused where it does not divide into cells or is not ``like``."""
     shape = images.shape[1:]
     side = like or shape[0]

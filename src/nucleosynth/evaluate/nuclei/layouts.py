@@ -28,7 +28,7 @@ MEASURES = (
 """What masks alone tell."""
 
 REPEATS = 4
-"""Layouts drawn per real tile, so that the floor and not their number limits the distance."""
+"""Layouts drawn per real tile: so many that their number does not limit the distance."""
 
 
 def compare_layouts(
@@ -45,7 +45,7 @@ def compare_layouts(
     -------
     dict
         By class (``all`` first) and measure, the scores of
-        `morphology.distance_scores`: the floor is the distance between one of the
+        `morphology.distance_scores`: the reference is the distance between one of the
         patients and all others.
 
     Raises

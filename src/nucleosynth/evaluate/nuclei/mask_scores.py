@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.nuclei.agreement import Agreement, correct, mask_agreement
-from nucleosynth.segmentation.segmenter import JUDGE, Segmenter, get_segmenter
-from nucleosynth.segmentation.tilesets import find_nuclei, mask_makers
+from nucleosynth.segmentation.segmenter import MASK_JUDGE, Segmenter, get_segmenter
+from nucleosynth.segmentation.tilesets import find_nuclei, mask_segmenters
 
 INSTANCE_SCORES: tuple[Literal["pq", "aji", "f1"], ...] = ("pq", "aji", "f1")
 
 
 class Placed(TypedDict):
-    """A score of synthetic tiles between its chance floor and its ceiling; None as in `Verdict`."""
+    """A score of synthetic tiles between its chance and its ceiling; None as in `MaskScores`."""
 
     value: float | None
-    floor: float | None
+    chance: float | None
     ceiling: float | None
-    ceiling_floor: float | None
+    ceiling_chance: float | None
 
 
-class Verdict(TypedDict):
+class MaskScores(TypedDict):
     """How well nuclei found in synthetic tiles agree with those asked for.
 
     ``kind`` is ``agreement`` where the masks of real tiles were annotated, else ``consistency``, which has no
@@ -39,9 +39,9 @@ class Verdict(TypedDict):
     n: int
     iou: float | None
     dice: float | None
-    floor: float | None
+    chance: float | None
     ceiling: float | None
-    ceiling_floor: float | None
+    ceiling_chance: float | None
     corrected: float | None
     instances: dict[str, Placed]
 
@@ -50,7 +50,7 @@ Masked = tuple[NDArray[np.uint8], NDArray[Any], NDArray[np.str_]]
 """Tiles (n, h, w, 3) uint8, their masks (n, h, w), and the patient of each (of the donor, if synthetic)."""
 
 
-def judge_tiles(judge: Segmenter, synthetic: Masked, *, real: Masked | None, mpp: float) -> Verdict:
+def tile_mask_scores(judge: Segmenter, synthetic: Masked, *, real: Masked | None, mpp: float) -> MaskScores:
     """Find the nuclei of synthetic tiles again and compare them with the masks asked for.
 
     Parameters
@@ -76,9 +76,9 @@ def judge_tiles(judge: Segmenter, synthetic: Masked, *, real: Masked | None, mpp
         "n": len(images),
         "iou": made["iou"],
         "dice": made["dice"],
-        "floor": made["floor"]["iou"],
+        "chance": made["chance"]["iou"],
         "ceiling": corrected and corrected["ceiling"],
-        "ceiling_floor": corrected and corrected["ceiling_floor"],
+        "ceiling_chance": corrected and corrected["ceiling_chance"],
         "corrected": corrected and corrected["corrected"],
         "instances": {name: _placed(name, made, best) for name in INSTANCE_SCORES},
     }
@@ -87,13 +87,13 @@ def judge_tiles(judge: Segmenter, synthetic: Masked, *, real: Masked | None, mpp
 def _placed(name: Literal["pq", "aji", "f1"], made: Agreement, best: Agreement | None) -> Placed:
     return {
         "value": made[name],
-        "floor": made["floor"][name],
+        "chance": made["chance"][name],
         "ceiling": best and best[name],
-        "ceiling_floor": best and best["floor"][name],
+        "ceiling_chance": best and best["chance"][name],
     }
 
 
-def judge_masks(real: TileSet, synthetic: TileSet, *, judge: str = JUDGE) -> dict[str, Any]:
+def mask_scores(real: TileSet, synthetic: TileSet, *, judge: str = MASK_JUDGE) -> dict[str, Any]:
     """Compare the masks that synthetic tiles were asked for with those a judge finds in them.
 
     The ceiling is taken on the patients who gave no donor, if there are any.
@@ -110,7 +110,7 @@ def judge_masks(real: TileSet, synthetic: TileSet, *, judge: str = JUDGE) -> dic
     Returns
     -------
     dict
-        A `Verdict`, and ``real_tiles`` and ``held_out`` (whether the ceiling is that of unseen patients).
+        A `MaskScores`, and ``real_tiles`` and ``held_out`` (whether the ceiling is that of unseen patients).
 
     Raises
     ------
@@ -118,20 +118,20 @@ def judge_masks(real: TileSet, synthetic: TileSet, *, judge: str = JUDGE) -> dic
         A TileSet without masks or scale, or a judge who made the masks.
     """
     segmenter = get_segmenter(judge)
-    refuse_maker(segmenter, real, synthetic)
+    refuse_own_masks(segmenter, real, synthetic)
     asked = _masked_rows(synthetic, np.flatnonzero(synthetic.has_mask))
-    if mask_makers(real) or mask_makers(synthetic):
-        verdict = judge_tiles(segmenter, asked, real=None, mpp=synthetic.scale)
+    if mask_segmenters(real) or mask_segmenters(synthetic):
+        verdict = tile_mask_scores(segmenter, asked, real=None, mpp=synthetic.scale)
         return {**verdict, "real_tiles": 0, "held_out": None}
     held_out, rows = _ceiling_rows(real, asked[2])
-    verdict = judge_tiles(segmenter, asked, real=_masked_rows(real, rows), mpp=synthetic.scale)
+    verdict = tile_mask_scores(segmenter, asked, real=_masked_rows(real, rows), mpp=synthetic.scale)
     return {**verdict, "real_tiles": len(rows), "held_out": held_out}
 
 
-def refuse_maker(judge: Segmenter, *tilesets: TileSet) -> None:
+def refuse_own_masks(judge: Segmenter, *tilesets: TileSet) -> None:
     """Raise InputError where the judge made the masks of one of the TileSets."""
     for tiles in tilesets:
-        if judge.weights_hash in mask_makers(tiles):
+        if judge.weights_hash in mask_segmenters(tiles):
             raise InputError(
                 f"{tiles.path}: judge `{judge.name}` made the masks it would judge; choose another segmenter"
             )

@@ -155,7 +155,7 @@ def write_comparison(found: Comparison, out: Path) -> list[Path]:
                 real=found.real[measure].of_class(labels[0]).values,
                 synthetic=found.synthetic[measure].of_class(labels[1]).values,
                 distance=scores[measure]["distance_sd"],
-                floor=scores[measure]["floor_sd"],
+                reference=scores[measure]["real_reference_sd"],
             )
             for measure, unit in MEASURES.items()
         ]
@@ -172,15 +172,15 @@ def distance_scores(real: Sample, synthetic: Sample) -> dict[str, Any]:
     -------
     dict
         ``n_real``, ``n_synthetic``; ``median_real``, ``median_synthetic``; ``distance``, 1-Wasserstein in the
-        unit of the measure, and ``distance_sd``, in standard deviations of the real values; ``floor`` and
-        ``floor_sd``, the median over patients of the distance between one real patient and all others, and
-        ``floor_patients``, how many have at least `MIN_VALUES` values. None where there is nothing to
-        compare: an empty side, fewer than two patients, or no spread.
+        unit of the measure, and ``distance_sd``, in standard deviations of the real values;
+        ``real_reference`` and ``real_reference_sd``, the median over patients of the distance of one real
+        patient to all others, and ``reference_patients``, how many have at least `MIN_VALUES` values. None
+        where there is nothing to compare: an empty side, fewer than two patients, or no spread.
     """
     spread = float(np.std(real.values)) if len(real.values) else 0.0
     distance = _distance(real.values, synthetic.values)
     apart = patient_distances(real)
-    floor = float(np.median(list(apart.values()))) if apart else None
+    reference = float(np.median(list(apart.values()))) if apart else None
     return {
         "n_real": len(real.values),
         "n_synthetic": len(synthetic.values),
@@ -188,9 +188,9 @@ def distance_scores(real: Sample, synthetic: Sample) -> dict[str, Any]:
         "median_synthetic": _median(synthetic.values),
         "distance": distance,
         "distance_sd": distance / spread if distance is not None and spread > 0 else None,
-        "floor": floor,
-        "floor_sd": floor / spread if floor is not None and spread > 0 else None,
-        "floor_patients": len(apart),
+        "real_reference": reference,
+        "real_reference_sd": reference / spread if reference is not None and spread > 0 else None,
+        "reference_patients": len(apart),
     }
 
 

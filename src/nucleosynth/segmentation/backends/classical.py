@@ -1,6 +1,6 @@
 """Nuclei without any learning: haematoxylin, a threshold, and a watershed from the distance transform.
 
-The known floor that learned segmenters are compared with; it needs no weights and no network. Settings were
+The baseline that learned segmenters are compared with; it needs no weights and no network. Settings were
 chosen on the seven training patients of TNBC.
 """
 

@@ -16,7 +16,7 @@ from nucleosynth.segmentation.learned.network import SegmenterNet
 from nucleosynth.training.devices import autocast
 
 TILE = 512
-"""Side in px of 0.5 µm of what the network sees at once of a frame, without margins."""
+"""TileGroup in px of 0.5 µm of what the network sees at once of a frame, without margins."""
 BATCH_PIXELS = 2**16  # what fits a core's cache is fastest
 
 

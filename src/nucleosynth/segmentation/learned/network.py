@@ -49,7 +49,7 @@ class SegmenterNet(nn.Module):
     Attributes
     ----------
     stride : int
-        Sides of the input must be multiples of it, and so must the corners of tiles cut from a frame.
+        FilterInput of the input must be multiples of it, and so must the corners of tiles cut from a frame.
     reach : int
         An output pixel depends on no input pixel further away than this, px.
     """

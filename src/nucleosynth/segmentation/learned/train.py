@@ -127,12 +127,12 @@ def train_network(
         target = choose_device(device)
         preview = _previews(config.recipe, held_out, run.path, target) if held_out else None
         learner = SegmentationLearner(net, crops, target)
-        fitted = fit(learner, run, config.optimisation, seed=seed, device=target, preview=preview)
-        final = _with_weights(config.recipe, fitted.ema)
+        trained = fit(learner, run, config.optimisation, seed=seed, device=target, preview=preview)
+        final = _with_weights(config.recipe, trained.ema)
         card: dict[str, Any] = {
             "parameters": sum(p.numel() for p in final.parameters()),
-            "steps": fitted.steps,
-            "crops_seen": fitted.steps * config.batch,
+            "steps": trained.steps,
+            "crops_seen": trained.steps * config.batch,
             "seed": seed,
             "training": [dict(card) for card in cards],
         }

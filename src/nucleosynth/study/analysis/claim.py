@@ -7,7 +7,7 @@ from typing import Any
 
 from nucleosynth.evaluate.statistics.verdict import beats_all
 from nucleosynth.study.analysis.comparisons import Record
-from nucleosynth.study.analysis.predictions import Outcomes
+from nucleosynth.study.analysis.predictions import Predictions
 from nucleosynth.study.design.arms import RIVALS
 from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.design.fits import Fit
@@ -20,20 +20,22 @@ NEEDED = ("real", "augmented", "oversampled")
 """What can be had without synthesis: help is claimed where it beats all of these."""
 
 
-def claim(study: StudyConfig, outcomes: Outcomes, comparisons: Sequence[Record]) -> dict[str, Any] | None:
+def claim(
+    study: StudyConfig, predictions: Predictions, comparisons: Sequence[Record]
+) -> dict[str, Any] | None:
     """Say whether the primary arm is above each of its rivals, in the primary metric and in AUROC.
 
     Every one of these intervals must lie above zero (intersection-union), so none needs a correction.
 
     Returns
     -------
-    ``{"arm", "rivals", "metrics", "share", "holds", "weakest", "lacking"}``; ``rivals`` are those compared
+    ``{"arm", "rivals", "metrics", "fraction", "holds", "weakest", "lacking"}``; ``rivals`` are those compared
     so far, ``lacking`` what a claim of help needs and the study does not have, in words. None before the
     primary arm is known or compared.
     """
-    share = max(study.arms.fractions)
-    arm = outcomes.primary(share)
-    of_arm = [c for c in comparisons if c["arm"] == arm and c["share"] == share]
+    fraction = max(study.arms.fractions)
+    arm = predictions.primary(fraction)
+    of_arm = [c for c in comparisons if c["arm"] == arm and c["fraction"] == fraction]
     metrics = study.report.claimed
     needed = [c for c in of_arm if c["metric"] in metrics and c["baseline"] in RIVALS]
     if arm is None or not needed:
@@ -41,18 +43,18 @@ def claim(study: StudyConfig, outcomes: Outcomes, comparisons: Sequence[Record])
     rivals = list(dict.fromkeys(c["baseline"] for c in needed))
     return {
         "arm": arm,
-        "share": share,
+        "fraction": fraction,
         "rivals": rivals,
         "metrics": metrics,
         **beats_all(needed),
-        "lacking": _lacking(study, share, rivals),
+        "lacking": _lacking(study, fraction, rivals),
     }
 
 
-def _lacking(study: StudyConfig, share: float, compared: Sequence[str]) -> list[str]:
+def _lacking(study: StudyConfig, fraction: float, compared: Sequence[str]) -> list[str]:
     """Say what a claim of help needs beyond the intervals and a study does not have."""
     generators, seeds = study.generator.seeds, study.classifier.seeds
-    asked = [arm.name for arm in fit_arms(study, Fit(share=share)) if arm.kind in RIVALS]
+    asked = [arm.name for arm in fit_arms(study, Fit(fraction=fraction)) if arm.kind in RIVALS]
     same = ("oversampled",) if study.classifier.balance == "sampler" else ()  # as `real` is
     absent = [name for name in NEEDED if name not in (*asked, *same)]
     waiting = [name for name in asked if name not in compared]

@@ -11,12 +11,12 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.statistics.verdict import with_holm
 from nucleosynth.study.analysis.comparisons import difference
-from nucleosynth.study.analysis.predictions import Outcomes
+from nucleosynth.study.analysis.predictions import Predictions
 from nucleosynth.study.analysis.record import generator_scores
 from nucleosynth.study.design.config import stored_study
 
 
-def studies_beside(first: Path, second: Path) -> dict[str, Any]:
+def compare_studies(first: Path, second: Path) -> dict[str, Any]:
     """Compare the arms of two studies: those of the same name, and the primary ones.
 
     Patients are resampled together, generators and classifier seeds too where both have equally many. Both
@@ -38,12 +38,14 @@ def studies_beside(first: Path, second: Path) -> dict[str, Any]:
     InputError
         A directory without a study or without classes; other test patients; no arm that both have scored.
     """
-    ours, theirs = _Side(second), _Side(first)
-    if sorted(set(ours.outcomes.groups)) != sorted(set(theirs.outcomes.groups)):
+    ours, theirs = _ScoredStudy(second), _ScoredStudy(first)
+    if sorted(set(ours.predictions.groups)) != sorted(set(theirs.predictions.groups)):
         raise InputError(f"{second}: tests other patients than {first}; compare studies of the same split")
     found = [
-        difference((ours.outcomes, arm), (theirs.outcomes, baseline), metric, share, seed=ours.study.seed)
-        for share, arm, baseline in _pairs(ours, theirs)
+        difference(
+            (ours.predictions, arm), (theirs.predictions, baseline), metric, fraction, seed=ours.study.seed
+        )
+        for fraction, arm, baseline in _pairs(ours, theirs)
         for metric in ours.study.report.claimed
     ]
     if not found:
@@ -51,14 +53,14 @@ def studies_beside(first: Path, second: Path) -> dict[str, Any]:
             f"{first}, {second}: no arm that both have scored on all test patients; run them first"
         )
     return {
-        "first": theirs.told,
-        "second": ours.told,
-        "same_tiles": ours.outcomes.test_hashes == theirs.outcomes.test_hashes,
+        "first": theirs.summary,
+        "second": ours.summary,
+        "same_tiles": ours.predictions.test_hashes == theirs.predictions.test_hashes,
         "differences": with_holm(found),
     }
 
 
-class _Side:
+class _ScoredStudy:
     """One of the two."""
 
     def __init__(self, path: Path) -> None:
@@ -69,22 +71,26 @@ class _Side:
         tiles = TileSet.open(path / "tiles")
         if not tiles.classes:
             raise InputError(f"{path}: has no classes, so no arms to compare")
-        self.outcomes = Outcomes(self.study, tiles, Split.load(path / "split.json"), path)
-        self.told = {
+        self.predictions = Predictions(self.study, tiles, Split.load(path / "split.json"), path)
+        self.summary = {
             "name": self.study.name,
             "hash": self.study.protocol_hash,
-            "primary": self.outcomes.primary(max(self.study.arms.fractions)),
+            "primary": self.predictions.primary(max(self.study.arms.fractions)),
             "generators": generator_scores(self.study, path),
         }
 
 
-def _pairs(ours: _Side, theirs: _Side) -> Iterator[tuple[float, str, str]]:
-    """Yield share, arm of the second and of the first: of the same name, then the primary ones."""
-    for share in (share for share in ours.study.arms.shares if share in theirs.study.arms.shares):
-        finished = [side.outcomes.arms(share) for side in (ours, theirs)]
-        yield from ((share, arm, arm) for arm in finished[0] if arm in finished[1])
-        arm, baseline = (side.outcomes.primary(share) for side in (ours, theirs))
+def _pairs(ours: _ScoredStudy, theirs: _ScoredStudy) -> Iterator[tuple[float, str, str]]:
+    """Yield fraction, arm of the second and of the first: of the same name, then the primary ones."""
+    for fraction in (
+        fraction
+        for fraction in ours.study.arms.data_fractions
+        if fraction in theirs.study.arms.data_fractions
+    ):
+        finished = [side.predictions.arms(fraction) for side in (ours, theirs)]
+        yield from ((fraction, arm, arm) for arm in finished[0] if arm in finished[1])
+        arm, baseline = (side.predictions.primary(fraction) for side in (ours, theirs))
         if arm is None or baseline is None or (arm == baseline and arm in finished[0]):
             continue
-        if ours.outcomes.finished(arm, share) and theirs.outcomes.finished(baseline, share):
-            yield share, arm, baseline
+        if ours.predictions.finished(arm, fraction) and theirs.predictions.finished(baseline, fraction):
+            yield fraction, arm, baseline

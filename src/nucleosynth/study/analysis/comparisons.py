@@ -8,7 +8,7 @@ from typing import Any
 
 from nucleosynth.evaluate.statistics.bootstrap import MINIMUM_PATIENTS, paired_difference
 from nucleosynth.evaluate.statistics.verdict import difference_record, holm
-from nucleosynth.study.analysis.predictions import Outcomes
+from nucleosynth.study.analysis.predictions import Predictions
 from nucleosynth.study.design.arms import RIVALS
 from nucleosynth.study.design.config import StudyConfig
 
@@ -18,7 +18,7 @@ FEWEST_OF_CLASS = 5
 covered 0.85 in place of 0.95), so that there is none."""
 
 
-def compare_arms(study: StudyConfig, outcomes: Outcomes) -> list[dict[str, Any]]:
+def compare_arms(study: StudyConfig, predictions: Predictions) -> list[dict[str, Any]]:
     """Paired differences of finished arms on the test patients of all folds.
 
     Every arm is compared with ``real`` and, the primary arm, with each of its rivals. Patients, generators
@@ -27,23 +27,23 @@ def compare_arms(study: StudyConfig, outcomes: Outcomes) -> list[dict[str, Any]]
 
     Returns
     -------
-    One per share of the patients, pair and metric: ``share``, ``arm``, ``baseline``, ``metric``,
+    One per fraction of the patients, pair and metric: ``fraction``, ``arm``, ``baseline``, ``metric``,
     ``difference``, ``interval``, ``p_value``, ``n_patients``, ``n_of_class`` (patients who hold the class
     that the fewest hold), ``n_seeds``, ``n_generators``, ``undefined``, ``per_patient``, ``verdict``;
     ``p_holm`` of the secondary ones: those in the primary metric that are not of the claim.
     """
     found = []
-    for share in study.arms.shares:
-        for arm, baseline in _pairs(outcomes, share):
-            sides = (outcomes, arm), (outcomes, baseline)
-            found += [difference(*sides, metric, share, seed=study.seed) for metric in study.report.shown]
+    for fraction in study.arms.data_fractions:
+        for arm, baseline in _pairs(predictions, fraction):
+            sides = (predictions, arm), (predictions, baseline)
+            found += [difference(*sides, metric, fraction, seed=study.seed) for metric in study.report.shown]
     largest = max(study.arms.fractions)
-    primary = outcomes.primary(largest)
+    primary = predictions.primary(largest)
     secondary = [
         one
         for one in found
         if one["metric"] == study.report.primary
-        and (one["baseline"] == "real" and not (one["arm"] == primary and one["share"] == largest))
+        and (one["baseline"] == "real" and not (one["arm"] == primary and one["fraction"] == largest))
     ]
     adjusted = holm({_key(one): one["p_value"] for one in secondary})
     for one in found:
@@ -51,12 +51,12 @@ def compare_arms(study: StudyConfig, outcomes: Outcomes) -> list[dict[str, Any]]
     return found
 
 
-def _pairs(outcomes: Outcomes, share: float) -> Iterator[tuple[str, str]]:
+def _pairs(predictions: Predictions, fraction: float) -> Iterator[tuple[str, str]]:
     """Yield what is compared with what: each arm with ``real``, the primary arm with its rivals too."""
-    finished, primary = outcomes.arms(share), outcomes.primary(share)
+    finished, primary = predictions.arms(fraction), predictions.primary(fraction)
     names = [*finished, *({primary} - {None, *finished})]
     for arm in names:
-        if arm is None or not outcomes.finished(arm, share):
+        if arm is None or not predictions.finished(arm, fraction):
             continue
         for baseline in finished:
             wanted = baseline == "real" or (arm == primary and baseline in RIVALS)
@@ -65,20 +65,25 @@ def _pairs(outcomes: Outcomes, share: float) -> Iterator[tuple[str, str]]:
 
 
 def difference(
-    treatment: tuple[Outcomes, str], control: tuple[Outcomes, str], metric: str, share: float, *, seed: int
+    treatment: tuple[Predictions, str],
+    control: tuple[Predictions, str],
+    metric: str,
+    fraction: float,
+    *,
+    seed: int,
 ) -> dict[str, Any]:
-    """Return the paired difference of two finished arms, each with its outcomes, as in `compare_arms`."""
+    """Return the paired difference of two finished arms, each with its predictions, as in `compare_arms`."""
     (ours, arm), (theirs, baseline) = treatment, control
     of_class = min(ours.rarest_class_patients, theirs.rarest_class_patients)
     found = paired_difference(
-        ours.crossed(arm, metric, share),
-        theirs.crossed(baseline, metric, share),
+        ours.crossed(arm, metric, fraction),
+        theirs.crossed(baseline, metric, fraction),
         groups=ours.groups,
         seed=seed,
         minimum=MINIMUM_PATIENTS if of_class >= FEWEST_OF_CLASS else sys.maxsize,  # no interval
     )
-    return {"share": share, **difference_record(arm, baseline, metric, found), "n_of_class": of_class}
+    return {"fraction": fraction, **difference_record(arm, baseline, metric, found), "n_of_class": of_class}
 
 
 def _key(comparison: Record) -> str:
-    return f"{comparison['arm']} / {comparison['share']:g}"
+    return f"{comparison['arm']} / {comparison['fraction']:g}"

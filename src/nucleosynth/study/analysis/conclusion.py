@@ -80,7 +80,7 @@ def _of_claim(claim: Record, comparisons: Iterable[Record]) -> list[Record]:
     return [
         c
         for c in comparisons
-        if (c["arm"], c["share"]) == (claim["arm"], claim["share"])
+        if (c["arm"], c["fraction"]) == (claim["arm"], claim["fraction"])
         and c["baseline"] in claim["rivals"]
         and c["metric"] in claim["metrics"]
     ]
@@ -107,7 +107,7 @@ def _arm_lines(study: StudyConfig, claim: Record | None, comparisons: Iterable[R
 
 
 def _line(c: Record) -> str:
-    at = "" if c["share"] == 1 else f" with {100 * c['share']:g} % of the training patients"
+    at = "" if c["fraction"] == 1 else f" with {100 * c['fraction']:g} % of the training patients"
     bounds = c["interval"]
     text = "" if bounds is None else f" (95 % interval {bounds[0]:+.3f} to {bounds[1]:+.3f})"
     return (
@@ -131,15 +131,17 @@ def _nuclei_lines(segmenters: Record | None) -> list[str]:
     """PQ of segmenters that learned from synthetic tiles, beside those of real ones."""
     if segmenters is None:
         return []
-    reached = {(a["arm"], a["share"]): a["metrics"]["pq"]["mean"] for a in segmenters["arms"]}
-    lines, largest = [], max((share for _, share in reached), default=1.0)
-    for (arm, share), value in reached.items():
-        if arm == "real" or share != largest or ("real", share) not in reached:
+    reached = {(a["arm"], a["fraction"]): a["metrics"]["pq"]["mean"] for a in segmenters["arms"]}
+    lines, largest = [], max((fraction for _, fraction in reached), default=1.0)
+    for (arm, fraction), value in reached.items():
+        if arm == "real" or fraction != largest or ("real", fraction) not in reached:
             continue
-        real = reached["real", share]
+        real = reached["real", fraction]
         what = {"synthetic-only": "synthetic tiles alone", "both": "real and synthetic tiles"}[arm]
         found = [
-            c for c in segmenters["comparisons"] if (c["arm"], c["share"], c["metric"]) == (arm, share, "pq")
+            c
+            for c in segmenters["comparisons"]
+            if (c["arm"], c["fraction"], c["metric"]) == (arm, fraction, "pq")
         ]
         how = _outcome(found[0]) if found else "not compared"
         lines.append(
@@ -154,8 +156,8 @@ def _mask_lines(agreement: Record | None) -> list[str]:
     if not test or test["iou"] is None:
         return []
     line = f"Masks asked for and found ({test['judge']}): IoU {test['iou']:.3f}"
-    if test["floor"] is not None:
-        line += f", by chance {test['floor']:.3f}"
+    if test["chance"] is not None:
+        line += f", by chance {test['chance']:.3f}"
     if test["corrected"] is not None:
         line += f", on real tiles {test['ceiling']:.3f}; corrected agreement {test['corrected']:.2f}"
     return [line + "."]
@@ -165,8 +167,10 @@ def _fidelity_lines(fidelity: Record | None) -> list[str]:
     test = (fidelity or {}).get("test")
     if not test or test["kid"] is None:
         return []
-    floor = test["floor"]
-    within, between = (("unknown" if floor[k] is None else f"{floor[k]:.3f}") for k in ("within", "between"))
+    reference = test["real_reference"]
+    within, between = (
+        ("unknown" if reference[k] is None else f"{reference[k]:.3f}") for k in ("within", "between")
+    )
     kid = (
         f"KID to the training patients ({test['extractor']}, n = {test['n']}): {test['kid']:.3f}; "
         f"unseen real patients {between}, two halves of the training patients {within}."

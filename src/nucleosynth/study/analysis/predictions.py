@@ -26,8 +26,8 @@ Crossed = list[list[Statistic]]
 """One statistic per generator and classifier seed."""
 
 
-class Outcomes:
-    """Probabilities of the test tiles of all folds, by arm, share of the patients, generator and seed.
+class Predictions:
+    """Probabilities of the test tiles of all folds, by arm, fraction of the patients, generator and seed.
 
     An arm counts as finished where all of its classifiers, of all folds, have been scored on the test tiles.
     ``chosen`` stands for the arm that was chosen in each fold.
@@ -52,39 +52,39 @@ class Outcomes:
         held = [len(np.unique(self.groups[self.labels == label])) for label in np.unique(self.labels)]
         return min(held, default=0)
 
-    def arms(self, share: float) -> list[str]:
-        """Return the finished arms at a share of the patients, in the order of the protocol."""
-        arms = fit_arms(self._study, Fit(0, share), chosen_arm(self.locked, Fit(0, share)))
-        return [arm.name for arm in arms if self.finished(arm.name, share)]
+    def arms(self, fraction: float) -> list[str]:
+        """Return the finished arms at a fraction of the patients, in the order of the protocol."""
+        arms = fit_arms(self._study, Fit(0, fraction), chosen_arm(self.locked, Fit(0, fraction)))
+        return [arm.name for arm in arms if self.finished(arm.name, fraction)]
 
-    def primary(self, share: float) -> str | None:
+    def primary(self, fraction: float) -> str | None:
         """Return the primary arm: its name, or ``chosen`` where folds chose different ones."""
         if self.locked is None:
             return None
-        names = {chosen_arm(self.locked, fit) for fit in self._fits(share)}
+        names = {chosen_arm(self.locked, fit) for fit in self._fits(fraction)}
         return CHOSEN if len(names) > 1 else next(iter(names), None)
 
-    def arm(self, name: str, fold: int, share: float) -> str:
+    def arm(self, name: str, fold: int, fraction: float) -> str:
         """Return the arm that a name stands for in a fold: itself, but for ``chosen``."""
         if name != CHOSEN:
             return name
-        return chosen_arm(self.locked, Fit(fold, share)) or name
+        return chosen_arm(self.locked, Fit(fold, fraction)) or name
 
-    def finished(self, arm: str, share: float) -> bool:
+    def finished(self, arm: str, fraction: float) -> bool:
         """Return whether all runs of an arm, of every fold, have been scored on the test patients."""
-        return self.in_every_fold(arm, share) and all(map(self._scored, self._jobs(arm, share)))
+        return self.in_every_fold(arm, fraction) and all(map(self._scored, self._jobs(arm, fraction)))
 
-    def in_every_fold(self, arm: str, share: float) -> bool:
+    def in_every_fold(self, arm: str, fraction: float) -> bool:
         """Return whether every fold runs an arm; where only chosen ones are tested, folds may differ."""
-        return len({job["fit"]["fold"] for job in self._jobs(arm, share)}) == self._folds
+        return len({job["fit"]["fold"] for job in self._jobs(arm, fraction)}) == self._folds
 
-    def crossed(self, arm: str, metric: str, share: float) -> Crossed:
+    def crossed(self, arm: str, metric: str, fraction: float) -> Crossed:
         """Return a metric of each generator and classifier seed as a function of drawn patients."""
-        key = (arm, metric, share)
+        key = (arm, metric, fraction)
         if key not in self._known:
             self._known[key] = [
                 [self._statistic(metric, found, cuts) for found, cuts in seeds]
-                for seeds in self.probabilities(arm, share)
+                for seeds in self.probabilities(arm, fraction)
             ]
         return self._known[key]
 
@@ -93,7 +93,7 @@ class Outcomes:
             metric, probabilities, self.labels, groups=self.groups, threshold=cuts, folds=self.fold_of
         )
 
-    def probabilities(self, arm: str, share: float) -> list[list[tuple[npt.NDArray[Any], Any]]]:
+    def probabilities(self, arm: str, fraction: float) -> list[list[tuple[npt.NDArray[Any], Any]]]:
         """Return, by generator and seed, (tiles, classes) probabilities and the threshold of each tile.
 
         Raises
@@ -102,7 +102,7 @@ class Outcomes:
             A run was scored on other test tiles.
         """
         runs: dict[tuple[int, int], list[tuple[npt.NDArray[Any], float | None]]] = {}
-        for job in self._jobs(arm, share):
+        for job in self._jobs(arm, fraction):
             folder = self._out / job["folder"]
             found = np.load(folder / "test.npy")
             fold = job["fit"]["fold"]
@@ -120,13 +120,13 @@ class Outcomes:
             for generator in generators
         ]
 
-    def _fits(self, share: float) -> list[Fit]:
-        return [fit for fit in outer_fits(self._study, self._folds) if fit.share == share]
+    def _fits(self, fraction: float) -> list[Fit]:
+        return [fit for fit in outer_fits(self._study, self._folds) if fit.fraction == fraction]
 
-    def _jobs(self, arm: str, share: float) -> list[Mapping[str, Any]]:
+    def _jobs(self, arm: str, fraction: float) -> list[Mapping[str, Any]]:
         jobs: list[Mapping[str, Any]] = []
-        for fit in self._fits(share):
-            name = self.arm(arm, fit.fold, share)
+        for fit in self._fits(fraction):
+            name = self.arm(arm, fit.fold, fraction)
             of_fit = arm_jobs(self._study, fit, chosen_arm(self.locked, fit))
             jobs += [job for job in of_fit if job["arm"]["name"] == name]
         return jobs

@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from nucleosynth.data.split import Fold, Split
-from nucleosynth.data.test_access import LOOKS
+from nucleosynth.data.test_access import TEST_ACCESS
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.files import now, read_json, read_jsonl
 from nucleosynth.study.analysis.claim import claim
 from nucleosynth.study.analysis.comparisons import compare_arms
 from nucleosynth.study.analysis.conclusion import study_verdict
-from nucleosynth.study.analysis.predictions import Outcomes
+from nucleosynth.study.analysis.predictions import Predictions
 from nucleosynth.study.analysis.results import read_results, summarise_arms
 from nucleosynth.study.analysis.segmenter_summary import read_segmenters
 from nucleosynth.study.design.config import StudyConfig
-from nucleosynth.study.design.fits import Fit, share_of_patients
-from nucleosynth.study.design.paths import generator_folder, judged_folder, pool_folder
+from nucleosynth.study.design.fits import Fit, draw_data_fraction
+from nucleosynth.study.design.paths import generator_folder, pool_folder, scores_folder
 from nucleosynth.study.design.schedule import outer_fits
 from nucleosynth.study.stages.morphology import MORPHOLOGY
 from nucleosynth.training.metrics import METRICS_FILE, trained_seconds
@@ -31,13 +31,13 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
     results, missing = read_results(study, out, folds)
     segmenters, unscored = read_segmenters(study, out, len(split.folds))
     missing += unscored
-    outcomes = Outcomes(study, tiles, split, out)
-    comparisons = compare_arms(study, outcomes) if results else []
-    claimed = claim(study, outcomes, comparisons)
+    predictions = Predictions(study, tiles, split, out)
+    comparisons = compare_arms(study, predictions) if results else []
+    claimed = claim(study, predictions, comparisons)
     first = outer_fits(study, 1)[0]
-    judged = _judged(out, first, 0)
+    judged = read_scores(out, first, 0)
     return {
-        "schema": 2,
+        "schema": 3,
         "name": study.name,
         "created": protocol["written"],
         "finished": read_json(out / "DONE")["finished"] if (out / "DONE").exists() else now(),
@@ -51,13 +51,13 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
             missing=len(missing),
             classes=bool(tiles.classes),
         ),
-        "missing": missing if judged else [*missing, f"{judged_folder(out, first, 0).relative_to(out)}"],
+        "missing": missing if judged else [*missing, f"{scores_folder(out, first, 0).relative_to(out)}"],
         "protocol": _protocol(study, tiles, split, protocol),
-        "choice": outcomes.locked,
+        "choice": predictions.locked,
         "claim": claimed,
         "data": _data(study, tiles, split.folds[0]),
         "results": results,
-        "arms": summarise_arms(results, outcomes),
+        "arms": summarise_arms(results, predictions),
         "comparisons": comparisons,
         "segmentation": segmenters,
         "agreement": judged.get("agreement"),
@@ -67,7 +67,7 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
         "generator": {**judged.get("generator", {}), **_training(generator_folder(out, first, 0))},
         "generators": generator_scores(study, out),
         "synthesis": _synthesis(study, pool_folder(out, first, 0)),
-        "test_looks": read_jsonl(out / LOOKS),
+        "test_access": read_jsonl(out / TEST_ACCESS),
         "provenance": _provenance(study, tiles, out),
     }
 
@@ -75,20 +75,21 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
 def generator_scores(study: StudyConfig, out: Path) -> list[dict[str, Any]]:
     """Return the few figures of each judged generator that tell it from others."""
     return [
-        {"share": fit.share, **_scores(one)}
+        {"fraction": fit.fraction, **_scores(one)}
         for fit in outer_fits(study, 1)
         for seed in range(study.generator.seeds)
-        if (one := _judged(out, fit, seed))
+        if (one := read_scores(out, fit, seed))
     ]
 
 
-def _judged(out: Path, fit: Fit, generator: int) -> dict[str, Any]:
-    stored = judged_folder(out, fit, generator) / "judged.json"
+def read_scores(out: Path, fit: Fit, generator: int) -> dict[str, Any]:
+    """Return the scores of a generator; empty before it was scored."""
+    stored = scores_folder(out, fit, generator) / "judged.json"
     return dict(read_json(stored)) if stored.exists() else {}
 
 
 def _morphology(out: Path, fit: Fit) -> dict[str, Any] | None:
-    stored = judged_folder(out, fit, 0) / MORPHOLOGY
+    stored = scores_folder(out, fit, 0) / MORPHOLOGY
     return dict(read_json(stored)) if stored.exists() else None
 
 
@@ -115,7 +116,7 @@ def _protocol(study: StudyConfig, tiles: TileSet, split: Split, written: Mapping
         "changed": written["hash"] != study.protocol_hash,
         "arms": [{"arm": arm.name, "kind": arm.kind, "dose": arm.dose, "filter": arm.filter} for arm in arms],
         "primary_arm": study.report.arm,
-        "fractions": study.arms.shares,
+        "fractions": study.arms.data_fractions,
         "folds": len(split.folds),
         "choice": study.choice.model_dump(mode="json"),
         "metrics": study.report.shown,
@@ -139,10 +140,13 @@ def _data(study: StudyConfig, tiles: TileSet, fold: Fold) -> dict[str, Any]:
         "licence": tiles.info["licence"],
         "content_hash": tiles.content_hash,
         "parts": {part: _counts(tiles, getattr(fold, part)) for part in ("train", "validation", "test")},
-        "shares": [
-            {"share": share, **_counts(tiles, share_of_patients(tiles, fold.train, share, seed=study.seed))}
-            for share in study.arms.shares
-            if share < 1
+        "data_fractions": [
+            {
+                "fraction": fraction,
+                **_counts(tiles, draw_data_fraction(tiles, fold.train, fraction, seed=study.seed)),
+            }
+            for fraction in study.arms.data_fractions
+            if fraction < 1
         ],
     }
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from nucleosynth.evaluate.classification.calibration import calibration
 from nucleosynth.evaluate.classification.metrics import METRICS
-from nucleosynth.evaluate.classification.patient_level import patient_votes
+from nucleosynth.evaluate.classification.patient_level import patient_scores
 from nucleosynth.files import read_json
-from nucleosynth.study.analysis.predictions import Outcomes
+from nucleosynth.study.analysis.predictions import Predictions
 from nucleosynth.study.design.arms import CHOSEN
 from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.design.fits import Fit
@@ -39,7 +39,7 @@ def _result(job: Mapping[str, Any], fit: Fit, folder: Path) -> dict[str, Any]:
     test, trained = read_json(folder / "test.json"), read_json(folder / "result.json")
     return {
         "fold": fit.fold,
-        "share": fit.share,
+        "fraction": fit.fraction,
         "arm": job["arm"]["name"],
         "generator": job["generator"],
         "seed": job["seed"],
@@ -49,40 +49,49 @@ def _result(job: Mapping[str, Any], fit: Fit, folder: Path) -> dict[str, Any]:
     }
 
 
-def summarise_arms(results: Sequence[Result], outcomes: Outcomes) -> list[dict[str, Any]]:
-    """Each arm at each share of the patients: metrics over its runs, confusion, calibration, votes.
+def summarise_arms(results: Sequence[Result], predictions: Predictions) -> list[dict[str, Any]]:
+    """Summarise each arm at each data fraction: metrics over runs, confusion, calibration, patients.
 
     Returns
     -------
-    Per share and arm: ``metrics`` (mean, least, largest and each run), ``confusion`` summed over runs,
-    ``per_class`` recall and precision, and of finished arms ``calibration`` and ``votes``.
+    Per fraction and arm: ``metrics`` (mean, least, largest and each run), ``confusion`` summed over runs,
+    ``per_class`` recall and precision, and of finished arms ``calibration`` and ``patient_level``.
     """
     arms = []
-    for share, name in _named(results, outcomes):
+    for fraction, name in _named(results, predictions):
         of_arm = [
-            r for r in results if r["share"] == share and r["arm"] == outcomes.arm(name, r["fold"], share)
+            r
+            for r in results
+            if r["fraction"] == fraction and r["arm"] == predictions.arm(name, r["fold"], fraction)
         ]
         confusion = np.sum([result["confusion"] for result in of_arm], axis=0)
         arms.append(
             {
-                "share": share,
+                "fraction": fraction,
                 "arm": name,
                 "runs": len(of_arm),
                 "metrics": {m: spread([result["metrics"][m] for result in of_arm]) for m in METRICS},
                 "confusion": confusion.tolist(),
                 "per_class": _per_class(confusion),
-                **(_probabilities(outcomes, name, share) if outcomes.finished(name, share) else {}),
+                **(
+                    _probabilities(predictions, name, fraction)
+                    if predictions.finished(name, fraction)
+                    else {}
+                ),
             }
         )
     return arms
 
 
-def _named(results: Sequence[Result], outcomes: Outcomes) -> list[tuple[float, str]]:
-    """Return shares and arms of every fold, in order; ``chosen`` last where folds chose different ones."""
-    every = dict.fromkeys((result["share"], result["arm"]) for result in results)
-    named = [(share, arm) for share, arm in every if outcomes.in_every_fold(arm, share)]
-    shares = dict.fromkeys(share for share, _ in every)
-    return [*named, *((share, CHOSEN) for share in shares if outcomes.primary(share) == CHOSEN)]
+def _named(results: Sequence[Result], predictions: Predictions) -> list[tuple[float, str]]:
+    """Return fractions and arms of every fold, in order; ``chosen`` last where folds chose differently."""
+    every = dict.fromkeys((result["fraction"], result["arm"]) for result in results)
+    named = [(fraction, arm) for fraction, arm in every if predictions.in_every_fold(arm, fraction)]
+    data_fractions = dict.fromkeys(fraction for fraction, _ in every)
+    return [
+        *named,
+        *((fraction, CHOSEN) for fraction in data_fractions if predictions.primary(fraction) == CHOSEN),
+    ]
 
 
 def _per_class(confusion: Any) -> list[dict[str, float | None]]:
@@ -102,14 +111,16 @@ def _per_class(confusion: Any) -> list[dict[str, float | None]]:
     ]
 
 
-def _probabilities(outcomes: Outcomes, arm: str, share: float) -> dict[str, Any]:
-    """How far probabilities can be trusted, and the vote of each patient's tiles; over all runs."""
-    runs = [run for seeds in outcomes.probabilities(arm, share) for run in seeds]
-    single = [calibration(found, outcomes.labels) for found, _ in runs]
+def _probabilities(predictions: Predictions, arm: str, fraction: float) -> dict[str, Any]:
+    """Return calibration and patient-level scores, over all runs of an arm."""
+    runs = [run for seeds in predictions.probabilities(arm, fraction) for run in seeds]
+    single = [calibration(found, predictions.labels) for found, _ in runs]
     together = np.concatenate([found for found, _ in runs])
-    reliability = calibration(together, np.tile(outcomes.labels, len(runs)))["reliability"]
-    votes = [
-        patient_votes(found, outcomes.labels, outcomes.groups, threshold=cuts, folds=outcomes.fold_of)
+    reliability = calibration(together, np.tile(predictions.labels, len(runs)))["reliability"]
+    patients = [
+        patient_scores(
+            found, predictions.labels, predictions.groups, threshold=cuts, folds=predictions.fold_of
+        )
         for found, cuts in runs
     ]
     return {
@@ -117,10 +128,10 @@ def _probabilities(outcomes: Outcomes, arm: str, share: float) -> dict[str, Any]
             **{name: spread([one[name] for one in single]) for name in ("ece", "brier")},
             "reliability": reliability,
         },
-        "votes": {
-            **{name: spread([one[name] for one in votes]) for name in ("balanced_accuracy", "auroc")},
-            "n": votes[0]["n"],
-            "left_out": votes[0]["left_out"],
+        "patient_level": {
+            **{name: spread([one[name] for one in patients]) for name in ("balanced_accuracy", "auroc")},
+            "n": patients[0]["n"],
+            "left_out": patients[0]["left_out"],
         },
     }
 

@@ -20,18 +20,18 @@ def read_segmenters(study: StudyConfig, out: Path, folds: int) -> tuple[dict[str
 
     Returns
     -------
-    ``{"kind", "tiles", "steps", "arms": [{"share", "arm", "metrics"}], "comparisons"}``, of arms all of whose
-    runs are scored; None where the study has no second judge.
+    ``{"kind", "tiles", "steps", "arms": [{"fraction", "arm", "metrics"}], "comparisons"}``, of arms all of
+    whose runs are scored; None where the study has no second judge.
     """
     jobs = [job for fit in outer_fits(study, folds) for job in segmenter_jobs(study, fit)]
     if not jobs:
         return None, []
     missing = [job["folder"] for job in jobs if not (out / job["folder"] / SCORES).exists()]
     arms, comparisons, kind, tiles = [], [], None, 0
-    for share in study.arms.shares:
+    for fraction in study.arms.data_fractions:
         runs: dict[str, list[list[Sums]]] = {}
         for arm in SEGMENTATION_ARMS:
-            of_arm = [job for job in jobs if (job["arm"], job["fit"]["share"]) == (arm, share)]
+            of_arm = [job for job in jobs if (job["arm"], job["fit"]["fraction"]) == (arm, fraction)]
             if any(job["folder"] in missing for job in of_arm):
                 continue
             scored = [(job, read_json(out / job["folder"] / SCORES)) for job in of_arm]
@@ -39,9 +39,11 @@ def read_segmenters(study: StudyConfig, out: Path, folds: int) -> tuple[dict[str
             tiles = sum(found["tiles"] for job, found in scored if (job["generator"], job["seed"]) == (0, 0))
             runs[arm] = _crossed(scored)
             metrics = {name: spread([found["scores"][name] for _, found in scored]) for name in COMPARED}
-            arms.append({"share": share, "arm": arm, "runs": len(scored), "metrics": metrics})
+            arms.append({"fraction": fraction, "arm": arm, "runs": len(scored), "metrics": metrics})
         if "real" in runs:
-            comparisons += [{"share": share, **one} for one in compare_segmenters(runs, seed=study.seed)]
+            comparisons += [
+                {"fraction": fraction, **one} for one in compare_segmenters(runs, seed=study.seed)
+            ]
     found = {"kind": kind, "tiles": tiles, "steps": study.segmentation.steps}
     return {**found, "arms": arms, "comparisons": comparisons}, missing
 

@@ -73,7 +73,7 @@ class ArmsConfig(Config):
     )
     keep: float = Field(0.5, gt=0, le=1, description="share of the pool that a filter keeps, of each class")
     fractions: tuple[float, ...] = Field(
-        (1.0,), description="shares of the training patients; all is fitted anew for each"
+        (1.0,), description="data_fractions of the training patients; all is fitted anew for each"
     )
 
     @field_validator("doses", mode="before")
@@ -132,8 +132,8 @@ class ArmsConfig(Config):
         ]
 
     @property
-    def shares(self) -> list[float]:
-        """The shares of the training patients, each once, the largest first."""
+    def data_fractions(self) -> list[float]:
+        """The data_fractions of the training patients, each once, the largest first."""
         return sorted(set(self.fractions), reverse=True)
 
     @property

@@ -18,7 +18,7 @@ from nucleosynth.data.tiling import TilesConfig
 from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
 from nucleosynth.diffusion.recipes import RECIPES, SAMPLER_NAMES, sampling_defaults
 from nucleosynth.errors import InputError
-from nucleosynth.segmentation.segmenter import JUDGE, MAKER, NOBODY
+from nucleosynth.segmentation.segmenter import DEFAULT_SEGMENTER, MASK_JUDGE, NONE
 from nucleosynth.study.design.arms import CHOSEN, CLAIMABLE, ArmsConfig
 from nucleosynth.study.design.segmentation import SegmentationConfig
 
@@ -33,14 +33,14 @@ class SegmenterConfig(Config):
     """The `segmenter` section: who makes missing masks, and who finds the nuclei when masks are scored."""
 
     make: str = Field(
-        MAKER,
+        DEFAULT_SEGMENTER,
         description="finds nuclei in frames without masks; scores are then consistency; none leaves them so",
     )
-    judge: str = Field(JUDGE, description="finds the nuclei of synthetic tiles; none skips the scores")
+    judge: str = Field(MASK_JUDGE, description="finds the nuclei of synthetic tiles; none skips the scores")
 
     @model_validator(mode="after")
     def _two(self) -> SegmenterConfig:
-        if self.make == self.judge != NOBODY:
+        if self.make == self.judge != NONE:
             raise ValueError(f"`{self.judge}` cannot judge masks it makes; name another judge, or none")
         return self
 

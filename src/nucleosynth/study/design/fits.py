@@ -13,7 +13,7 @@ from nucleosynth.errors import InputError
 from nucleosynth.seeds import rng
 
 DRAWN = 8
-"""Of so many patients drawn, the one that keeps a share most like the whole joins it next."""
+"""Of so many patients drawn, the one that keeps a fraction most like the whole joins it next."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Fit:
     ----------
     fold
         Of the split.
-    share
+    fraction
         Of the training patients of that fold.
     inner
         One of the folds of these patients by which the primary arm is chosen; None: all of them train, and
@@ -32,13 +32,13 @@ class Fit:
     """
 
     fold: int = 0
-    share: float = 1.0
+    fraction: float = 1.0
     inner: int | None = None
 
     @property
     def folder(self) -> str:
         """Directory of the fit, relative to the study's."""
-        name = f"fold-{self.fold}" + ("" if self.share == 1 else f"-patients-{100 * self.share:g}%")
+        name = f"fold-{self.fold}" + ("" if self.fraction == 1 else f"-patients-{100 * self.fraction:g}%")
         return name if self.inner is None else f"{name}/choice-{self.inner}"
 
     @property
@@ -54,8 +54,8 @@ class Fit:
 def fit_patients(tiles: TileSet, split: Split, fit: Fit, *, inner: int, seed: int) -> Fold:
     """Return the patients of a fit.
 
-    A share below 1 keeps the validation and test patients of the fold. An inner fold validates on its part of
-    the training patients and has no test patients.
+    A fraction below 1 keeps the validation and test patients of the fold. An inner fold validates on its part
+    of the training patients and has no test patients.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def fit_patients(tiles: TileSet, split: Split, fit: Fit, *, inner: int, seed: in
         A part that lacks a class, or has fewer than two patients.
     """
     fold = split.folds[fit.fold]
-    train = share_of_patients(tiles, fold.train, fit.share, seed=seed)
+    train = draw_data_fraction(tiles, fold.train, fit.fraction, seed=seed)
     if fit.inner is None:
         found = Fold(train=train, validation=fold.validation, test=fold.test)
     else:
@@ -79,12 +79,12 @@ def fit_patients(tiles: TileSet, split: Split, fit: Fit, *, inner: int, seed: in
     return found
 
 
-def share_of_patients(tiles: TileSet, patients: list[str], share: float, *, seed: int) -> list[str]:
-    """Return a share of the patients, with about that share of the tiles of each class.
+def draw_data_fraction(tiles: TileSet, patients: list[str], fraction: float, *, seed: int) -> list[str]:
+    """Return a fraction of the patients, with about that fraction of the tiles of each class.
 
-    A smaller share is part of a larger one.
+    A smaller fraction is part of a larger one.
     """
-    if share == 1:
+    if fraction == 1:
         return sorted(patients)
     rows = np.flatnonzero(np.isin(tiles.patients, patients))
     names, counts = class_counts(tiles.patients[rows].tolist(), tiles.labels[rows])
@@ -93,7 +93,7 @@ def share_of_patients(tiles: TileSet, patients: list[str], share: float, *, seed
     weight = 1 / np.maximum(whole, 1)
     taken: list[int] = []
     have = np.zeros_like(whole)
-    while len(taken) < max(1, round(share * len(names))):
+    while len(taken) < max(1, round(fraction * len(names))):
         aim = whole * (len(taken) + 1) / len(names)
         off = ((have + counts[left[:DRAWN]] - aim) * weight) ** 2
         taken.append(left.pop(int(np.argmin(off.sum(1)))))

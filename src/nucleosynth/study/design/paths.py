@@ -22,6 +22,6 @@ def selection_folder(out: Path, fit: Fit, generator: int, filter_name: str) -> P
     return out / fit.folder / f"selection-{generator}-{filter_name}"
 
 
-def judged_folder(out: Path, fit: Fit, generator: int) -> Path:
+def scores_folder(out: Path, fit: Fit, generator: int) -> Path:
     """Return where the scores of a generator on held-out patients are."""
     return out / fit.folder / f"judged-{generator}"

@@ -16,7 +16,7 @@ from nucleosynth.study.design.segmentation import SEGMENTATION_ARMS
 
 def outer_fits(study: StudyConfig, folds: int) -> list[Fit]:
     """Return the fits whose test patients are scored, those of all training patients first."""
-    return [Fit(fold, share) for share in study.arms.shares for fold in range(folds)]
+    return [Fit(fold, fraction) for fraction in study.arms.data_fractions for fold in range(folds)]
 
 
 def all_fits(study: StudyConfig, folds: int) -> list[Fit]:
@@ -36,7 +36,7 @@ def fit_arms(study: StudyConfig, fit: Fit, chosen: str | None = None) -> list[Ar
     """
     if fit.inner is not None:
         return study.arms.candidates
-    arms = [arm for arm in study.arms.all if arm.kind != "held-back" or fit.share < 1]
+    arms = [arm for arm in study.arms.all if arm.kind != "held-back" or fit.fraction < 1]
     if study.choice.tested == "all" or not study.inner_folds:
         return arms
     first, *spared = study.arms.candidates

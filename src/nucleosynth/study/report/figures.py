@@ -16,14 +16,14 @@ from nucleosynth.study.report.queries import (
     Record,
     against_real,
     arm_kinds,
-    at_share,
+    at_fraction,
     chosen_arms,
     forest_rows,
+    fractions_of,
     kind_of,
     per_patient,
     primary_arm,
     primary_metric,
-    shares,
     shown_metrics,
 )
 
@@ -54,29 +54,29 @@ def study_figures(record: Record, pictures: Mapping[str, Any]) -> dict[str, Figu
 
 
 def confusions(record: Record) -> dict[str, Sequence[Sequence[int]]]:
-    """Return the confusion matrix of each arm at the largest share."""
-    arms = at_share(record.get("arms"), shares(record)[0])
+    """Return the confusion matrix of each arm at the largest fraction."""
+    arms = at_fraction(record.get("arms"), fractions_of(record)[0])
     return {arm["arm"]: arm["confusion"] for arm in arms if arm.get("confusion")}
 
 
 def _arm_figures(record: Record, metric: str, patients: int, classes: Sequence[str]) -> dict[str, Figure]:
     figures: dict[str, Any] = {}
-    points = _points(record, metric, shares(record)[0])
+    points = _points(record, metric, fractions_of(record)[0])
     if differences := _forest(record):
         figures["forest"] = forest(differences, patients=patients)
     if any(point.kind == "dose" for point in points):
         chance = {"balanced_accuracy": 1 / max(len(classes), 1), "auroc": 0.5, "kappa": 0.0}.get(metric)
         figures["dose_response"] = dose_response(points, metric=metric, patients=patients, chance=chance)
     fractions = _fractions(record, metric)
-    if len({point.share for point in fractions}) > 1:
+    if len({point.fraction for point in fractions}) > 1:
         figures["data_fractions"] = data_fractions(fractions, metric=metric, patients=patients)
     return figures
 
 
-def _points(record: Record, metric: str, share: float) -> list[ArmPoint]:
-    kinds, compared = arm_kinds(record), against_real(record, metric, share)
+def _points(record: Record, metric: str, fraction: float) -> list[ArmPoint]:
+    kinds, compared = arm_kinds(record), against_real(record, metric, fraction)
     points = []
-    for arm in at_share(record.get("arms"), share):
+    for arm in at_fraction(record.get("arms"), fraction):
         name, bounds = arm["arm"], compared.get(arm["arm"], {}).get("interval")
         values = [value for value in arm["metrics"].get(metric, {}).get("per_seed") or [] if is_number(value)]
         if values:
@@ -85,7 +85,7 @@ def _points(record: Record, metric: str, share: float) -> list[ArmPoint]:
                     arm=name,
                     kind=kind_of(record, name),
                     dose=kinds.get(name, {}).get("dose"),
-                    share=share,
+                    fraction=fraction,
                     values=tuple(values),
                     difference=compared.get(name, {}).get("difference"),
                     interval=(bounds[0], bounds[1]) if bounds else None,
@@ -96,7 +96,7 @@ def _points(record: Record, metric: str, share: float) -> list[ArmPoint]:
 
 def _fractions(record: Record, metric: str) -> list[ArmPoint]:
     """Return what is to be had without synthesis, the primary arm, few doses, and held-back tiles."""
-    points = [point for share in shares(record) for point in _points(record, metric, share)]
+    points = [point for fraction in fractions_of(record) for point in _points(record, metric, fraction)]
     doses = {point.arm for point in points if point.kind == "dose"}
     without = ("real", *NO_SYNTHESIS, "held-back")
     shown = {primary_arm(record), *chosen_arms(record), *(doses if len(doses) <= DOSES else ())}
@@ -128,7 +128,7 @@ def _reliability(record: Record) -> dict[str, tuple[str, Sequence[Mapping[str, f
     shown = ("real", primary_arm(record), *chosen_arms(record))
     return {
         arm["arm"]: (kind_of(record, arm["arm"]), arm["calibration"]["reliability"])
-        for arm in at_share(record.get("arms"), shares(record)[0])
+        for arm in at_fraction(record.get("arms"), fractions_of(record)[0])
         if arm["arm"] in shown and arm.get("calibration")
     }
 
@@ -137,7 +137,7 @@ def _measures(record: Record) -> dict[str, tuple[float, float | None]]:
     """Return how far the nuclei of all tiles are from real ones, where the study measured them."""
     measures = ((record.get("morphology") or {}).get("measures") or {}).get("all") or {}
     return {
-        name: (found["distance_sd"], found["floor_sd"])
+        name: (found["distance_sd"], found["real_reference_sd"])
         for name, found in measures.items()
         if is_number(found["distance_sd"])
     }

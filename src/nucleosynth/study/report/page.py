@@ -13,11 +13,11 @@ from nucleosynth.files import write_json, write_text
 from nucleosynth.render.figure import save_figure, svg_data_uri
 from nucleosynth.render.page import TileFigure, render_page, tile_figure, tile_scale
 from nucleosynth.render.wording import elapsed
-from nucleosynth.study.report import queries as shown
+from nucleosynth.study.report import queries
 from nucleosynth.study.report.cards import write_cards
 from nucleosynth.study.report.figures import confusions, study_figures, tile_pictures
 from nucleosynth.study.report.pseudonyms import pseudonymise
-from nucleosynth.study.report.score_bars import agreement_gauge, fidelity_gauge
+from nucleosynth.study.report.score_bars import agreement_bar, fidelity_bar
 from nucleosynth.study.report.tables import write_tables
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -76,7 +76,7 @@ def _context(record: Record, pictures: Mapping[str, Any]) -> dict[str, Any]:
     """Return the names that the templates use."""
     figures = study_figures(record, pictures)
     figures.pop("confusion", None)  # on the page it is a table per arm, which fits a phone
-    choices = shown.choices(record)
+    choices = queries.choices(record)
     return {
         "r": record,
         "spoken": _spoken((record.get("verdict") or {}).get("lines") or []),
@@ -85,20 +85,20 @@ def _context(record: Record, pictures: Mapping[str, Any]) -> dict[str, Any]:
         "pairs": _nearest_pairs(pictures.get("pairs")),
         "figures": {name: svg_data_uri(figure) for name, figure in figures.items()},
         "confusion": confusions(record),
-        "shares": shown.shares(record),
-        "shown_metrics": shown.shown_metrics(record),
-        "primary_arm": shown.primary_arm(record),
+        "data_fractions": queries.fractions_of(record),
+        "shown_metrics": queries.shown_metrics(record),
+        "primary_arm": queries.primary_arm(record),
         "choices": choices,
         "candidates": list(dict.fromkeys(name for one in choices for name in one.get("scores") or {})),
-        "arms": shown.at_share(record.get("arms"), shown.shares(record)[0]),
-        "claim_rows": shown.claim_rows(record),
-        "forest_rows": shown.forest_rows(record),
-        "fraction_rows": shown.fraction_rows(record),
-        "segmenter_rows": shown.segmenter_rows(record),
-        "comparisons": shown.by_primary(record),
-        "per_patient": shown.per_patient(record),
-        "agreement": agreement_gauge(record.get("agreement") or {}),
-        "fidelity": fidelity_gauge(record.get("fidelity") or {}),
+        "arms": queries.at_fraction(record.get("arms"), queries.fractions_of(record)[0]),
+        "claim_rows": queries.claim_rows(record),
+        "forest_rows": queries.forest_rows(record),
+        "fraction_rows": queries.fraction_rows(record),
+        "segmenter_rows": queries.segmenter_rows(record),
+        "comparisons": queries.by_primary(record),
+        "per_patient": queries.per_patient(record),
+        "agreement": agreement_bar(record.get("agreement") or {}),
+        "fidelity": fidelity_bar(record.get("fidelity") or {}),
     }
 
 

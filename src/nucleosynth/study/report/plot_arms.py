@@ -1,4 +1,4 @@
-"""Scores of a study's arms against the dose, and against the share of the patients that was to be had."""
+"""Scores of a study's arms against the dose, and against the fraction of the patients that was to be had."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LOOKS = {
+STYLES = {
     "real": (BLACK, "o"),
     "augmented": (ORANGE, "s"),
     "oversampled": (ORANGE, "^"),
@@ -52,20 +52,20 @@ DASHES = {"augmented": (0, (6, 2)), "oversampled": (0, (2, 1.5)), "natural": (0,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmPoint:
-    """One arm of a study, at one share of the training patients, on one metric."""
+    """One arm of a study, at one fraction of the training patients, on one metric."""
 
     arm: str
     kind: str
     dose: float | int | None = None  # float: synthetic share of a batch; int: synthetic tiles added
-    share: float = 1.0  # of the training patients
+    fraction: float = 1.0  # of the training patients
     values: tuple[float, ...]  # one per classifier trained
-    difference: float | None = None  # to the real arm at the same share, paired by patient
+    difference: float | None = None  # to the real arm at the same fraction, paired by patient
     interval: tuple[float, float] | None = None  # 95 % of that difference
 
 
-def look(kind: str) -> tuple[str, Any]:
+def arm_style(kind: str) -> tuple[str, Any]:
     """Return colour and marker of a kind of arm."""
-    return LOOKS.get(kind, OTHER)
+    return STYLES.get(kind, OTHER)
 
 
 def dose_response(
@@ -76,7 +76,7 @@ def dose_response(
     Parameters
     ----------
     points : sequence of ArmPoint
-        At one share of the patients. Doses are all shares or all tile counts, otherwise they are spaced
+        At one fraction of the patients. Doses are all shares or all tile counts, otherwise they are spaced
         evenly; arms without synthesis are lines, and those that are about another question are left out.
     metric : str
         Name of the metric, e.g. ``balanced_accuracy``.
@@ -116,41 +116,41 @@ def dose_response(
 
 
 def data_fractions(points: Sequence[ArmPoint], *, metric: str, patients: int) -> Figure:
-    """Show a metric against the share of the training patients, and the paired differences to real below.
+    """Show a metric against the fraction of the training patients, and the paired differences to real below.
 
     Parameters
     ----------
     points : sequence of ArmPoint
-        Some arms at each share.
+        Some arms at each fraction.
     metric : str
         Name of the metric.
     patients : int
         Number of test patients.
     """
-    shares = sorted({point.share for point in points})
-    if len(shares) < 2:
-        raise InputError("data_fractions: there is no second share to show")
+    data_fractions = sorted({point.fraction for point in points})
+    if len(data_fractions) < 2:
+        raise InputError("data_fractions: there is no second fraction to show")
     arms: dict[str, list[ArmPoint]] = {}
-    for point in sorted(points, key=lambda point: point.share):
+    for point in sorted(points, key=lambda point: point.fraction):
         arms.setdefault(point.arm, []).append(point)
     with style():
         figure, scores, differences = _panels(points, metric)
         compared = [arm for arm, line in arms.items() if any(point.interval for point in line)]
         doses = [arm for arm, line in arms.items() if line[0].kind == "dose"]
         for arm, line in arms.items():
-            colour, marker = look(line[0].kind)
+            colour, marker = arm_style(line[0].kind)
             marker = DOSE_MARKERS[doses.index(arm) % len(DOSE_MARKERS)] if arm in doses else marker
             dashes = DASHES.get(line[0].kind, "-")
-            where = [100 * point.share for point in line]
+            where = [100 * point.fraction for point in line]
             scores.plot(where, [_mean(p) for p in line], color=colour, linewidth=1.6, linestyle=dashes)
             aside = _aside(compared.index(arm), len(compared)) if arm in compared else 0.0
             for point in line:
-                _runs(scores, 100 * point.share, point, name=arm, marker=marker)
-                _bar(differences, 100 * point.share + aside, point, marker=marker)
-        scores.set_title(f"{sentence_case(metric_name(metric))} by share of the training patients")
+                _runs(scores, 100 * point.fraction, point, name=arm, marker=marker)
+                _bar(differences, 100 * point.fraction + aside, point, marker=marker)
+        scores.set_title(f"{sentence_case(metric_name(metric))} by fraction of the training patients")
         subtitle(scores, f"n = {patients} test patients, the same throughout; small dots: single classifiers")
         _foot(figure, scores, differences, "training patients (%)")
-        (differences or scores).set_xticks([100 * share for share in shares])
+        (differences or scores).set_xticks([100 * fraction for fraction in data_fractions])
     return figure
 
 
@@ -159,7 +159,7 @@ def _mean(point: ArmPoint) -> float:
 
 
 def _aside(index: int, count: int) -> float:
-    """Move bars at one share apart, in % of the patients."""
+    """Move bars at one fraction apart, in % of the patients."""
     return 1.6 * (index - (count - 1) / 2)
 
 
@@ -174,7 +174,9 @@ def _dose_axis(points: Sequence[ArmPoint]) -> tuple[dict[str, float], str]:
     factor = 1.0 if any(counted) else 100.0
     places = {point.arm: ends[point.kind] for point in points if point.kind in ends}
     places |= {arm: factor * dose for arm, dose in doses.items()}
-    return places, "synthetic tiles added" if any(counted) else "synthetic share of each training batch (%)"
+    return places, "synthetic tiles added" if any(
+        counted
+    ) else "synthetic fraction of each training batch (%)"
 
 
 def _panels(points: Sequence[ArmPoint], metric: str) -> tuple[Figure, Axes, Axes | None]:
@@ -194,7 +196,7 @@ def _panels(points: Sequence[ArmPoint], metric: str) -> tuple[Figure, Axes, Axes
 
 
 def _runs(axes: Axes, place: float, point: ArmPoint, *, name: str, marker: Any = None) -> None:
-    colour, own = look(point.kind)
+    colour, own = arm_style(point.kind)
     axes.scatter(
         [place] * len(point.values), point.values, s=14, color=colour, alpha=0.45, linewidths=0, zorder=3
     )
@@ -213,7 +215,7 @@ def _runs(axes: Axes, place: float, point: ArmPoint, *, name: str, marker: Any =
 def _bar(axes: Axes | None, place: float, point: ArmPoint, *, marker: Any = None) -> None:
     if axes is None or point.interval is None or point.difference is None:
         return
-    colour, own = look(point.kind)
+    colour, own = arm_style(point.kind)
     axes.plot([place, place], point.interval, color=colour, linewidth=2.2, solid_capstyle="butt")
     mark = marker or own
     axes.scatter([place], [point.difference], s=46, color=colour, marker=mark, edgecolors="white", zorder=3)
@@ -222,7 +224,7 @@ def _bar(axes: Axes | None, place: float, point: ArmPoint, *, marker: Any = None
 def _line(axes: Axes, point: ArmPoint) -> None:
     axes.axhline(
         _mean(point),
-        color=look(point.kind)[0],
+        color=arm_style(point.kind)[0],
         linewidth=1.4,
         linestyle=DASHES[point.kind],
         label=f"{point.kind} (mean)",

@@ -21,7 +21,7 @@ from nucleosynth.render.figure import (
     subtitle,
 )
 from nucleosynth.render.wording import metric_name, sentence_case
-from nucleosynth.study.report.plot_arms import look
+from nucleosynth.study.report.plot_arms import arm_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,7 +95,7 @@ def reliability(curves: Mapping[str, tuple[str, Sequence[Mapping[str, float]]]])
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":", label="as predicted")
         for arm, (kind, bins) in filled.items():
-            colour, marker = look(kind)
+            colour, marker = arm_style(kind)
             most = max((one["n"] for one in bins), default=1)
             x, y = [one["predicted"] for one in bins], [one["observed"] for one in bins]
             sizes = [14 + 42 * one["n"] / most for one in bins]
@@ -117,19 +117,19 @@ def measures_apart(measures: Mapping[str, tuple[float, float | None]]) -> Figure
 
     Parameters
     ----------
-    measures : mapping of measure to (distance, floor)
-        Both in standard deviations of the real values; the floor is that of one real patient to the others,
-        None where it is unknown.
+    measures : mapping of measure to (distance, reference)
+        Both in standard deviations of the real values; the reference is that of one real patient to the
+        others, None where it is unknown.
     """
     if not measures:
         raise InputError("measures_apart: there is no measure to show")
     with style():
         figure = empty_figure(WIDTH, 1.5 + 0.3 * len(measures))
         axes = figure.subplots()
-        for row, (distance, floor) in enumerate(measures.values()):
-            if floor is not None:
-                axes.barh(row, floor, height=0.62, color=BLACK, alpha=0.16, linewidth=0)
-                axes.plot([floor, floor], [row - 0.31, row + 0.31], color=BLACK, linewidth=1.6)
+        for row, (distance, reference) in enumerate(measures.values()):
+            if reference is not None:
+                axes.barh(row, reference, height=0.62, color=BLACK, alpha=0.16, linewidth=0)
+                axes.plot([reference, reference], [row - 0.31, row + 0.31], color=BLACK, linewidth=1.6)
             axes.scatter([distance], [row], s=46, color=VERMILLION, marker="D", edgecolors="white", zorder=3)
         names = [sentence_case(metric_name(name)) for name in measures]
         axes.set_yticks(range(len(names)), names)
@@ -173,6 +173,8 @@ def loss_curve(points: Sequence[tuple[float, float]]) -> Figure:
             axes.yaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_minor_formatter("{x:g}")
         axes.set_title("Training loss of the generator")
-        subtitle(axes, f"{int(steps[-1]):,} steps; lower is better, but tells little about how tiles look")
+        subtitle(
+            axes, f"{int(steps[-1]):,} steps; lower is better, but tells little about how tiles arm_style"
+        )
         axes.legend(fontsize=8, loc="upper right")
     return figure

@@ -11,7 +11,7 @@ import numpy as np
 from nucleosynth.errors import InputError
 from nucleosynth.render.figure import BLUE, HAIRLINE, INK, MUTED, WIDTH, empty_figure, style, subtitle
 from nucleosynth.render.wording import metric_name, sentence_case
-from nucleosynth.study.report.plot_arms import look
+from nucleosynth.study.report.plot_arms import arm_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +69,7 @@ def forest(columns: Mapping[str, Sequence[Difference]], *, patients: int, baseli
 
 def _column(axes: Axes, found: Sequence[Difference], arms: Sequence[str]) -> None:
     for one in found:
-        row, (colour, marker) = arms.index(one.arm), look(one.kind)
+        row, (colour, marker) = arms.index(one.arm), arm_style(one.kind)
         if one.primary:
             axes.axhspan(row - 0.48, row + 0.48, color=HAIRLINE, alpha=0.7, linewidth=0, zorder=0)
         axes.plot(one.interval, [row, row], color=colour, linewidth=2.2, solid_capstyle="butt")

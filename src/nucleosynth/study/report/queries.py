@@ -16,14 +16,14 @@ def primary_metric(record: Record) -> str:
     return (record.get("protocol") or {}).get("primary") or "balanced_accuracy"
 
 
-def shares(record: Record) -> list[float]:
-    """Return the shares of the training patients, the largest first; an older record knows one."""
+def fractions_of(record: Record) -> list[float]:
+    """Return the fractions of the training patients, the largest first; an older record knows one."""
     return sorted((record.get("protocol") or {}).get("fractions") or [1.0], reverse=True)
 
 
-def at_share(entries: Iterable[Record] | None, share: float) -> list[Record]:
-    """Return the arms or comparisons at one share of the training patients."""
-    return [entry for entry in entries or [] if entry.get("share", 1.0) == share]
+def at_fraction(entries: Iterable[Record] | None, fraction: float) -> list[Record]:
+    """Return the arms or comparisons at one fraction of the training patients."""
+    return [entry for entry in entries or [] if entry.get("fraction", 1.0) == fraction]
 
 
 def arm_kinds(record: Record) -> dict[str, Record]:
@@ -45,10 +45,10 @@ def primary_arm(record: Record) -> str | None:
 
 
 def chosen_arms(record: Record) -> list[str]:
-    """Return the arms that were chosen at the largest share of the patients, each once."""
+    """Return the arms that were chosen at the largest fraction of the patients, each once."""
     chosen = (record.get("choice") or {}).get("chosen") or {}
     folds = range((record.get("protocol") or {}).get("folds") or 1)
-    found = [chosen.get(Fit(fold, shares(record)[0]).folder) or {} for fold in folds]
+    found = [chosen.get(Fit(fold, fractions_of(record)[0]).folder) or {} for fold in folds]
     return list(dict.fromkeys(one["arm"] for one in found if one.get("arm")))
 
 
@@ -58,11 +58,11 @@ def by_primary(record: Record) -> list[Record]:
     return sorted(record.get("comparisons") or [], key=lambda one: bool(one["metric"] != primary))
 
 
-def against_real(record: Record, metric: str, share: float) -> dict[str, Record]:
+def against_real(record: Record, metric: str, fraction: float) -> dict[str, Record]:
     """Return the comparison of each arm with ``real`` in one metric, by arm."""
     return {
         one["arm"]: one
-        for one in at_share(record.get("comparisons"), share)
+        for one in at_fraction(record.get("comparisons"), fraction)
         if one["metric"] == metric and one["baseline"] == "real"
     }
 
@@ -76,7 +76,7 @@ def per_patient(record: Record) -> dict[str, dict[str, float]]:
     """Return the primary metric's differences by arm and patient, where there are no intervals."""
     return {
         arm: one["per_patient"]
-        for arm, one in against_real(record, primary_metric(record), shares(record)[0]).items()
+        for arm, one in against_real(record, primary_metric(record), fractions_of(record)[0]).items()
         if one.get("per_patient") and not one.get("interval")
     }
 
@@ -86,7 +86,7 @@ def claim_rows(record: Record) -> list[tuple[str, dict[str, Record]]]:
     claim = record.get("claim") or {}
     found = {
         (one["baseline"], one["metric"]): one
-        for one in at_share(record.get("comparisons"), claim.get("share", 1.0))
+        for one in at_fraction(record.get("comparisons"), claim.get("fraction", 1.0))
         if one["arm"] == claim.get("arm")
     }
     return [
@@ -96,9 +96,9 @@ def claim_rows(record: Record) -> list[tuple[str, dict[str, Record]]]:
 
 
 def forest_rows(record: Record) -> list[tuple[str, dict[str, Record]]]:
-    """Return every arm at the largest share with its comparison to ``real`` in the shown metrics."""
-    share = shares(record)[0]
-    columns = {metric: against_real(record, metric, share) for metric in shown_metrics(record)}
+    """Return every arm at the largest fraction with its comparison to ``real`` in the shown metrics."""
+    fraction = fractions_of(record)[0]
+    columns = {metric: against_real(record, metric, fraction) for metric in shown_metrics(record)}
     names = dict.fromkeys(name for found in columns.values() for name in found)
     return [
         (name, {metric: found[name] for metric, found in columns.items() if name in found}) for name in names
@@ -106,21 +106,23 @@ def forest_rows(record: Record) -> list[tuple[str, dict[str, Record]]]:
 
 
 def fraction_rows(record: Record) -> list[tuple[str, list[tuple[Any, Record | None]]]]:
-    """Return each arm with its mean and its comparison to ``real`` at every share, the smallest first.
+    """Return each arm with its mean and its comparison to ``real`` at every fraction, the smallest first.
 
-    Empty before a second share has scores.
+    Empty before a second fraction has scores.
     """
-    metric, smallest_first = primary_metric(record), shares(record)[::-1]
+    metric, smallest_first = primary_metric(record), fractions_of(record)[::-1]
     means = {
-        (arm["arm"], arm.get("share", 1.0)): arm["metrics"][metric]["mean"]
+        (arm["arm"], arm.get("fraction", 1.0)): arm["metrics"][metric]["mean"]
         for arm in record.get("arms") or []
     }
-    if len({share for _, share in means}) < 2:
+    if len({fraction for _, fraction in means}) < 2:
         return []
-    compared = {share: against_real(record, metric, share) for share in smallest_first}
-    names = [name for name in arm_kinds(record) if any((name, share) in means for share in smallest_first)]
+    compared = {fraction: against_real(record, metric, fraction) for fraction in smallest_first}
+    names = [
+        name for name in arm_kinds(record) if any((name, fraction) in means for fraction in smallest_first)
+    ]
     return [
-        (name, [(means.get((name, share)), compared[share].get(name)) for share in smallest_first])
+        (name, [(means.get((name, fraction)), compared[fraction].get(name)) for fraction in smallest_first])
         for name in names
     ]
 
@@ -134,7 +136,7 @@ def segmenter_rows(record: Record) -> list[tuple[Record, dict[str, Record]]]:
             {
                 one["metric"]: one
                 for one in found["comparisons"]
-                if (one["arm"], one.get("share", 1.0)) == (arm["arm"], arm.get("share", 1.0))
+                if (one["arm"], one.get("fraction", 1.0)) == (arm["arm"], arm.get("fraction", 1.0))
             },
         )
         for arm in found.get("arms") or []
@@ -149,6 +151,6 @@ def choices(record: Record) -> Sequence[dict[str, Any]]:
 
 def fit_name(folder: str) -> str:
     """Write the folder of a fit in words: ``fold 0, 50 % of the patients``."""
-    fold, _, share = folder.partition("-patients-")
+    fold, _, fraction = folder.partition("-patients-")
     name = fold.replace("fold-", "fold ")
-    return f"{name}, {share.rstrip('%')} % of the patients" if share else name
+    return f"{name}, {fraction.rstrip('%')} % of the patients" if fraction else name

@@ -10,26 +10,26 @@ from nucleosynth.render.wording import is_number, number
 Record = Mapping[str, Any]
 
 
-def agreement_gauge(agreement: Record) -> dict[str, Any] | None:
+def agreement_bar(agreement: Record) -> dict[str, Any] | None:
     """Place the agreement of masks between chance and what real tiles reach; None without a score."""
     test = agreement.get("test") or {}
-    values = [("by chance", "floor"), ("asked for and found", "iou"), ("real tiles", "ceiling")]
-    return _gauge([(name, test.get(key), key == "iou") for name, key in values], end=1.0)
+    values = [("by chance", "chance"), ("asked for and found", "iou"), ("real tiles", "ceiling")]
+    return _score_bar([(name, test.get(key), key == "iou") for name, key in values], end=1.0)
 
 
-def fidelity_gauge(fidelity: Record) -> dict[str, Any] | None:
+def fidelity_bar(fidelity: Record) -> dict[str, Any] | None:
     """Place KID beside what real patients have among themselves; None without a score."""
     test = fidelity.get("test") or {}
-    floor = test.get("floor") or {}
+    reference = test.get("real_reference") or {}
     marks = [
         ("synthetic", test.get("kid"), True),
-        ("within the training patients", floor.get("within"), False),
-        ("unseen real patients", floor.get("between"), False),
+        ("within the training patients", reference.get("within"), False),
+        ("unseen real patients", reference.get("between"), False),
     ]
-    return _gauge(marks, span=test.get("kid_interval"))
+    return _score_bar(marks, span=test.get("kid_interval"))
 
 
-def _gauge(
+def _score_bar(
     marks: Sequence[tuple[str, Any, bool]], *, span: Sequence[float] | None = None, end: float | None = None
 ) -> dict[str, Any] | None:
     """Place values on a line from 0 to ``end`` (or a little past the largest), in % of its length."""

@@ -59,7 +59,7 @@ def _result(run: Row) -> dict[str, Any]:
     """One classifier; ``validation_`` are its scores on the validation patients."""
     validation = {name: value for name, value in run["validation"].items() if name in run["metrics"]}
     return {
-        **{key: run.get(key) for key in ("fold", "share", "arm", "generator", "seed")},
+        **{key: run.get(key) for key in ("fold", "fraction", "arm", "generator", "seed")},
         **run["metrics"],
         **{f"validation_{name}": value for name, value in validation.items()},
         **{key: run.get(key) for key in ("threshold", "steps", "seconds")},
@@ -67,11 +67,11 @@ def _result(run: Row) -> dict[str, Any]:
 
 
 def _arm(record: Record, arm: Row) -> dict[str, Any]:
-    """One arm at one share of the patients."""
+    """One arm at one fraction of the patients."""
     kind, classes = arm_kinds(record).get(arm["arm"], {}), (record.get("data") or {}).get("classes") or []
-    calibration, votes = arm.get("calibration") or {}, arm.get("votes") or {}
+    calibration, patients = arm.get("calibration") or {}, arm.get("patient_level") or {}
     return {
-        **{key: arm.get(key) for key in ("share", "arm")},
+        **{key: arm.get(key) for key in ("fraction", "arm")},
         **{key: kind.get(key) for key in ("kind", "dose", "filter")},
         "runs": arm.get("runs"),
         **_spreads(arm["metrics"]),
@@ -81,8 +81,10 @@ def _arm(record: Record, arm: Row) -> dict[str, Any]:
             for score, value in scores.items()
         },
         **_spreads({name: calibration[name] for name in ("ece", "brier") if name in calibration}),
-        **_spreads({f"vote_{name}": votes[name] for name in ("balanced_accuracy", "auroc") if name in votes}),
-        **({"vote_patients": votes["n"], "vote_left_out": votes["left_out"]} if votes else {}),
+        **_spreads(
+            {f"patient_{name}": patients[name] for name in ("balanced_accuracy", "auroc") if name in patients}
+        ),
+        **({"patients_scored": patients["n"], "patients_left_out": patients["left_out"]} if patients else {}),
     }
 
 
@@ -95,7 +97,7 @@ def _comparison(one: Row) -> dict[str, Any]:
     low, high = one.get("interval") or (None, None)
     counts = ("n_patients", "n_seeds", "n_generators")
     return {
-        **{key: one.get(key) for key in ("share", "arm", "baseline", "metric", "difference")},
+        **{key: one.get(key) for key in ("fraction", "arm", "baseline", "metric", "difference")},
         "low": low,
         "high": high,
         **{key: one.get(key) for key in ("p_value", "p_holm", *counts, "verdict")},
@@ -103,8 +105,8 @@ def _comparison(one: Row) -> dict[str, Any]:
 
 
 def _segmenter(arm: Row, compared: Mapping[str, Row]) -> dict[str, Any]:
-    """One arm of the second judge at one share of the patients, and its differences to ``real``."""
-    row = {**{key: arm.get(key) for key in ("share", "arm", "runs")}, **_spreads(arm["metrics"])}
+    """One arm of the second judge at one fraction of the patients, and its differences to ``real``."""
+    row = {**{key: arm.get(key) for key in ("fraction", "arm", "runs")}, **_spreads(arm["metrics"])}
     for metric in arm["metrics"]:
         one = compared.get(metric, {})
         low, high = one.get("interval") or (None, None)

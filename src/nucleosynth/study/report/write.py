@@ -12,9 +12,9 @@ from nucleosynth.data.split import Fold, Split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.files import read_jsonl
 from nucleosynth.seeds import rng
-from nucleosynth.study.analysis.record import _judged, study_record
+from nucleosynth.study.analysis.record import read_scores, study_record
 from nucleosynth.study.design.config import StudyConfig
-from nucleosynth.study.design.paths import generator_folder, judged_folder, pool_folder
+from nucleosynth.study.design.paths import generator_folder, pool_folder, scores_folder
 from nucleosynth.study.design.schedule import outer_fits
 from nucleosynth.study.report.page import build_report, save_figures
 from nucleosynth.study.stages.memorization import pair_pictures
@@ -53,14 +53,14 @@ def study_pictures(study: StudyConfig, tiles: TileSet, fold: Fold, out: Path) ->
     pool_path = pool_folder(out, first, 0)
     losses = read_jsonl(generator_folder(out, first, 0) / METRICS_FILE)
     curve = [(record["step"], record["loss"]) for record in losses]
-    judged = judged_folder(out, first, 0)
-    pairs = pair_pictures(_judged(out, first, 0).get("memorization"), judged)
+    judged = scores_folder(out, first, 0)
+    pairs = pair_pictures(read_scores(out, first, 0).get("memorization"), judged)
     pictures: dict[str, Any] = {"real": {}, "synthetic": {}, "synthetic_masks": {}}
     pictures |= {"loss_curve": curve, "pairs": pairs}
     if not tiles.classes:
         pictures["real"]["all"] = _images(tiles, _pick(train, study.seed))
         if (judged / "test.npy").exists():
-            held_out, masks = _judged_tiles(study, tiles, fold, out)
+            held_out, masks = _held_out_tiles(study, tiles, fold, out)
             pictures["synthetic"]["all"], pictures["synthetic_masks"]["all"] = held_out, masks
         return pictures
     pool = TileSet.open(pool_path) if pool_path.exists() else None
@@ -73,11 +73,11 @@ def study_pictures(study: StudyConfig, tiles: TileSet, fold: Fold, out: Path) ->
     return pictures
 
 
-def _judged_tiles(study: StudyConfig, tiles: TileSet, fold: Fold, out: Path) -> tuple[Any, Any]:
+def _held_out_tiles(study: StudyConfig, tiles: TileSet, fold: Fold, out: Path) -> tuple[Any, Any]:
     from nucleosynth.study.stages.generator_scores import held_out_rows
 
     rows = held_out_rows(study, tiles, fold.test)
-    made = np.load(judged_folder(out, outer_fits(study, 1)[0], 0) / "test.npy")
+    made = np.load(scores_folder(out, outer_fits(study, 1)[0], 0) / "test.npy")
     shown = _pick(np.arange(len(rows)), study.seed)
     return made[shown], None if tiles.masks is None else np.asarray(tiles.masks[rows[shown]])
 

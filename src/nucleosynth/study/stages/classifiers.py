@@ -14,9 +14,9 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.study.design.arms import Arm
 from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.design.fits import Fit
-from nucleosynth.study.stages.primary_arm import look
+from nucleosynth.study.stages.primary_arm import record_test_access
 from nucleosynth.study.stages.segmenters import score_segmenter
-from nucleosynth.study.stages.training_sets import Pool, arm_diet
+from nucleosynth.study.stages.training_sets import Pool, arm_training_set
 
 
 def run_arm(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,7 +42,9 @@ def run_arm(job: Mapping[str, Any]) -> dict[str, Any]:
     study, tiles, split = _opened(job)
     fold = Fold.model_validate(job["patients"])
     pool = Pool.open(out, fit, job["generator"], fold=fold, kept_by=arm.filter) if arm.synthetic else None
-    diet = arm_diet(arm, tiles, fold, pool, everybody=split.folds[fit.fold].train, seed=study.seed)
+    training_set = arm_training_set(
+        arm, tiles, fold, pool, everybody=split.folds[fit.fold].train, seed=study.seed
+    )
     settings = {
         "arm": dict(job["arm"]),
         "tileset": tiles.content_hash,
@@ -50,13 +52,13 @@ def run_arm(job: Mapping[str, Any]) -> dict[str, Any]:
         "fold": fold.model_dump(),
     }
     return train_classifier(
-        diet.sources,
+        training_set.sources,
         study.classifier,
         natural=class_frequencies(tiles.labels[tiles.rows_of(fold.train)], len(tiles.classes)),
         balance=arm.balance,
-        strong=diet.strong,
-        first=diet.first,
-        first_share=diet.first_share,
+        strong=training_set.strong,
+        first=training_set.first,
+        first_share=training_set.first_share,
         evaluate={"validation": (tiles, tiles.rows_of(fold.validation))},
         out=out / job["folder"],
         settings={"study": settings},
@@ -65,7 +67,7 @@ def run_arm(job: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def look_at_test(job: Mapping[str, Any]) -> dict[str, Any]:
+def score_classifier_on_test(job: Mapping[str, Any]) -> dict[str, Any]:
     """Score the classifier of a job of `run_arm` on the test patients, once all choices are locked."""
     out, fit = Path(job["out"]), Fit(**job["fit"])
     study, tiles, split = _opened(job)
@@ -76,12 +78,12 @@ def look_at_test(job: Mapping[str, Any]) -> dict[str, Any]:
         tiles,
         tiles.rows_of(split.folds[fit.fold].test),
         study.classifier,
-        before=lambda: look(out, "classifier scored on the test patients", fit=fit, **names),
+        before=lambda: record_test_access(out, "classifier scored on the test patients", fit=fit, **names),
         device=job["device"],
     )
 
 
-def look_at_nuclei(job: Mapping[str, Any]) -> dict[str, Any]:
+def score_segmenter_on_test(job: Mapping[str, Any]) -> dict[str, Any]:
     """Score the segmenter of a job of `run_segmenter` on the test patients, once all choices are locked."""
     out, fit = Path(job["out"]), Fit(**job["fit"])
     _, tiles, split = _opened(job)
@@ -90,7 +92,7 @@ def look_at_nuclei(job: Mapping[str, Any]) -> dict[str, Any]:
         out / job["folder"],
         tiles,
         split.folds[fit.fold].test,
-        before=lambda: look(out, "segmenter scored on the test patients", fit=fit, **names),
+        before=lambda: record_test_access(out, "segmenter scored on the test patients", fit=fit, **names),
         device=job["device"],
     )
 

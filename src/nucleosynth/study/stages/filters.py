@@ -19,7 +19,7 @@ from nucleosynth.errors import InputError
 from nucleosynth.evaluate.fidelity.features import get_extractor, sound_features
 from nucleosynth.evaluate.fidelity.realism import typicality
 from nucleosynth.evaluate.memorization.structure_search import CELLS, StructureSearch
-from nucleosynth.segmentation.segmenter import JUDGE, NOBODY, get_segmenter
+from nucleosynth.segmentation.segmenter import MASK_JUDGE, NONE, get_segmenter
 from nucleosynth.segmentation.tilesets import find_nuclei
 
 Rows = npt.NDArray[np.int64]
@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Sides:
+class FilterInput:
     """A pool of synthetic tiles, the real tiles, and those rows of the real ones that may be read."""
 
     pool: TileSet
@@ -42,12 +42,12 @@ class Filter(ABC):
     def identity(self) -> dict[str, Any]:
         """Return what decides its scores beside the tiles, for the record."""
 
-    def reads(self, sides: Sides) -> Rows:
+    def reads(self, given: FilterInput) -> Rows:
         """Return which of the rows it looks at; raise InputError for what it cannot score."""
-        return sides.rows
+        return given.rows
 
     @abstractmethod
-    def score(self, sides: Sides) -> Floats:
+    def score(self, given: FilterInput) -> Floats:
         """Return the score of each tile of the pool, (n,); the rows are those that it reads."""
 
 
@@ -70,10 +70,10 @@ class Confidence(Filter):
         settings = self.config.model_dump(mode="json", exclude={"seeds"})
         return {"classifier": settings, "seed": self.seed}
 
-    def reads(self, sides: Sides) -> Rows:
+    def reads(self, given: FilterInput) -> Rows:
         """Return the rows with a class, of two patients at least."""
-        tiles, rows = sides.tiles, sides.rows[sides.tiles.labels[sides.rows] >= 0]
-        patients, labelled = len(set(tiles.patients[rows].tolist())), int((sides.pool.labels >= 0).sum())
+        tiles, rows = given.tiles, given.rows[given.tiles.labels[given.rows] >= 0]
+        patients, labelled = len(set(tiles.patients[rows].tolist())), int((given.pool.labels >= 0).sum())
         if patients < 2 or len(tiles.classes) < 2 or not labelled:
             raise InputError(
                 f"filter `confidence`: {len(tiles.classes)} classes, {patients} training patients and "
@@ -81,25 +81,25 @@ class Confidence(Filter):
             )
         return rows
 
-    def score(self, sides: Sides) -> Floats:
+    def score(self, given: FilterInput) -> Floats:
         """Return the mean probability of each tile's class."""
-        pool, patients, labels = sides.pool, sides.tiles.patients[sides.rows], sides.tiles.labels[sides.rows]
+        pool, patients, labels = given.pool, given.tiles.patients[given.rows], given.tiles.labels[given.rows]
         known = np.flatnonzero(pool.labels >= 0)
         asked = pool.labels[known]
         total, voices = np.zeros(len(known)), np.zeros(len(known))
         for index, half in enumerate(grouped_folds(patients.tolist(), labels, folds=2, seed=self.seed)):
             inside = np.isin(patients, half)
             knows = np.isin(asked, labels[inside])
-            total += knows * self._half(index, sides, inside)[np.arange(len(asked)), asked]
+            total += knows * self._half(index, given, inside)[np.arange(len(asked)), asked]
             voices += knows
         scores = np.zeros(len(pool))
         scores[known] = total / np.maximum(voices, 1)
         return scores
 
-    def _half(self, index: int, sides: Sides, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    def _half(self, index: int, given: FilterInput, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
         """Train on the rows of one half; return class probabilities of the pool's tiles with a class."""
-        folder, pool, tiles = self.folder / f"half-{index}", sides.pool, sides.tiles
-        rows, others = sides.rows[inside], sides.rows[~inside]
+        folder, pool, tiles = self.folder / f"half-{index}", given.pool, given.tiles
+        rows, others = given.rows[inside], given.rows[~inside]
         train_classifier(
             [Source(tiles, rows, 1.0)],
             self.config,
@@ -125,17 +125,17 @@ class Typicality(Filter):
 
     def identity(self) -> dict[str, Any]:
         """Return name and weights of the extractor."""
-        if self.extractor == NOBODY:
+        if self.extractor == NONE:
             raise InputError("filter `typicality`: needs features; name an extractor instead of none")
         network = get_extractor(self.extractor)
         return {"extractor": {"name": network.name, "weights_hash": network.weights_hash}}
 
-    def score(self, sides: Sides) -> Floats:
+    def score(self, given: FilterInput) -> Floats:
         """Return the typicality of each tile."""
         network = get_extractor(self.extractor)
-        real = sound_features(network, np.asarray(sides.tiles.images[sides.rows]), of="training tiles")
-        made = sound_features(network, np.asarray(sides.pool.images), of="synthetic tiles")
-        return typicality(real, sides.tiles.labels[sides.rows], made, sides.pool.labels)
+        real = sound_features(network, np.asarray(given.tiles.images[given.rows]), of="training tiles")
+        made = sound_features(network, np.asarray(given.pool.images), of="synthetic tiles")
+        return typicality(real, given.tiles.labels[given.rows], made, given.pool.labels)
 
 
 @dataclass(frozen=True)
@@ -147,23 +147,23 @@ class Masks(Filter):
     """
 
     segmenter: str
-    judge: str = JUDGE
+    judge: str = MASK_JUDGE
 
     def identity(self) -> dict[str, Any]:
         """Return name and weights of the segmenter; refuse the judge, whatever it is called."""
-        if self.segmenter == NOBODY:
+        if self.segmenter == NONE:
             raise InputError("filter `masks`: needs nuclei; name a segmenter instead of none")
         finder = get_segmenter(self.segmenter)
-        if self.judge != NOBODY and finder.weights_hash == get_segmenter(self.judge).weights_hash:
+        if self.judge != NONE and finder.weights_hash == get_segmenter(self.judge).weights_hash:
             raise InputError(
                 f"filter `masks`: `{self.segmenter}` is the judge, which must not choose the tiles that it "
                 "scores; name another segmenter"
             )
         return {"segmenter": {"name": finder.name, "weights_hash": finder.weights_hash}}
 
-    def reads(self, sides: Sides) -> Rows:
+    def reads(self, given: FilterInput) -> Rows:
         """Return no row; the pool must have masks and a scale."""
-        pool = sides.pool
+        pool = given.pool
         bare = int((~pool.has_mask).sum())
         if bare:
             raise InputError(
@@ -175,11 +175,11 @@ class Masks(Filter):
                 f"{pool.path}: its µm/px is unknown, and filter `masks` finds nuclei by size; import the "
                 "real tiles with `mpp`, or leave the filter out"
             )
-        return sides.rows[:0]
+        return given.rows[:0]
 
-    def score(self, sides: Sides) -> Floats:
+    def score(self, given: FilterInput) -> Floats:
         """Return the IoU of each tile."""
-        pool = sides.pool
+        pool = given.pool
         assert pool.masks is not None  # `reads` saw to it,
         assert pool.mpp is not None  # and to this
         return tile_iou(find_nuclei(get_segmenter(self.segmenter), pool.images, pool.mpp), pool.masks)
@@ -192,19 +192,19 @@ class Copies(Filter):
         """Return nothing: there are no settings."""
         return {}
 
-    def reads(self, sides: Sides) -> Rows:
+    def reads(self, given: FilterInput) -> Rows:
         """Return all training rows, of tiles that fold."""
-        height, width = sides.pool.size
+        height, width = given.pool.size
         if height != width or height % CELLS:
             raise InputError(
                 f"filter `copies`: tiles of {height} x {width} px; expected squares, a multiple of {CELLS} px"
             )
-        return sides.rows
+        return given.rows
 
-    def score(self, sides: Sides) -> Floats:
+    def score(self, given: FilterInput) -> Floats:
         """Return minus the similarity of each tile to its nearest."""
-        search = StructureSearch(np.asarray(sides.tiles.images[sides.rows]))
-        return -search(np.asarray(sides.pool.images)).similarity.astype(np.float64)
+        search = StructureSearch(np.asarray(given.tiles.images[given.rows]))
+        return -search(np.asarray(given.pool.images)).similarity.astype(np.float64)
 
 
 def tile_iou(found: npt.NDArray[Any], asked: npt.NDArray[Any]) -> Floats:

@@ -21,11 +21,11 @@ from nucleosynth.errors import InputError
 from nucleosynth.evaluate.fidelity.by_class import fidelity_by_class
 from nucleosynth.evaluate.fidelity.features import Extractor, Remembering, get_extractor
 from nucleosynth.evaluate.fidelity.score import fidelity
-from nucleosynth.evaluate.nuclei.mask_scores import Verdict, judge_tiles, refuse_maker
+from nucleosynth.evaluate.nuclei.mask_scores import MaskScores, refuse_own_masks, tile_mask_scores
 from nucleosynth.files import write_array, write_json
 from nucleosynth.seeds import rng, some_rows
-from nucleosynth.segmentation.segmenter import NOBODY, Segmenter, get_segmenter
-from nucleosynth.segmentation.tilesets import mask_makers
+from nucleosynth.segmentation.segmenter import NONE, Segmenter, get_segmenter
+from nucleosynth.segmentation.tilesets import mask_segmenters
 from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.stages.memorization import audit_generator
 
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 FIRST_INDEX = 10_000_000  # apart from those of the pool
 
 
-def judge_generator(
+def score_generator(
     study: StudyConfig,
     generator: Generator,
     tiles: TileSet,
@@ -55,7 +55,7 @@ def judge_generator(
     likeness: dict[str, Any] = {}
     speed: float | None = None
     name = study.fidelity.extractor
-    extractor = None if name == NOBODY else Remembering(get_extractor(name))
+    extractor = None if name == NONE else Remembering(get_extractor(name))
     for part in ("validation", "test"):
         if part == "test":
             before_test()
@@ -90,10 +90,10 @@ def mask_judge(study: StudyConfig, tiles: TileSet) -> Segmenter | None:
     InputError
         An unknown name, or the segmenter that made the masks of the tiles.
     """
-    if study.segmenter.judge == NOBODY:
+    if study.segmenter.judge == NONE:
         return None
     judge = get_segmenter(study.segmenter.judge)
-    refuse_maker(judge, tiles)
+    refuse_own_masks(judge, tiles)
     return judge
 
 
@@ -130,7 +130,7 @@ def _agreement(
     tiles: TileSet,
     rows: npt.NDArray[np.int64],
     made: npt.NDArray[np.uint8],
-) -> Verdict | None:
+) -> MaskScores | None:
     """Compare masks asked for and found; the real tiles of the same rows are the ceiling."""
     with_mask = tiles.has_mask[rows]
     segmenter = mask_judge(study, tiles)
@@ -140,8 +140,8 @@ def _agreement(
         return None
     rows, made = rows[with_mask], made[with_mask]
     masks, patients = np.asarray(tiles.masks[rows]), tiles.patients[rows]
-    real = None if mask_makers(tiles) else (np.asarray(tiles.images[rows]), masks, patients)
-    return judge_tiles(segmenter, (made, masks, patients), real=real, mpp=tiles.mpp)
+    real = None if mask_segmenters(tiles) else (np.asarray(tiles.images[rows]), masks, patients)
+    return tile_mask_scores(segmenter, (made, masks, patients), real=real, mpp=tiles.mpp)
 
 
 def _fidelity(

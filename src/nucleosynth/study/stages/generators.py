@@ -1,4 +1,4 @@
-"""The generators of a fit: trained or taken, their pools filled and filtered, and later judged."""
+"""The generators of a fit: trained here or pretrained, their pools filled and filtered, and later scored."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nucleosynth.data.split import Fold, require_unseen
+from nucleosynth.data.split import Fold, require_no_leakage
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
-from nucleosynth.segmentation.segmenter import MAKER, NOBODY
+from nucleosynth.segmentation.segmenter import DEFAULT_SEGMENTER, NONE
 from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.design.fits import Fit
-from nucleosynth.study.design.paths import generator_folder, judged_folder, pool_folder, selection_folder
+from nucleosynth.study.design.paths import generator_folder, pool_folder, scores_folder, selection_folder
 from nucleosynth.study.design.schedule import fit_arms
-from nucleosynth.study.stages.primary_arm import look
+from nucleosynth.study.stages.primary_arm import record_test_access
 
 if TYPE_CHECKING:
     from nucleosynth.diffusion.generator import Generator
@@ -70,7 +70,7 @@ def generate(
         )
 
 
-def taken_generator(study: StudyConfig) -> Generator | None:
+def pretrained_generator(study: StudyConfig) -> Generator | None:
     """Return the generator that the study takes; None where it trains its own."""
     from nucleosynth.diffusion.generator import Generator
 
@@ -78,19 +78,21 @@ def taken_generator(study: StudyConfig) -> Generator | None:
     return None if path is None else Generator.from_pretrained(path, device="cpu")
 
 
-def refuse_synthesis(study: StudyConfig, tiles: TileSet, fold: Fold, taken: Generator | None) -> None:
+def refuse_synthesis(study: StudyConfig, tiles: TileSet, fold: Fold, pretrained: Generator | None) -> None:
     """Refuse before hours of training a way to draw tiles that the generator will not have."""
     from nucleosynth.diffusion.synthesis import refuse_impossible
     from nucleosynth.diffusion.training.generator import untrained_card
 
-    card = taken.card if taken else untrained_card(tiles, tiles.rows_of(fold.train), study.generator)
+    card = (
+        pretrained.card if pretrained else untrained_card(tiles, tiles.rows_of(fold.train), study.generator)
+    )
     refuse_impossible(card, study.synthesis)
 
 
 def refuse_filters(study: StudyConfig, tiles: TileSet) -> None:
     """Refuse before hours of training what a filter of the study could not do after it."""
     asked = study.arms.filters
-    if "typicality" in asked and study.fidelity.extractor == NOBODY:
+    if "typicality" in asked and study.fidelity.extractor == NONE:
         raise InputError("arms.filters: typicality needs features; name a `fidelity.extractor`")
     if "masks" not in asked:
         return
@@ -106,10 +108,10 @@ def refuse_filters(study: StudyConfig, tiles: TileSet) -> None:
 
 def _finder(study: StudyConfig) -> str:
     """Who finds the nuclei of synthetic tiles to choose among them; never the judge."""
-    return MAKER if study.segmenter.make == NOBODY else study.segmenter.make
+    return DEFAULT_SEGMENTER if study.segmenter.make == NONE else study.segmenter.make
 
 
-def judge(
+def score(
     study: StudyConfig,
     tiles: TileSet,
     fold: Fold,
@@ -121,23 +123,25 @@ def judge(
     also: Sequence[TileSet] = (),
 ) -> None:
     """Score the generator of one seed on held-out patients; its start learned from ``also``."""
-    from nucleosynth.study.stages.generator_scores import judge_generator
-    from nucleosynth.study.stages.morphology import judge_morphology
+    from nucleosynth.study.stages.generator_scores import score_generator
+    from nucleosynth.study.stages.morphology import compare_pool_morphology
 
-    folder = judged_folder(out, fit, seed)
+    folder = scores_folder(out, fit, seed)
     if seed == 0:
-        judge_morphology(study, tiles, fold, pool=pool_folder(out, fit, seed), folder=folder)
+        compare_pool_morphology(study, tiles, fold, pool=pool_folder(out, fit, seed), folder=folder)
     if (folder / "judged.json").exists():
         return
     generator = _open_generator(study, tiles, fold, fit, out=out, seed=seed, device=device)
-    judge_generator(
+    score_generator(
         study,
         generator,
         tiles,
         fold,
         folder=folder,
         also=also,
-        before_test=lambda: look(out, "generator scored on the test patients", fit=fit, generator=seed),
+        before_test=lambda: record_test_access(
+            out, "generator scored on the test patients", fit=fit, generator=seed
+        ),
     )
 
 
@@ -150,7 +154,7 @@ def _open_generator(
     trained = generator_folder(out, fit, seed)
     path = trained if study.generator.path is None else Path(study.generator.path)
     generator = Generator.from_pretrained(path, device=device)
-    require_unseen(str(path), generator.card.fitted_on(tiles.patients.tolist()), fold.train)
+    require_no_leakage(str(path), generator.card.trained_on_among(tiles.patients.tolist()), fold.train)
     if generator.card.recipe != study.generator.recipe:
         raise InputError(
             f"{path}: is of the recipe {generator.card.recipe}, the study says {study.generator.recipe}; "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nucleosynth.config import load_yaml
-from nucleosynth.data.split import Fold, Split, require_unseen
+from nucleosynth.data.split import Fold, Split, require_no_leakage
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.files import read_json
 from nucleosynth.study.design.config import StudyConfig
@@ -17,7 +17,7 @@ from nucleosynth.study.design.fits import Fit
 _log = logging.getLogger(__name__)
 
 
-def refuse_taken(study: StudyConfig, tiles: TileSet, split: Split, fits: Mapping[Fit, Fold]) -> None:
+def refuse_leakage(study: StudyConfig, tiles: TileSet, split: Split, fits: Mapping[Fit, Fold]) -> None:
     """Refuse classifier weights, an extractor or a segmenter that learned from a patient who is held out.
 
     What arms train on is held to the patients of each fit: weights that classifiers start from, and the
@@ -42,16 +42,16 @@ def refuse_taken(study: StudyConfig, tiles: TileSet, split: Split, fits: Mapping
 
 
 def _refuse(name: str, folder: Path, tiles: TileSet, allowed: Mapping[str, Iterable[str]]) -> None:
-    saw = patients_of(folder)
-    if saw is None:
+    trained_on = training_patients_of(folder)
+    if trained_on is None:
         _log.warning("%s: does not tell whom it learned from; a test patient among these would leak", name)
         return
-    here = saw & set(tiles.patients.tolist())
+    here = trained_on & set(tiles.patients.tolist())
     for fit, patients in allowed.items():
-        require_unseen(f"{name}, {fit}", here, patients)
+        require_no_leakage(f"{name}, {fit}", here, patients)
 
 
-def patients_of(folder: Path) -> set[str] | None:
+def training_patients_of(folder: Path) -> set[str] | None:
     """Return whom a network learned from, by the run of a classifier or the card of a segmenter.
 
     None where the folder does not tell.

@@ -32,7 +32,7 @@ Pixels = npt.NDArray[np.uint8]
 _log = logging.getLogger(__name__)
 
 
-def start_tiles(study: StudyConfig, tiles: TileSet, root: Path) -> list[TileSet]:
+def initial_weights_tiles(study: StudyConfig, tiles: TileSet, root: Path) -> list[TileSet]:
     """Open the TileSets of ``memorization.also``; refused where they cannot be compared with the study's."""
     found = [TileSet.open(root / name) for name in study.memorization.also]
     for other in found:
@@ -66,7 +66,7 @@ def audit_generator(
     Parameters
     ----------
     also
-        TileSets of `start_tiles`; those patients of them that the generator saw are searched too.
+        TileSets of `initial_weights_tiles`; those patients of them that the generator saw are searched too.
 
     Returns
     -------
@@ -106,13 +106,13 @@ def audit_generator(
         **found.scores,
         "pairs": [asdict(pair) for pair in found.pairs],
         "patients_of_start": len(compared - own),
-        "patients_not_compared": len(set(generator.card.saw) - compared),
+        "patients_not_compared": len(set(generator.card.trained_on) - compared),
     }
 
 
 def _seen(generator: Generator, other: TileSet) -> npt.NDArray[np.int64]:
     """Return the rows of the patients that a generator saw; warn where there is none."""
-    rows = np.flatnonzero(np.isin(other.patients, generator.card.saw))
+    rows = np.flatnonzero(np.isin(other.patients, generator.card.trained_on))
     if not len(rows):
         _log.warning("memorization.also: %s has no tile of a patient that the generator saw", other.path)
     return rows

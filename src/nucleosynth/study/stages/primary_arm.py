@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nucleosynth.data.split import Fold
-from nucleosynth.data.test_access import LOOKS, enter_protocol
+from nucleosynth.data.test_access import TEST_ACCESS, log_protocol
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.files import append_jsonl, now, read_json, read_jsonl, write_json
@@ -94,18 +94,18 @@ def _classes_of(tiles: TileSet, patients: list[str]) -> set[int]:
 def lock_choice(
     study: StudyConfig, out: Path, folds: int, *, test: Iterable[str] = (), made_of: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Write the choice down, once; what comes after may look at the test patients.
+    """Write the choice down, once; what comes after may record_test_access at the test patients.
 
     Parameters
     ----------
     test
         These patients, of all folds; other protocols that looked at them on this machine are named.
     made_of
-        As in `enter_protocol`.
+        As in `log_protocol`.
 
     Returns
     -------
-    The content of ``locked.json``: ``{"time", "protocol_hash", "chosen", "looks_before", "earlier"}``.
+    The content of ``locked.json``: ``{"time", "protocol_hash", "chosen", "accesses_before", "earlier"}``.
     """
     stored = out / LOCK
     if not stored.exists():
@@ -113,8 +113,8 @@ def lock_choice(
             "time": now(),
             "protocol_hash": study.protocol_hash,
             "chosen": choose_arms(study, out, folds),
-            "looks_before": len(read_jsonl(out / LOOKS)),
-            "earlier": enter_protocol(
+            "accesses_before": len(read_jsonl(out / TEST_ACCESS)),
+            "earlier": log_protocol(
                 test, name=study.name, protocol_hash=study.protocol_hash, made_of=made_of
             ),
         }
@@ -122,8 +122,8 @@ def lock_choice(
     return dict(read_json(stored))
 
 
-def look(out: Path, what: str, *, fit: Fit, **names: object) -> None:
-    """Put a look at the test patients on record, just before it; refused while choices are open.
+def record_test_access(out: Path, what: str, *, fit: Fit, **names: object) -> None:
+    """Record an access to the test patients just before it; refused while choices are open.
 
     Raises
     ------
@@ -132,7 +132,9 @@ def look(out: Path, what: str, *, fit: Fit, **names: object) -> None:
     """
     if not (out / LOCK).exists():
         raise InputError(f"{out}: the primary arm is not locked; the test patients are looked at after that")
-    append_jsonl(out / LOOKS, {"time": now(), "what": what, "fold": fit.fold, "share": fit.share, **names})
+    append_jsonl(
+        out / TEST_ACCESS, {"time": now(), "what": what, "fold": fit.fold, "fraction": fit.fraction, **names}
+    )
 
 
 def read_lock(out: Path) -> dict[str, Any] | None:

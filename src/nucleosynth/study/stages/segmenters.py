@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleosynth.config import parse
-from nucleosynth.data.split import require_unseen
+from nucleosynth.data.split import require_no_leakage
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.nuclei.patient_scores import nuclei_scores, nuclei_sums
@@ -19,9 +19,9 @@ from nucleosynth.segmentation.backends.learned import LearnedSegmenter
 from nucleosynth.segmentation.learned.config import NetworkTraining
 from nucleosynth.segmentation.learned.tiles import TileSource, crop_for, train_on_tiles
 from nucleosynth.segmentation.learned.weights import CARD, load_weights
-from nucleosynth.segmentation.tilesets import find_nuclei, mask_makers
+from nucleosynth.segmentation.tilesets import find_nuclei, mask_segmenters
 from nucleosynth.study.design.segmentation import SegmentationArm, SegmentationConfig
-from nucleosynth.study.stages.training_sets import patients_behind
+from nucleosynth.study.stages.training_sets import training_patients
 from nucleosynth.training.devices import choose_device
 from nucleosynth.training.metrics import trained_seconds
 
@@ -43,8 +43,8 @@ def run_segmenter(job: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     InputError
-        Tiles without masks or scale; a pool that saw a patient outside ``fit``, or none where the arm needs
-        one; a study without a second judge.
+        Tiles without masks or scale; a pool that was trained on a patient outside ``fit``, or no pool where
+        the arm needs one; a study without a second judge.
     """
     out, study = Path(job["out"]), job["study"]
     config = parse(SegmentationConfig, study.get("segmentation") or {}, source="segmentation")
@@ -103,8 +103,8 @@ def segmenter_sources(
     Raises
     ------
     InputError
-        Tiles without masks or scale; a pool whose generator or donors saw a patient outside ``fit``, or that
-        does not say whom they saw, or that is missing where the arm needs one.
+        Tiles without masks or scale; a pool with a training patient outside ``fit`` or without a record of
+        its training patients, or no pool where the arm needs one.
     """
     share = config.synthetic_share(arm)
     sources = []
@@ -113,10 +113,10 @@ def segmenter_sources(
     if share > 0:
         if pool is None:
             raise InputError(f"arm {arm}: trains on synthetic tiles and no pool was drawn; draw one first")
-        saw = patients_behind(pool)
-        require_unseen(str(pool.path), saw, fit)
+        trained_on = training_patients(pool)
+        require_no_leakage(str(pool.path), trained_on, fit)
         rows = np.arange(len(pool), dtype=np.int64)
-        sources.append(_source("synthetic", pool, rows, share=share, patients=saw))
+        sources.append(_source("synthetic", pool, rows, share=share, patients=trained_on))
     return sources
 
 
@@ -129,7 +129,7 @@ def score_segmenter(
     before: Callable[[], None],
     device: str = "auto",
 ) -> dict[str, Any]:
-    """Score a finished run on the annotated real tiles of patients it never saw; once.
+    """Score a finished run on the annotated real tiles of patients it was not trained on; once.
 
     The result is kept in ``<part>-nuclei.json`` of the run directory.
 
@@ -169,7 +169,7 @@ def score_segmenter(
     result = {
         "weights_hash": card["weights_hash"],
         "tileset": tiles.content_hash,
-        "kind": "consistency" if mask_makers(tiles) else "agreement",
+        "kind": "consistency" if mask_segmenters(tiles) else "agreement",
         "patients": asked,
         "tiles": len(rows),
         "scores": nuclei_scores(sums),

@@ -14,24 +14,24 @@ from typing import Any
 import numpy as np
 
 from nucleosynth.classify.config import ClassifierConfig
-from nucleosynth.data.split import Fold, require_unseen
+from nucleosynth.data.split import Fold, require_no_leakage
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.files import read_json, write_json
 from nucleosynth.runs import open_run
-from nucleosynth.segmentation.segmenter import JUDGE
+from nucleosynth.segmentation.segmenter import MASK_JUDGE
 from nucleosynth.study.design.arms import FilterName
 from nucleosynth.study.stages.filters import (
     Confidence,
     Copies,
     Filter,
+    FilterInput,
     Floats,
     Masks,
     Rows,
-    Sides,
     Typicality,
 )
-from nucleosynth.study.stages.training_sets import SELECTION, patients_behind
+from nucleosynth.study.stages.training_sets import SELECTION, training_patients
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -46,7 +46,7 @@ def select_tiles(
     classifier: ClassifierConfig,
     extractor: str,
     segmenter: str,
-    judge: str = JUDGE,
+    judge: str = MASK_JUDGE,
     out: Path,
     seed: int,
     device: str,
@@ -97,7 +97,7 @@ def select_tiles(
         raise InputError(f"filter {name!r}: unknown; known are {', '.join(filters)}")
     chosen = filters[name]()
     _check(pool, tiles, fold, keep)
-    rows = chosen.reads(Sides(pool, tiles, tiles.rows_of(fold.train)))
+    rows = chosen.reads(FilterInput(pool, tiles, tiles.rows_of(fold.train)))
     asked = {
         "filter": name,
         "keep": keep,
@@ -108,7 +108,7 @@ def select_tiles(
     }
     with open_run(out, kind="selection", config=asked) as run:
         if not run.done:
-            scores = chosen.score(Sides(pool, tiles, rows))
+            scores = chosen.score(FilterInput(pool, tiles, rows))
             kept = best_share(scores, pool.labels, _drawn(pool), keep=keep)
             patients = sorted(set(tiles.patients[rows].tolist()))
             found = {"patients": patients, "classes": _by_class(pool, scores, kept), "rows": kept.tolist()}
@@ -142,7 +142,7 @@ def _check(pool: TileSet, tiles: TileSet, fold: Fold, keep: float) -> None:
     """Refuse what no filter can work with, and a pool that saw somebody whom it must not have seen."""
     if not 0 < keep <= 1:
         raise InputError(f"keep {keep:g}: expected a share of the pool, above 0 and at most 1")
-    require_unseen(str(pool.path), patients_behind(pool), fold.train)
+    require_no_leakage(str(pool.path), training_patients(pool), fold.train)
     if (pool.classes, pool.size) != (tiles.classes, tiles.size):
         raise InputError(
             f"{pool.path}: has tiles of {pool.size[0]} px and classes {pool.classes}, the real ones are of "

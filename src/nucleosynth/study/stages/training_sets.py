@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nucleosynth.classify.mixture import Source
-from nucleosynth.data.split import Fold, require_unseen
+from nucleosynth.data.split import Fold, require_no_leakage
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.files import read_json
@@ -35,37 +35,38 @@ class Pool:
         Raises
         ------
         InputError
-            Generator, donors or filter saw a patient outside the training part of the fit.
+            Generator, donors or filter have a training patient outside the training part of the fit.
         """
         path = pool_folder(out, fit, generator)
         tiles = TileSet.open(path)
-        require_unseen(str(path), patients_behind(tiles), fold.train)
+        require_no_leakage(str(path), training_patients(tiles), fold.train)
         if kept_by is None:
             return cls(tiles, np.arange(len(tiles)))
         stored = selection_folder(out, fit, generator, kept_by) / SELECTION
         found = read_json(stored)
-        require_unseen(str(stored), found["patients"], fold.train)
+        require_no_leakage(str(stored), found["patients"], fold.train)
         return cls(tiles, np.array(found["rows"], dtype=np.int64))
 
 
-def patients_behind(pool: TileSet) -> set[str]:
-    """Return the patients of a pool: those whom its generator saw, and the donors of its tiles.
+def training_patients(pool: TileSet) -> set[str]:
+    """Return the patients of a pool: those its generator was trained on, and the donors of its tiles.
 
     Raises
     ------
     InputError
-        The pool does not tell whom its generator saw.
+        The pool has no record of the training patients of its generator.
     """
-    saw = pool.info["provenance"].get("patients")
-    if saw is None:
+    trained_on = pool.info["provenance"].get("patients")
+    if trained_on is None:
         raise InputError(
-            f"{pool.path}: does not tell which patients its generator saw; draw it with `nucleosynth sample`"
+            f"{pool.path}: has no record of the patients its generator was trained on; draw it with "
+            "`nucleosynth sample`"
         )
-    return {*saw, *(str(patient) for patient in pool.patients if patient)}
+    return {*trained_on, *(str(patient) for patient in pool.patients if patient)}
 
 
 @dataclass(frozen=True)
-class Diet:
+class TrainingSet:
     """What a classifier trains on: sources, and others for the first share of its steps.
 
     ``strong``: their tiles are augmented strongly.
@@ -77,9 +78,9 @@ class Diet:
     strong: bool = False
 
 
-def arm_diet(
+def arm_training_set(
     arm: Arm, tiles: TileSet, fold: Fold, pool: Pool | None, *, everybody: list[str], seed: int
-) -> Diet:
+) -> TrainingSet:
     """Return what an arm trains on.
 
     Parameters
@@ -96,18 +97,20 @@ def arm_diet(
     """
     real = _labelled(tiles, fold.train)
     if arm.dose is None:
-        return Diet([Source(tiles, real, 1.0)], strong=arm.kind == "augmented")
+        return TrainingSet([Source(tiles, real, 1.0)], strong=arm.kind == "augmented")
     if arm.kind == "held-back":
         others = sorted(set(everybody) - set(fold.train))
         pool = Pool(tiles, _labelled(tiles, others))
     assert pool is not None
     added = _added(arm, tiles.labels[real], pool, seed=seed)
     if arm.kind == "pretrained":
-        return Diet([Source(tiles, real, 1.0)], first=(added,), first_share=float(arm.dose))
+        return TrainingSet([Source(tiles, real, 1.0)], first=(added,), first_share=float(arm.dose))
     if arm.kind == "synthetic-only":
-        return Diet([added])
+        return TrainingSet([added])
     share = arm.dose if isinstance(arm.dose, float) else arm.dose / (arm.dose + len(real))
-    return Diet([Source(tiles, real, 1.0 - share), Source(added.tiles, added.rows, share, added.labels)])
+    return TrainingSet(
+        [Source(tiles, real, 1.0 - share), Source(added.tiles, added.rows, share, added.labels)]
+    )
 
 
 def _added(arm: Arm, real_labels: npt.NDArray[np.int64], pool: Pool, *, seed: int) -> Source:

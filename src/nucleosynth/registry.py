@@ -1,0 +1,72 @@
+"""Registries: named choices that a user writes, each imported when it is first asked for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any, Generic, TypeVar
+
+from nucleosynth.errors import InputError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Objects by name, such as readers, samplers or segmenters.
+
+    Adding one is one module and one line: its name, and where the object is.
+
+    Parameters
+    ----------
+    kind
+        What the objects are, for messages: ``sampler``.
+    entries
+        By name, the object or ``"module:attribute"``, which is imported when it is first asked for.
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, T | str] | None = None) -> None:
+        self.kind = kind
+        self._entries: dict[str, Any] = dict(entries or {})
+        self._loaded: dict[str, T] = {}
+
+    def register(self, name: str, entry: T | str) -> None:
+        """Add an object, or replace the one of the same name."""
+        self._entries[name] = entry
+        self._loaded.pop(name, None)
+
+    def get(self, name: object) -> T:
+        """Return the object of a name.
+
+        Raises
+        ------
+        InputError
+            For an unknown name, with the nearest and all known ones.
+        """
+        if not isinstance(name, str) or name not in self._entries:
+            raise InputError(self.unknown(name))
+        if name not in self._loaded:
+            entry = self._entries[name]
+            self._loaded[name] = _imported(entry) if isinstance(entry, str) else entry
+        return self._loaded[name]
+
+    def unknown(self, name: object) -> str:
+        """Return the message for a name that is not here."""
+        near = difflib.get_close_matches(str(name), self._entries, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}? " if near else ""
+        return f"unknown {self.kind} {name!r}; {hint}known are {', '.join(self)}"
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names, in the order in which they were added."""
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+
+def _imported(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)
