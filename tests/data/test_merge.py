@@ -11,7 +11,7 @@ from nucleosynth.data.merge import merge_tilesets
 from nucleosynth.data.tile import Rating, Tile
 from nucleosynth.data.tileset import write_tileset
 from nucleosynth.errors import InputError
-from nucleosynth.segmentation.tilesets import mask_makers
+from nucleosynth.segmentation.tilesets import mask_segmenters
 
 
 def tile(name: str, index: int) -> Tile:
@@ -82,5 +82,5 @@ def test_who_made_masks_is_not_forgotten(tmp_path):
     two = tileset(tmp_path, "b")
     both = merge_tilesets([one, two], tmp_path / "both")
     other = write_tileset(tmp_path / "other", [tile("c", 9)], classes=[])
-    assert mask_makers(merge_tilesets([both, other], tmp_path / "all")) == {"made"}
-    assert mask_makers(two) == set()
+    assert mask_segmenters(merge_tilesets([both, other], tmp_path / "all")) == {"made"}
+    assert mask_segmenters(two) == set()
