@@ -35,7 +35,7 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.model.conditioning import Condition, mask_planes, stain_vector
 from nucleosynth.diffusion.model.denoiser import Denoiser
 from nucleosynth.diffusion.model.spectrum import Spectrum
-from nucleosynth.diffusion.recipes import sampling_defaults
+from nucleosynth.diffusion.recipes import get_recipe
 from nucleosynth.errors import InputError
 from nucleosynth.files import read_json, write_json
 from nucleosynth.render.grid import grid, save_png
@@ -186,7 +186,7 @@ def main(
     chosen = [known[name] for name in only or known]
     seconds = timed(chosen, tiles, ground.fold, path=run / "seconds.json", seed=seed)
     about = {"name": ground.name, "tile": tiles.size[0], "mpp": tiles.mpp, "content_hash": tiles.content_hash}
-    settings = {**ground.settings(), "minutes": minutes, "sampling": sampling_defaults("unified")}
+    settings = {**ground.settings(), "minutes": minutes, "sampling": get_recipe("unified").defaults()}
     header = {"data": about, "settings": settings}
     for variant in chosen:
         steps = round(60 * minutes / seconds[variant.name])

@@ -34,6 +34,7 @@ from nucleosynth.data.split import Fold, require_no_leakage
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import SynthesisConfig
 from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.sampling.plan import resolve_sampling
 from nucleosynth.diffusion.synthesis import synthesise
 from nucleosynth.errors import InputError
 from nucleosynth.render.grid import grid, save_png
@@ -85,7 +86,7 @@ def draw(
     if not out.exists():
         return synthesise(generator, donors, out, config=config, seed=seed)
     made = TileSet.open(out)
-    settled = config.settled(card.recipe, card.student).model_dump(mode="json")
+    settled = {**config.model_dump(mode="json"), **resolve_sampling(card, **config.sampling).stated}
     wanted = {"generator": identity, "donors": donors.content_hash, "seed": seed, **settled}
     stored = made.info["provenance"]
     other = [key for key, value in wanted.items() if stored.get(key) != value]
@@ -125,7 +126,7 @@ def describe(generator: Generator, trained: Path) -> dict[str, Any]:
     card = generator.card
     return {
         "id": generator.generator_id,
-        "recipe": card.recipe,
+        "recipe": card.recipe.name,
         "student": card.student and card.student.model_dump(mode="json"),
         "network": card.network.model_dump(mode="json"),
         "parameters": generator.parameters,

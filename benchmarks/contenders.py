@@ -20,8 +20,9 @@ from benchmarks.peers import CPU, MaskScale, Peer, build_peer, matched_width
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import FROM_SCRATCH, GeneratorConfig
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.model.card import ModelCard, build_denoiser, default_unshuffle
-from nucleosynth.diffusion.recipes import usable_rows
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
+from nucleosynth.diffusion.recipes import get_recipe
 from nucleosynth.diffusion.training.batches import TrainingBatches
 from nucleosynth.diffusion.training.generator import train_generator
 from nucleosynth.files import partial, write_json
@@ -110,7 +111,7 @@ class OwnTraining:
 
     def config(self, size: int, budget: Budget) -> GeneratorConfig:
         """Return the settings; ``network`` is completed by the default folding."""
-        network = {"unshuffle": default_unshuffle(size), **self.changes.get("network", {})}
+        network = {"unshuffle": get_recipe("unified").unshuffle(size), **self.changes.get("network", {})}
         wanted = {"start": FROM_SCRATCH, **self.changes, **budget, "network": network}
         return GeneratorConfig.model_validate(wanted)
 
@@ -193,7 +194,7 @@ class PeerTraining:
         """See `Training`."""
         model = self.build(tiles.size[0], seed=seed)
         peer = model.peer
-        rows = usable_rows(tiles, tiles.rows_of(patients), "mask-guided")
+        rows = get_recipe("mask-guided").usable_rows(tiles, tiles.rows_of(patients))
         settings = {
             "peer": self.settings(tiles.size[0]),
             "budget": dict(budget),

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from nucleosynth.data.slide_stain import slide_descriptors
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.recipes import sampling_defaults
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.nuclei.mask_scores import refuse_own_masks
 from nucleosynth.files import write_json
@@ -296,7 +295,7 @@ def settings(
         "judge": {"name": judge.name, "weights_hash": judge.weights_hash},
         "size": card.size,
         "mpp": card.mpp,
-        "sampling": sampling_defaults(card.recipe),
+        "sampling": card.recipe.defaults(),
         "tiles_per_ratio": given.tiles,
         "density": "1 / ratio², at most 1",
         "interval": f"95 %, {REPLICATES} bootstrap draws of tiles, those of all ratios together",

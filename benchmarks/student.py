@@ -29,8 +29,8 @@ from benchmarks.studies import HOME
 from benchmarks.timing import Work, alternate
 from benchmarks.training_quality import slug
 from nucleosynth.data.split import require_no_leakage
-from nucleosynth.diffusion.config import own_sampling
 from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.sampling.plan import resolve_sampling
 from nucleosynth.errors import InputError
 from nucleosynth.files import write_json
 from nucleosynth.render.grid import grid, save_png
@@ -59,7 +59,7 @@ class Way:
 
 def ways(teacher: Generator, student: Generator) -> list[Way]:
     """Return the teacher at its own number of passes and at 2, the student at all of its passes and at 1."""
-    own, all_of_them = (own_sampling(g.card.recipe, g.card.student)["steps"] for g in (teacher, student))
+    own, all_of_them = (resolve_sampling(g.card).steps for g in (teacher, student))
     every = [Way("teacher", own), Way("teacher", FEW), Way("student", all_of_them), Way("student", 1)]
     return list(dict.fromkeys(every))
 

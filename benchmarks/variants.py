@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import GeneratorConfig
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.model.card import ModelCard, build_denoiser, default_unshuffle
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.model.conditioning import Condition
 from nucleosynth.diffusion.model.denoiser import Denoiser
 from nucleosynth.diffusion.model.spectrum import Spectrum
 from nucleosynth.diffusion.model.unet import Features, ResidualBlock, UNet
+from nucleosynth.diffusion.recipes import get_recipe
 from nucleosynth.diffusion.training.batches import TrainingBatches
 from nucleosynth.diffusion.training.generator import DenoisingLearner, statistics, training_batches
 from nucleosynth.seeds import torch_seed
@@ -64,7 +66,7 @@ class Prepared:
 def prepare(variant: Variant, tiles: TileSet, patients: Sequence[str], *, seed: int) -> Prepared:
     """Build a variant for the tiles of some patients."""
     changes = dict(variant.changes)
-    network = {"unshuffle": default_unshuffle(tiles.size[0]), **changes.pop("network", {})}
+    network = {"unshuffle": get_recipe("unified").unshuffle(tiles.size[0]), **changes.pop("network", {})}
     config = GeneratorConfig.model_validate({"steps": 1, **changes, "network": network})
     rows = tiles.rows_of(patients)
     card = ModelCard(
@@ -80,13 +82,13 @@ def prepare(variant: Variant, tiles: TileSet, patients: Sequence[str], *, seed: 
 
     batches = training_batches(tiles, rows, config, use_masks=card.masks, seed=seed)
     if not variant.stain:
-        batches = Untold(**vars(batches))
+        batches = WithoutStain(**vars(batches))
     return Prepared(config, DenoisingLearner(build(), batches, CPU), card, build)
 
 
 @dataclass(frozen=True)
-class Untold(TrainingBatches):
-    """Never told of the stain."""
+class WithoutStain(TrainingBatches):
+    """Never conditioned on the stain."""
 
     def draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, Condition]:
         """See `TrainingBatches`."""

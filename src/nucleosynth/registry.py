@@ -47,7 +47,7 @@ class Registry(Generic[T]):
             raise InputError(self.unknown(name))
         if name not in self._loaded:
             entry = self._entries[name]
-            self._loaded[name] = _imported(entry) if isinstance(entry, str) else entry
+            self._loaded[name] = imported(entry) if isinstance(entry, str) else entry
         return self._loaded[name]
 
     def unknown(self, name: object) -> str:
@@ -67,6 +67,7 @@ class Registry(Generic[T]):
         return name in self._entries
 
 
-def _imported(place: str) -> Any:
+def imported(place: str) -> Any:
+    """Import what ``"module:attribute"`` names."""
     module, _, attribute = place.partition(":")
     return getattr(import_module(module), attribute)

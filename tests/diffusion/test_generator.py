@@ -11,7 +11,9 @@ from safetensors.torch import load_file, save_file
 from tests.phantoms import TINY_NETWORK
 
 from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
-from nucleosynth.diffusion.generator import Generator, ModelCard, build_denoiser
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.model.conditioning import Condition, mask_planes
 from nucleosynth.diffusion.synthesis import choose_donors, synthesise
 from nucleosynth.diffusion.training.generator import train_generator
@@ -181,7 +183,7 @@ def test_broken_off_synthesis_goes_on_and_ends_the_same(tiles, tmp_path, monkeyp
     config = SynthesisConfig(tiles=12, steps=2, batch=4)
     whole = synthesise(Generator.from_pretrained(path), tiles, tmp_path / "whole", config=config)
     calls = []
-    original = Generator.sample
+    original = Generator.draw
 
     def counted(self, *arguments, **keywords):
         calls.append(1)
@@ -189,7 +191,7 @@ def test_broken_off_synthesis_goes_on_and_ends_the_same(tiles, tmp_path, monkeyp
             raise KeyboardInterrupt
         return original(self, *arguments, **keywords)
 
-    monkeypatch.setattr(Generator, "sample", counted)
+    monkeypatch.setattr(Generator, "draw", counted)
     with pytest.raises(KeyboardInterrupt):
         synthesise(Generator.from_pretrained(path), tiles, tmp_path / "broken", config=config)
     assert not (tmp_path / "broken").exists()

@@ -16,12 +16,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from nucleosynth.diffusion.config import NetworkConfig, Student
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.model.conditioning import Condition, mask_planes, stain_vector
 from nucleosynth.diffusion.model.loss import denoising_loss
 from nucleosynth.diffusion.recipes import RECIPES
-from nucleosynth.diffusion.sampling.plan import settle
-from nucleosynth.diffusion.sampling.samplers import SAMPLERS
+from nucleosynth.diffusion.recipes.samplers import SAMPLERS
+from nucleosynth.diffusion.sampling.draw import draw
+from nucleosynth.diffusion.sampling.plan import resolve_sampling
 from nucleosynth.training.devices import COMPILE
 
 CUDA = torch.device("cuda", 0)
@@ -83,11 +85,11 @@ def test_a_student_draws_on_the_device():
 
 
 def drawn(own: Generator, told: Condition, wanted: dict[str, Any]) -> Tensor:
-    sampling = settle(own.card, **wanted)
+    plan = resolve_sampling(own.card, **wanted)
     with no_contents():
         noise = torch.ones(COUNT, 3, SIZE, SIZE).to(CUDA)
-        origins = noise if sampling.variation else None
-        return sampling.draw(own.denoiser.to(CUDA), told.to(CUDA), lambda _step: noise, origins=origins)
+        origins = noise if plan.variation else None
+        return draw(plan, own.denoiser.to(CUDA), told.to(CUDA), lambda _step: noise, origins=origins)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

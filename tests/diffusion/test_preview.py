@@ -9,7 +9,8 @@ from tests.phantoms import TINY_NETWORK
 
 from nucleosynth.diffusion.config import NetworkConfig
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.preview import preview
 from nucleosynth.render.outlines import PAPER
 

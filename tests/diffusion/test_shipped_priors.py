@@ -11,7 +11,8 @@ from tests.phantoms import phantom_tileset
 from nucleosynth.data.phantom.tissue import PhantomConfig, phantom_tiles
 from nucleosynth.data.stain import rgb_to_od
 from nucleosynth.diffusion.config import PRIORS, GeneratorConfig
-from nucleosynth.diffusion.generator import Generator, shipped_path
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.locate import shipped_path
 from nucleosynth.diffusion.preview import STAINS
 from nucleosynth.diffusion.training.finetune import load_initial_weights
 

@@ -11,7 +11,9 @@ from tests.phantoms import TINY_NETWORK, phantom_tileset
 
 from nucleosynth.data.phantom.tissue import CLASSES
 from nucleosynth.diffusion.config import NetworkConfig, SynthesisConfig
-from nucleosynth.diffusion.generator import Generator, ModelCard, build_denoiser
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.synthesis import synthesise
 from nucleosynth.errors import InputError
 from nucleosynth.layouts.atypia import Dial

@@ -208,7 +208,7 @@ def half_finished() -> dict[str, Any]:
         {k: v for k, v in arm("real", 1.0).items() if k not in ("calibration", "patient_level")}
     ]
     record["results"] = record["results"][:1]
-    record["missing"] = ["fold-0/arms/real/generator-0-seed-1", "fold-0/judged-0"]
+    record["missing"] = ["fold-0/arms/real/generator-0-seed-1", "fold-0/scores-0"]
     record["verdict"] = {"headline": "Not finished: 1 classifiers are missing", "lines": []}
     return record
 

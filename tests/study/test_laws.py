@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.study.contexts import fit_context
 
 from nucleosynth.classify.config import ClassifierConfig
 from nucleosynth.classify.mixture import class_frequencies
@@ -40,10 +41,9 @@ def tissue(tmp_path_factory):
 def reached(tissue, arm: Arm, out, *, train: list[str] | None = None) -> float:
     """Mean balanced accuracy of an arm on the test patients."""
     tiles, fold, pool = tissue
-    everybody = fold.train
     fold = fold.model_copy(update={"train": train or fold.train})
     drawn = Pool(pool, np.arange(len(pool)))
-    training_set = arm_training_set(arm, tiles, fold, drawn, everybody=everybody, seed=0)
+    training_set = arm_training_set(fit_context(tiles, fold, out), arm, drawn)
     parts = ("validation", "test")
     values = [
         train_classifier(

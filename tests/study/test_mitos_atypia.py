@@ -42,7 +42,7 @@ def tree(tmp_path_factory):
 
 def test_the_protocol_is_the_papers():
     study = load_study(STUDY)
-    assert study.generator.recipe == "per-class"
+    assert study.generator.recipe.name == "per-class"
     assert (study.synthesis.sampler, study.synthesis.steps) == ("ddpm", 1000)
     assert list(study.arms.doses) == [8000 * step for step in range(1, 15)]
     assert study.synthesis.tiles >= max(study.arms.doses)

@@ -74,7 +74,7 @@ def test_a_whole_study(copied):
     assert record["missing"] == []
     locked = record["choice"]
     assert (locked["accesses_before"], locked["chosen"]["fold-0"]["arm"]) == (0, "real+50%")
-    assert all(locked["time"] <= record_test_access["time"] for record_test_access in looks)
+    assert all(locked["time"] <= access["time"] for access in looks)
     assert not record["protocol"]["changed"]
     before = (out / "report.json").read_text()
     run_study(study(), out=out, device="cpu")
@@ -122,7 +122,7 @@ def test_a_generator_that_was_exchanged_is_told_from_the_one_that_drew_the_pool(
     stored = copied / "fold-0" / "synthetic-0" / "tileset.json"
     info = read_json(stored)
     write_json(stored, {**info, "provenance": {**info["provenance"], "generator": "another"}})
-    for path in (copied / "DONE", copied / "fold-0" / "judged-0" / "judged.json"):
+    for path in (copied / "DONE", copied / "fold-0" / "scores-0" / "generator-scores.json"):
         path.unlink()
     with pytest.raises(InputError, match=r"is not the generator that drew .*synthetic-0; put that one back"):
         run_study(study(), out=copied, device="cpu")
@@ -189,9 +189,7 @@ def test_the_choice_is_made_by_inner_folds_and_before_any_look(everything):
         chosen = record["choice"]["chosen"][fit]
         assert chosen["by"] == "2 folds of the training patients"
         assert chosen["scores"][chosen["arm"]] == max(chosen["scores"].values())
-    assert all(
-        record_test_access["time"] >= record["choice"]["time"] for record_test_access in record["test_access"]
-    )
+    assert all(access["time"] >= record["choice"]["time"] for access in record["test_access"])
     assert record["claim"]["arm"] == record["choice"]["chosen"]["fold-0"]["arm"]
     assert record["claim"]["rivals"] == ["real", "augmented", "oversampled", "natural", "shuffled"]
 
@@ -221,7 +219,7 @@ def test_only_the_chosen_arm_of_each_fold_is_fitted_to_all_and_tested(tmp_path, 
     assert record["claim"]["arm"] == "chosen"
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "looks at the test patients. The other candidates were not fitted to all training patients" in page
-    first = min(record_test_access["time"] for record_test_access in record["test_access"])
+    first = min(access["time"] for access in record["test_access"])
     assert record["choice"]["time"] <= first
 
 
@@ -262,7 +260,10 @@ def test_a_study_on_its_way_is_reported_with_what_is_missing(everything, tmp_pat
     one, out = everything
     half = Path(shutil.copytree(out, tmp_path / "half"))
     (half / "DONE").unlink()
-    for path in (*half.glob("fold-0/arms/real+50%/*/test.json"), half / "fold-0/judged-0/judged.json"):
+    for path in (
+        *half.glob("fold-0/arms/real+50%/*/test.json"),
+        half / "fold-0/scores-0/generator-scores.json",
+    ):
         path.unlink()
     report = write_report(half)
     record = read_json(half / "report.json")
@@ -375,10 +376,10 @@ def test_a_failed_arm_is_named_and_tried_again(tmp_path):
 
 
 def fails_where_tiles_are_added(training_set):
-    def failing(arm, *args, **kwargs):
+    def failing(context, arm, pool):
         if arm.dose:
             raise InputError("nothing to eat")
-        return training_set(arm, *args, **kwargs)
+        return training_set(context, arm, pool)
 
     return failing
 

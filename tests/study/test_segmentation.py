@@ -1,4 +1,4 @@
-"""The second judge: segmenters trained on real and synthetic tiles, compared on patients they never saw."""
+"""Segmentation arms: segmenters trained on real and synthetic tiles, compared on held-out patients."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ import pytest
 import yaml
 from PIL import Image
 from tests.phantoms import phantom_tileset
+from tests.study.contexts import fit_context
 
 from nucleosynth.config import parse
+from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet, write_tileset
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.nuclei.patient_scores import compare_segmenters, nuclei_statistic, nuclei_sums
@@ -25,13 +27,16 @@ from nucleosynth.segmentation.learned.crops import TrainingCrops
 from nucleosynth.segmentation.learned.tiles import TileSource, crop_for, train_on_tiles
 from nucleosynth.segmentation.learned.train import train_segmenter
 from nucleosynth.segmentation.learned.weights import WEIGHTS
+from nucleosynth.study.design.fits import Fit
+from nucleosynth.study.design.jobs import Job
 from nucleosynth.study.design.segmentation import SEGMENTATION_ARMS, SegmentationConfig
-from nucleosynth.study.stages.segmenters import run_segmenter, score_segmenter
+from nucleosynth.study.stages.segmenters import score_segmenter, segmenter_sources, train_arm
 from nucleosynth.training import loop
 
 FIT = [f"phantom:p{index:02d}" for index in range(5)]
 TEST = [f"phantom:p{index:02d}" for index in range(5, 8)]
-STUDY = {"seed": 2, "segmentation": {"steps": 3, "batch": 2, "recipe": "judge"}}
+SEGMENTATION = {"steps": 3, "batch": 2, "recipe": "judge"}
+POOL = Fit().pool(0)
 
 
 def synthetic(tiles: TileSet, path: Path, patients: list[str], *, saw: list[str] | None = None) -> TileSet:
@@ -51,10 +56,18 @@ def synthetic(tiles: TileSet, path: Path, patients: list[str], *, saw: list[str]
     return write_tileset(path, rows, classes=tiles.classes, provenance={"patients": saw or patients})
 
 
-def job(out: Path, arm: str, **changes: Any) -> dict[str, Any]:
-    names = {"out": str(out), "study": STUDY, "device": "cpu", "generator": 0, "seed": 1}
-    where = {"patients": FIT, "pool": "pool", "folder": f"fold-0/segmenters/{arm}"}
-    return {**names, **where, "arm": arm, **changes}
+def folder(arm: str) -> str:
+    return f"fold-0/segmenters/{arm}"
+
+
+def train(
+    out: Path, arm: str, *, to: str | None = None, fold: int = 0, patients: list[str] = FIT, **changes: Any
+) -> dict[str, Any]:
+    """Run the job of a segmentation arm; ``fold`` says whose pool it takes."""
+    tiles = TileSet.open(out / "tiles")
+    settings = {**SEGMENTATION, **changes}
+    context = fit_context(tiles, Fold(train=patients), out, fold=fold, seed=2, segmentation=settings)
+    return train_arm(context, Job("segmenter", context.fit, to or folder(arm), name=arm, seed=1))
 
 
 def weights(out: Path, folder: str) -> bytes:
@@ -68,8 +81,8 @@ def trained(tmp_path_factory) -> tuple[Path, list[dict[str, Any]]]:
         patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
         out = tmp_path_factory.mktemp("study")
         tiles = phantom_tileset(out / "tiles")
-        synthetic(tiles, out / "pool", FIT)
-        return out, [run_segmenter(job(out, arm)) for arm in SEGMENTATION_ARMS]
+        synthetic(tiles, out / POOL, FIT)
+        return out, [train(out, arm) for arm in SEGMENTATION_ARMS]
 
 
 @pytest.fixture
@@ -86,23 +99,20 @@ def test_all_arms_take_equal_steps_from_the_same_seed(trained):
     assert [result["arm"] for result in results] == list(SEGMENTATION_ARMS)
     assert {result["steps"] for result in results} == {3}
     assert len({result["weights_hash"] for result in results}) == 3
-    runs = [
-        yaml.safe_load((out / job(out, arm)["folder"] / "config.yaml").read_text())
-        for arm in SEGMENTATION_ARMS
-    ]
+    runs = [yaml.safe_load((out / folder(arm) / "config.yaml").read_text()) for arm in SEGMENTATION_ARMS]
     for key in ("segmenter", "seed"):
         assert runs[0][key] == runs[1][key] == runs[2][key]
 
 
 def test_a_run_records_what_it_trained_on(trained):
     out, _ = trained
-    tiles, pool = TileSet.open(out / "tiles"), TileSet.open(out / "pool")
+    tiles, pool = TileSet.open(out / "tiles"), TileSet.open(out / POOL)
     for arm, shares, names in (
         ("real", [1.0], ["real"]),
         ("synthetic-only", [1.0], ["synthetic"]),
         ("both", [0.5, 0.5], ["real", "synthetic"]),
     ):
-        run = out / job(out, arm)["folder"]
+        run = out / folder(arm)
         settings = yaml.safe_load((run / "config.yaml").read_text())
         assert settings["shares"] == shares
         assert settings["study"] == {
@@ -118,16 +128,15 @@ def test_a_run_records_what_it_trained_on(trained):
 
 def test_a_finished_run_is_read_back_and_others_in_its_place_are_refused(copied):
     before = weights(copied, "fold-0/segmenters/real")
-    again = run_segmenter(job(copied, "real"))
+    again = train(copied, "real")
     assert again["steps"] == 3
     assert weights(copied, "fold-0/segmenters/real") == before
     with pytest.raises(InputError, match="run with other settings"):
-        run_segmenter(job(copied, "real", patients=FIT[:3]))
+        train(copied, "real", patients=FIT[:3])
 
 
 def test_a_broken_run_goes_on_to_the_same_weights(copied, monkeypatch):
-    study = {**STUDY, "segmentation": {**STUDY["segmentation"], "steps": 28}}
-    run_segmenter(job(copied, "both", study=study, folder="whole"))
+    train(copied, "both", steps=28, to="whole")
     monkeypatch.setattr(loop._Clock, "due", lambda self: True)
     draw = TrainingCrops.draw
 
@@ -136,15 +145,14 @@ def test_a_broken_run_goes_on_to_the_same_weights(copied, monkeypatch):
             raise KeyboardInterrupt
         return draw(self, step)
 
-    broken = job(copied, "both", study=study, folder="broken")
     with monkeypatch.context() as patch:
         patch.setattr(TrainingCrops, "draw", breaking)
         with pytest.raises(KeyboardInterrupt):
-            run_segmenter(broken)
+            train(copied, "both", steps=28, to="broken")
     with pytest.raises(InputError, match="is not trained to its end"):
         score_segmenter(copied / "broken", TileSet.open(copied / "tiles"), TEST, before=looks(copied))
     assert not (copied / "test_access.jsonl").exists()
-    run_segmenter(broken)
+    train(copied, "both", steps=28, to="broken")
     assert weights(copied, "broken") == weights(copied, "whole")
 
 
@@ -152,7 +160,7 @@ def test_other_patients_change_nothing_in_training(copied, tmp_path):
     tiles = TileSet.open(copied / "tiles")
     kept = list(tiles.tiles(tiles.rows_of(FIT)))
     write_tileset(tmp_path / "few" / "tiles", kept, classes=tiles.classes, ordinal=True)
-    run_segmenter(job(tmp_path / "few", "real", pool=None))
+    train(tmp_path / "few", "real")
     assert weights(tmp_path / "few", "fold-0/segmenters/real") == weights(copied, "fold-0/segmenters/real")
 
 
@@ -161,37 +169,38 @@ def test_other_patients_change_nothing_in_training(copied, tmp_path):
     ("donors", "saw"), [([*FIT, TEST[0]], FIT), (FIT, [*FIT, TEST[0]])], ids=["donor", "generator"]
 )
 def test_a_pool_that_saw_a_stranger_is_refused(copied, arm, donors, saw):
-    synthetic(TileSet.open(copied / "tiles"), copied / "strange", donors, saw=saw)
+    synthetic(TileSet.open(copied / "tiles"), copied / Fit(1).pool(0), donors, saw=saw)
     with pytest.raises(
         InputError, match=f"was trained on patient {TEST[0]}, who is outside the training part"
     ):
-        run_segmenter(job(copied, arm, pool="strange", folder="new"))
+        train(copied, arm, fold=1, to="new")
     assert not (copied / "new").exists()
 
 
 def test_a_pool_of_all_training_patients_is_refused_for_a_share_of_them(copied):
     with pytest.raises(InputError, match=f"was trained on patient {FIT[3]}"):
-        run_segmenter(job(copied, "both", patients=FIT[:3], folder="fraction"))
+        train(copied, "both", patients=FIT[:3], to="fraction")
 
 
 def test_bad_requests_are_one_line(copied):
+    config = parse(SegmentationConfig, SEGMENTATION)
     with pytest.raises(InputError, match="no pool was drawn"):
-        run_segmenter(job(copied, "both", pool=None, folder="new"))
-    with pytest.raises(InputError, match="no second judge"):
-        run_segmenter(job(copied, "real", study={"seed": 0}, folder="new"))
-    pool = TileSet.open(copied / "pool")
+        segmenter_sources("both", config, TileSet.open(copied / "tiles"), fit=FIT, pool=None)
+    with pytest.raises(InputError, match="no segmentation arms"):
+        train(copied, "real", steps=0, to="new")
+    pool = TileSet.open(copied / POOL)
     bare = [replace(tile, mask=None) for tile in pool.tiles()]
-    write_tileset(copied / "bare", bare, classes=pool.classes, provenance={"patients": FIT})
-    with pytest.raises(InputError, match=r"bare: none of the 30 tiles asked for carries a mask"):
-        run_segmenter(job(copied, "both", pool="bare", folder="new"))
-    write_tileset(copied / "unknown", pool.tiles(), classes=pool.classes)
+    write_tileset(copied / Fit(1).pool(0), bare, classes=pool.classes, provenance={"patients": FIT})
+    with pytest.raises(InputError, match=r"synthetic-0: none of the 30 tiles asked for carries a mask"):
+        train(copied, "both", fold=1, to="new")
+    write_tileset(copied / Fit(2).pool(0), pool.tiles(), classes=pool.classes)
     with pytest.raises(InputError, match="has no record of the patients its generator was trained on"):
-        run_segmenter(job(copied, "both", pool="unknown", folder="new"))
+        train(copied, "both", fold=2, to="new")
     with pytest.raises(InputError, match="dose"):
         parse(SegmentationConfig, {"dose": 1.0})
 
 
-def test_test_patients_are_looked_at_once(copied):
+def test_test_patients_are_read_once(copied):
     tiles, run = TileSet.open(copied / "tiles"), copied / "fold-0/segmenters/both"
     found = score_segmenter(run, tiles, TEST, before=looks(copied), device="cpu")
     assert found == read_json(run / "test-nuclei.json")
@@ -208,9 +217,7 @@ def test_a_patient_of_the_training_is_not_scored(copied):
     tiles = TileSet.open(copied / "tiles")
     for arm in SEGMENTATION_ARMS:
         with pytest.raises(InputError, match=f"was trained on patient {FIT[2]}"):
-            score_segmenter(
-                copied / job(copied, arm)["folder"], tiles, [FIT[2], *TEST], part="x", before=looks(copied)
-            )
+            score_segmenter(copied / folder(arm), tiles, [FIT[2], *TEST], part="x", before=looks(copied))
     assert not (copied / "test_access.jsonl").exists()
 
 

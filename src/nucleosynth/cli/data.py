@@ -163,7 +163,7 @@ def phantom(
     tiles
         Number of tiles over all patients.
     size
-        TileGroup of a tile, px.
+        Edge of a tile, px.
     mpp
         Scale, µm/px.
     """

@@ -22,7 +22,6 @@ from nucleosynth.cli.settings import (
     open_split,
     read_dial,
 )
-from nucleosynth.diffusion.recipes import SamplerName
 from nucleosynth.errors import InputError
 
 app = App(name="train", help_format="plaintext")
@@ -208,7 +207,7 @@ def sample(
     tiles: int = 64,
     labels: Literal["as-train", "balanced"] = "as-train",
     steps: int | None = None,
-    sampler: SamplerName | None = None,
+    sampler: str | None = None,
     sigma_scale: float | None = None,
     class_guidance: Annotated[float, Parameter(name="--guidance.class", help="1 is no guidance.")] = 1.0,
     mask_guidance: Annotated[float, Parameter(name="--guidance.mask", help="1 is no guidance.")] = 1.0,
@@ -252,9 +251,9 @@ def sample(
     steps
         Steps of the sampler; else 10, ddim 50, ddpm 1000, of a student all that it has.
     sampler
-        Else the recipe's own: spectral, of the paper's recipes ddpm, of a student consistency.
+        spectral, dpmpp-2m, dpmpp-2m-sde, heun, ddim, ddpm, of a student consistency; else the recipe's own.
     sigma_scale
-        How many times more noise than there is the network is told of; 1 is off.
+        Factor on the noise level that the network is given; 1 is off.
     variation
         Noise level to which the donor's pixels are noised and then denoised; else tiles come from noise.
     early

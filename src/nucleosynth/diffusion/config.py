@@ -8,14 +8,8 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from nucleosynth.config import Config
-from nucleosynth.diffusion.recipes import (
-    OF_STUDENTS,
-    RECIPES,
-    Objective,
-    RecipeName,
-    SamplerName,
-    sampling_defaults,
-)
+from nucleosynth.diffusion.recipes import DEFAULT_RECIPE, RECIPES, Objective, RecipeSetting, get_recipe
+from nucleosynth.diffusion.recipes.samplers import SamplerName
 from nucleosynth.training.config import Budget, Optimisation
 
 
@@ -32,29 +26,28 @@ class NetworkConfig(Config):
 
 
 FROM_SCRATCH, PRIOR = "none", "prior"
-DEFAULT_RECIPE: RecipeName = "unified"
 PRIORS = ("nucleosynth/tissue-prior", "nucleosynth/tissue-prior-noamibr", "nucleosynth/tissue-prior-40x")
-"""What `PRIOR` stands for: of those that saw no held-out patient the first of the nearest scale."""
+"""What `PRIOR` stands for: the one of the nearest scale that was trained on no held-out patient."""
 FINE_TUNING_MINUTES = 10.0
-"""Default of `GeneratorConfig` where training goes on from a trained generator."""
+"""Default of `GeneratorConfig` for fine-tuning."""
 
 
 def _is_usual(data: Mapping[str, Any]) -> bool:
-    """Whether a training has recipe, objective and network of the prior, and needs a start at all."""
+    """Whether a training has recipe, objective and network of the prior, and needs initial weights."""
     own = ("objective", "network", "path")
-    return data.get("recipe", DEFAULT_RECIPE) == DEFAULT_RECIPE and not any(data.get(key) for key in own)
+    return str(data.get("recipe", DEFAULT_RECIPE)) == DEFAULT_RECIPE and not any(data.get(key) for key in own)
 
 
 class GeneratorConfig(Budget):
     """The `generator` section of a study.
 
-    Give ``minutes`` or ``steps``; with neither, 10 minutes, from nothing 30. ``start`` is the prior where
-    recipe, objective and network are the usual ones, else none.
+    Give ``minutes`` or ``steps``; with neither, 10 minutes of fine-tuning or 30 from scratch. ``start`` is
+    the prior where recipe, objective and network are the usual ones, else none.
     """
 
     default_minutes = 30.0
 
-    recipe: RecipeName = DEFAULT_RECIPE
+    recipe: RecipeSetting = RECIPES.get(DEFAULT_RECIPE)
     objective: Objective | None = Field(None, description="None: the recipe's own")
     mask_scale: float | None = Field(
         None, gt=0, description="of mask-guided: what its mask channel is multiplied by; None: 1"
@@ -62,7 +55,8 @@ class GeneratorConfig(Budget):
     start: str = Field(
         FROM_SCRATCH,
         min_length=1,
-        description="none, prior (the one that comes with the package), or a trained generator to go on from",
+        description="initial weights: none (from scratch), prior (one that comes with the package), or a "
+        "trained generator to fine-tune",
     )
     path: str | None = Field(None, description="take this trained generator instead of training one")
     masks: Literal["auto", "none"] = Field("auto", description="auto: use the masks that the tiles carry")
@@ -74,7 +68,7 @@ class GeneratorConfig(Budget):
         0.1,
         ge=0,
         le=0.5,
-        description="share of the training patients on whom the loss is checked; none of fewer than 10",
+        description="share of the training patients held out for the validation loss; none of fewer than 10",
     )
     batch: int = Field(8, ge=1, description="small batches win short runs: more steps from the same tiles")
     lr: float = Field(2e-3, gt=0)
@@ -93,8 +87,8 @@ class GeneratorConfig(Budget):
     def _own_defaults(cls, data: object) -> object:
         if not isinstance(data, dict):
             return data
-        recipe = data.get("recipe")
-        own = dict(RECIPES[recipe].settings) if isinstance(recipe, str) and recipe in RECIPES else {}
+        recipe = str(data.get("recipe", ""))
+        own = dict(RECIPES.get(recipe).settings) if recipe in RECIPES else {}
         own["start"] = PRIOR if _is_usual(data) else FROM_SCRATCH
         if data.get("start", own["start"]) != FROM_SCRATCH and data.get("steps") is None:
             own["minutes"] = FINE_TUNING_MINUTES
@@ -102,16 +96,19 @@ class GeneratorConfig(Budget):
 
     @model_validator(mode="after")
     def _fits_recipe(self) -> GeneratorConfig:
-        recipe = RECIPES[self.recipe]
-        if self.mask_scale is not None and recipe.planes != 1:
-            raise ValueError(
-                f"`mask_scale` is of the recipe mask-guided; {self.recipe} has no plain mask channel"
-            )
-        if self.masks == "none" and recipe.planes == 1:
-            raise ValueError("the recipe mask-guided needs masks; leave `masks` at auto")
+        recipe = self.recipe
+        if self.mask_scale is not None and not recipe.plain_mask:
+            raise ValueError(f"`mask_scale` is of the recipe mask-guided; {recipe} has no plain mask channel")
+        if self.masks == "none" and recipe.plain_mask:
+            raise ValueError(f"the recipe {recipe} needs masks; leave `masks` at auto")
         if self.drop and not recipe.conditioned:
-            raise ValueError(f"the recipe {self.recipe} drops nothing; leave `drop` at 0")
+            raise ValueError(f"the recipe {recipe} drops nothing; leave `drop` at 0")
         return self
+
+    @property
+    def predicts(self) -> Objective:
+        """The objective of training: given, or the recipe's own."""
+        return self.objective or self.recipe.objective
 
     def optimisation(self, tiles: int) -> Optimisation:
         """Return the settings of the training loop for so many training tiles."""
@@ -132,11 +129,13 @@ class Student(Config):
 
 
 class InitialWeights(Config):
-    """What a generator's training started from, as its ``config.json`` records it."""
+    """The initial weights of a fine-tuned generator, as its ``config.json`` records them."""
 
     generator: str = Field(description="hash of the weights")
     name: str | None = Field(None, description="of one that comes with the package; None: another")
-    patients: tuple[str, ...] = Field(description="whom these saw, their own start included")
+    patients: tuple[str, ...] = Field(
+        description="their training patients, those of their own initial weights too"
+    )
 
 
 class DistillConfig(Budget):
@@ -194,7 +193,7 @@ class SynthesisConfig(Config):
         None,
         ge=1,
         le=4,
-        description="how many times more noise than there is the denoiser is told of; 1 is off",
+        description="factor on the noise level given to the denoiser, where texture is decided; 1 is off",
     )
     steps: int | None = Field(None, ge=1, le=1000)
     guidance: dict[Literal["class", "mask", "auto"], float] = Field(
@@ -217,7 +216,7 @@ class SynthesisConfig(Config):
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """How tiles are drawn, in the words of `Generator.sample`."""
+        """How tiles are drawn from noise, as a `sampling.plan.SamplingRequest`."""
         return {
             "sampler": self.sampler,
             "steps": self.steps,
@@ -226,14 +225,11 @@ class SynthesisConfig(Config):
             "guidance_interval": self.guidance_interval,
         }
 
-    def settled(self, recipe: str, student: Student | None = None) -> SynthesisConfig:
-        """Return the same with the sampling of the recipe, or of the student, where none is set."""
-        own = own_sampling(recipe, student, self.sampler)
-        return self.model_copy(update={key: own[key] for key in own if getattr(self, key) is None})
 
+def stated_sampling(synthesis: Mapping[str, Any], recipe: str) -> dict[str, Any]:
+    """Return the data of a section ``synthesis`` with the defaults of a recipe written out.
 
-def own_sampling(recipe: str, student: Student | None, sampler: str | None = None) -> dict[str, Any]:
-    """Return `recipes.sampling_defaults`, of a student its own sampler and all of its steps."""
-    if student is None:
-        return sampling_defaults(recipe, sampler)
-    return {**sampling_defaults(recipe, sampler or OF_STUDENTS), "steps": len(student.sigmas)}
+    A protocol states them, so that it stays what it is when defaults change.
+    """
+    given = {key: value for key, value in synthesis.items() if value is not None}
+    return {**get_recipe(recipe).defaults(given.get("sampler")), **given}

@@ -1,15 +1,15 @@
-"""A look at a generator without any data: the same drawn nuclei in several stains, or classes."""
+"""Preview a generator without any data: the same drawn nuclei in several stains, or classes."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
 
 from nucleosynth.data.phantom.tissue import PhantomConfig, phantom_tiles
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.recipes import RECIPES
+from nucleosynth.diffusion.sampling.plan import SamplingRequest
 from nucleosynth.render.grid import grid
 from nucleosynth.render.outlines import draw_masks
 
@@ -26,7 +26,12 @@ Descriptor = npt.NDArray[np.float32]
 
 
 def preview(
-    generator: Generator, *, columns: int = 8, stains: int = 4, seed: int = 0, **sampling: Any
+    generator: Generator,
+    *,
+    columns: int = 8,
+    stains: int = 4,
+    seed: int = 0,
+    **sampling: Unpack[SamplingRequest],
 ) -> Pixels:
     """Draw tiles for the nuclei of phantom tissue, in stains that laboratories have.
 
@@ -44,23 +49,22 @@ def preview(
     (h, w, 3) uint8: the nuclei asked for above, where the generator reads masks, and the tiles below.
     """
     card = generator.card
-    recipe = RECIPES[card.recipe]
     mpp = card.mpp or USUAL_MPP
     drawn = list(
         phantom_tiles(PhantomConfig(tiles=columns, patients=columns, seed=seed), size=card.size, mpp=mpp)
     )
     masks = np.stack([tile.mask for tile in drawn if tile.mask is not None]).astype(np.int32)
-    told = [np.array(stain, np.float32) for stain in STAINS[:stains]]
+    stained = [np.array(stain, np.float32) for stain in STAINS[:stains]]
     classes = card.seen if card.seen is not None else list(range(len(card.classes)))
-    if (recipe.conditioned or recipe.per_class) and classes:
-        rows: list[tuple[int | None, Descriptor]] = [(label, told[0]) for label in classes]
+    if card.recipe.reads_classes and classes:
+        rows: list[tuple[int | None, Descriptor]] = [(label, stained[0]) for label in classes]
     else:
-        rows = [(None, stain) for stain in told]
+        rows = [(None, stain) for stain in stained]
     made = [
         generator.sample(
             labels=[label] * columns,
             masks=masks if card.masks else None,
-            stain=stain if recipe.conditioned else None,
+            stain=stain if card.recipe.conditioned else None,
             seed=seed,
             indices=range(columns),
             **sampling,

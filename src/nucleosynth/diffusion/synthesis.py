@@ -9,6 +9,8 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,11 +25,8 @@ from nucleosynth.data.tile import Tile
 from nucleosynth.data.tileset import TileSet, write_tileset
 from nucleosynth.diffusion.config import SynthesisConfig
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.model.conditioning import dihedral
-from nucleosynth.diffusion.recipes import usable_rows
-from nucleosynth.diffusion.sampling.guidance import AUTO, active_terms
-from nucleosynth.diffusion.sampling.plan import settle
+from nucleosynth.diffusion.sampling.plan import SamplingPlan, resolve_sampling
 from nucleosynth.errors import InputError
 from nucleosynth.files import write_array, write_text
 from nucleosynth.layouts.protocol import Layouts, Masks
@@ -58,30 +57,20 @@ def synthesise(
     layouts
         Invented masks of the donor's class in place of the donor's own.
     early
-        Earlier model of the same training, for the guidance term ``auto``; None: beside the generator.
+        Earlier model of the same training, for the guidance term ``auto``; None: next to the generator.
 
     Raises
     ------
     InputError
-        Donors of another size, or none of a patient that the generator saw; layouts of other classes, that
-        saw other patients, or for a generator without masks.
+        Donors of another size, or none of a patient the generator was trained on; layouts of other classes or
+        training patients, or for a generator without masks.
     """
-    config = (config or SynthesisConfig()).settled(generator.card.recipe, generator.card.student)
-    out = Path(out)
-    refuse_impossible(generator.card, config)
+    config, out = config or SynthesisConfig(), Path(out)
+    plan = resolve_sampling(generator.card, **config.sampling, variation=config.variation)
     if layouts is not None and config.variation is not None:
         raise InputError("synthesis.variation: a variation keeps its donor's nuclei; leave the layouts out")
-    bad = generator.early_model(early) if AUTO in active_terms(config.weights) else None
-    rows = usable_rows(donors, donors.rows_of(generator.card.patients), generator.card.recipe)
-    if not len(rows):
-        raise InputError(
-            f"{donors.path}: no tile, usable by the recipe {generator.card.recipe}, of a patient that the "
-            "generator was trained on; donors must be those"
-        )
-    if donors.size != (generator.card.size, generator.card.size):
-        raise InputError(
-            f"{donors.path}: tiles are {donors.size[0]} px, the generator makes {generator.card.size} px"
-        )
+    bad = generator.early_model(early) if plan.needs_early else None
+    rows = _donor_rows(generator, donors)
     chosen = choose_donors(
         donors.labels[rows], config.tiles, labels=config.labels, classes=len(donors.classes), seed=seed
     )
@@ -90,6 +79,7 @@ def synthesise(
         "donors": donors.content_hash,
         "seed": seed,
         **config.model_dump(mode="json"),
+        **plan.stated,
     }
     if bad is not None:
         identity["early"] = bad.generator_id
@@ -99,10 +89,10 @@ def synthesise(
         masks = _invented_masks(generator, donors, layouts, donors.labels[rows[chosen]], seed)
     parts = out.with_name(f".{out.name}.parts")
     _start_parts(parts, identity)
-    tiles = _tiles(generator, donors, rows, chosen, config, masks_of=masks, early=bad, seed=seed, parts=parts)
+    pool = _Pool(generator, donors, rows[chosen], plan, config.batch, masks_of=masks, early=bad, seed=seed)
     result = write_tileset(
         out,
-        tiles,
+        pool.tiles(parts),
         classes=donors.classes,
         ordinal=donors.ordinal,
         licence=donors.info["licence"],
@@ -120,46 +110,54 @@ def draw_like(
     generator: Generator,
     tiles: TileSet,
     rows: npt.NDArray[np.int64],
-    config: SynthesisConfig,
+    plan: SamplingPlan,
     *,
     stain: npt.NDArray[np.float32],
     seed: int,
     first: int,
-    vary: bool = False,
 ) -> npt.NDArray[np.uint8]:
     """Draw one tile for each row, of its class and mask; for scores, as rows may be of held-out patients.
 
-    A generator of other classes, or of none, is told of none.
+    A generator of other classes, or of none, is conditioned on none.
 
     Parameters
     ----------
+    plan
+        With a ``variation``, the tiles of the rows are varied.
     stain
         (len(rows), 6), the stain of each.
     first
         Added to the row for the index of a tile, to keep its noise apart from others'.
-    vary
-        Vary the tiles of the rows where ``config.variation`` says so; scores are of tiles from noise alone.
 
     Returns
     -------
     (len(rows), h, w, 3) uint8.
     """
-    masks = np.asarray(tiles.masks[rows]) if generator.card.masks and tiles.masks is not None else None
-    return generator.sample(
-        tiles.labels[rows].tolist() if generator.card.classes == tiles.classes else None,
-        masks,
+    card = generator.card
+    return generator.draw(
+        plan,
+        tiles.labels[rows].tolist() if card.classes == tiles.classes else None,
+        np.asarray(tiles.masks[rows]) if card.masks and tiles.masks is not None else None,
         stain=stain,
-        **config.sampling,
-        origins=np.asarray(tiles.images[rows]) if vary and config.variation is not None else None,
-        variation=config.variation if vary else None,
+        origins=None if plan.variation is None else np.asarray(tiles.images[rows]),
+        early=generator.early_model() if plan.needs_early else None,
         seed=seed,
         indices=[first + int(row) for row in rows],
     )
 
 
-def refuse_impossible(card: ModelCard, config: SynthesisConfig) -> None:
-    """Refuse before anything is written, or trained, what a generator of this card cannot do."""
-    settle(card, **config.sampling, variation=config.variation)
+def _donor_rows(generator: Generator, donors: TileSet) -> npt.NDArray[np.int64]:
+    """Return the rows that may be donors: usable tiles of the generator's own training patients."""
+    card = generator.card
+    rows = card.recipe.usable_rows(donors, donors.rows_of(card.patients))
+    if not len(rows):
+        raise InputError(
+            f"{donors.path}: no tile, usable by the recipe {card.recipe}, of a patient that the generator "
+            "was trained on; donors must be those"
+        )
+    if donors.size != (card.size, card.size):
+        raise InputError(f"{donors.path}: tiles are {donors.size[0]} px, the generator makes {card.size} px")
+    return rows
 
 
 def choose_donors(
@@ -204,65 +202,83 @@ def _start_parts(parts: Path, identity: dict[str, Any]) -> None:
         write_text(stored, key)
 
 
-def _tiles(
-    generator: Generator,
-    donors: TileSet,
-    rows: npt.NDArray[np.int64],
-    chosen: npt.NDArray[np.int64],
-    config: SynthesisConfig,
-    *,
-    masks_of: Callable[[range], Masks | None],
-    early: Generator | None,
-    seed: int,
-    parts: Path,
-) -> Iterator[Tile]:
-    """Sample batch by batch, keeping each finished batch on disk until the whole is written."""
-    descriptors = slide_descriptors(donors, rows)
-    names = donors.column("tile_id")
-    identity = generator.generator_id
-    with progress.task("synthesise", len(chosen)) as update:
-        for start in range(0, len(chosen), config.batch):
-            picked = chosen[start : start + config.batch]
-            indices = range(start, start + len(picked))
-            masks = masks_of(indices)
-            labels = donors.labels[rows[picked]]
-            kept = parts / f"{start:08d}.npy"
-            if not kept.exists():
-                made = generator.sample(
-                    labels.tolist(),
-                    masks,
-                    stain=descriptors[picked],
-                    **config.sampling,
-                    early=early,
-                    origins=_origins(donors, rows[picked], config, seed, indices),
-                    variation=config.variation,
-                    seed=seed,
-                    indices=indices,
-                    batch=config.batch,
-                )
-                write_array(kept, made)
-            images = np.load(kept)
-            for place, index in enumerate(indices):
-                row = rows[picked[place]]
-                yield Tile(
-                    tile_id=f"synthetic:{identity}-{seed}-{index:07d}",
-                    image=images[place],
-                    mask=None if masks is None else masks[place],
-                    patient_id=None,
-                    patient_known=False,
-                    label=None if labels[place] < 0 else int(labels[place]),
-                    mpp=generator.card.mpp,
-                    synthetic=True,
-                    generator_id=identity,
-                    sample_index=index,
-                    seed=seed,
-                    sampler=config.sampler,
-                    steps=config.steps,
-                    guidance=json.dumps(config.weights, sort_keys=True),
-                    donor_tile_id=names[row],
-                    donor_patient_id=str(donors.patients[row]),
-                )
-            update(start + len(picked), "")
+@dataclass(frozen=True)
+class _Pool:
+    """What synthetic tiles are made of: one donor for each, in order."""
+
+    generator: Generator
+    donors: TileSet
+    rows: npt.NDArray[np.int64]
+    plan: SamplingPlan
+    batch: int
+    masks_of: Callable[[range], Masks | None]
+    early: Generator | None
+    seed: int
+
+    def tiles(self, parts: Path) -> Iterator[Tile]:
+        """Draw batch by batch, keeping each finished batch in ``parts`` until the whole is written."""
+        descriptors = self._stains()
+        with progress.task("synthesise", len(self.rows)) as update:
+            for start in range(0, len(self.rows), self.batch):
+                indices = range(start, min(start + self.batch, len(self.rows)))
+                masks, kept = self.masks_of(indices), parts / f"{start:08d}.npy"
+                if not kept.exists():
+                    write_array(kept, self._draw(indices, masks, descriptors))
+                images = np.load(kept)
+                for place, index in enumerate(indices):
+                    yield self._tile(index, images[place], None if masks is None else masks[place])
+                update(indices.stop, "")
+
+    def _stains(self) -> npt.NDArray[np.float32]:
+        """Return the stain of each tile: that of its donor's slide, measured on all that may be donors."""
+        every = _donor_rows(self.generator, self.donors)
+        return slide_descriptors(self.donors, every)[np.searchsorted(every, self.rows)]
+
+    def _draw(
+        self, indices: range, masks: Masks | None, descriptors: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.uint8]:
+        rows = self.rows[indices.start : indices.stop]
+        return self.generator.draw(
+            self.plan,
+            self.donors.labels[rows].tolist(),
+            masks,
+            stain=descriptors[indices.start : indices.stop],
+            early=self.early,
+            origins=None if self.plan.variation is None else _turned(self.donors, rows, self.seed, indices),
+            seed=self.seed,
+            indices=indices,
+            batch=self.batch,
+        )
+
+    def _tile(self, index: int, image: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint16] | None) -> Tile:
+        row, identity = self.rows[index], self._generator_id
+        label = int(self.donors.labels[row])
+        return Tile(
+            tile_id=f"synthetic:{identity}-{self.seed}-{index:07d}",
+            image=image,
+            mask=mask,
+            patient_id=None,
+            patient_known=False,
+            label=None if label < 0 else label,
+            mpp=self.generator.card.mpp,
+            synthetic=True,
+            generator_id=identity,
+            sample_index=index,
+            seed=self.seed,
+            sampler=self.plan.sampler.name,
+            steps=self.plan.steps,
+            guidance=json.dumps(dict(self.plan.guidance), sort_keys=True),
+            donor_tile_id=self._names[row],
+            donor_patient_id=str(self.donors.patients[row]),
+        )
+
+    @cached_property
+    def _generator_id(self) -> str:
+        return self.generator.generator_id
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return self.donors.column("tile_id")
 
 
 def _donor_masks(
@@ -284,12 +300,8 @@ def _turns(seed: int, indices: range) -> torch.Tensor:
     return torch.tensor([int(rng(seed, "turn", index).integers(8)) for index in indices])
 
 
-def _origins(
-    donors: TileSet, rows: npt.NDArray[np.int64], config: SynthesisConfig, seed: int, indices: range
-) -> npt.NDArray[np.uint8] | None:
+def _turned(donors: TileSet, rows: npt.NDArray[np.int64], seed: int, indices: range) -> npt.NDArray[np.uint8]:
     """Return the donors' pixels to be varied, turned as their masks are."""
-    if config.variation is None:
-        return None
     pixels = torch.from_numpy(np.asarray(donors.images[rows])).permute(0, 3, 1, 2)
     turned: npt.NDArray[np.uint8] = dihedral(pixels, _turns(seed, indices)).permute(0, 2, 3, 1).numpy()
     return turned

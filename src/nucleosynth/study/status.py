@@ -13,7 +13,6 @@ from nucleosynth.errors import InputError
 from nucleosynth.files import read_jsonl
 from nucleosynth.study.design.config import StudyConfig, stored_study
 from nucleosynth.study.design.fits import Fit
-from nucleosynth.study.design.paths import generator_folder
 from nucleosynth.study.design.schedule import all_fits, arm_jobs, fit_generators, segmenter_jobs
 from nucleosynth.study.report.write import write_record
 from nucleosynth.study.stages.primary_arm import chosen_arm, read_lock
@@ -24,7 +23,7 @@ def plan_study(study: StudyConfig, root: Path | None = None) -> dict[str, Any]:
     fits = all_fits(study, study.split.folds or 1)
     jobs = [job for fit in fits for job in arm_jobs(study, fit)] if _names_classes(study) else []
     segmenters = [job for fit in fits for job in segmenter_jobs(study, fit)]
-    drawn = segmenters or any(job["arm"]["dose"] for job in jobs)
+    drawn = any(job.inputs for job in (*jobs, *segmenters))
     budget = (
         {"minutes": study.generator.minutes} if study.generator.minutes else {"steps": study.generator.steps}
     )
@@ -53,8 +52,8 @@ def study_status(out: Path) -> dict[str, Any]:
     fits, locked = all_fits(config, folds), read_lock(out)
     arms = [job for fit in fits for job in arm_jobs(config, fit, chosen_arm(locked, fit))] if classes else []
     segmenters = [job for fit in fits for job in segmenter_jobs(config, fit)]
-    jobs = [out / job["folder"] for job in (*arms, *segmenters)]
-    trained = [generator_folder(out, fit, seed) for fit in fits for seed in range(_trained(config, fit))]
+    jobs = [out / job.folder for job in (*arms, *segmenters)]
+    trained = [out / fit.generator(seed) for fit in fits for seed in range(_trained(config, fit))]
     return {
         "name": config.name,
         "done": (out / "DONE").exists(),

@@ -12,12 +12,13 @@ from torch import nn
 
 from nucleosynth.cli import main
 from nucleosynth.diffusion.config import GeneratorConfig, InitialWeights, NetworkConfig, SynthesisConfig
-from nucleosynth.diffusion.generator import Generator, ModelCard, build_denoiser
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard, require_same_training
 from nucleosynth.diffusion.model.conditioning import Condition, mask_planes, stain_vector
 from nucleosynth.diffusion.model.denoiser import Denoiser
 from nucleosynth.diffusion.model.spectrum import Spectrum
 from nucleosynth.diffusion.sampling.guidance import guided, within
-from nucleosynth.diffusion.sampling.plan import refuse_other_training
 from nucleosynth.diffusion.synthesis import synthesise
 from nucleosynth.diffusion.training.generator import train_generator
 from nucleosynth.errors import InputError
@@ -66,19 +67,19 @@ def test_guidance_is_the_stated_formula_and_off_at_one():
     full = model(X, SIGMA, asked)
     no_class, no_mask = (model(X, SIGMA, asked.without(name)) for name in ("class", "mask"))
     weights = {"class": 1.5, "mask": 2.0, "auto": 3.0}
-    made = guided(model, asked, weights, bad=bad)(X, SIGMA)
+    made = guided(model, asked, weights, early=bad)(X, SIGMA)
     expected = full + 0.5 * (full - no_class) + (full - no_mask) + 2 * (full - bad(X, SIGMA, asked))
     assert torch.allclose(made, expected, atol=1e-5)
     assert torch.equal(guided(model, asked, dict.fromkeys(weights, 1.0))(X, SIGMA), full)
     assert torch.equal(guided(model, asked, {})(X, SIGMA), full)
-    own = guided(model, asked, {"auto": 5.0}, bad=model)(X, SIGMA)
+    own = guided(model, asked, {"auto": 5.0}, early=model)(X, SIGMA)
     assert torch.allclose(own, full)  # a model does not differ from itself
 
 
 def test_outside_the_interval_guidance_is_off_and_costs_nothing():
     model, bad, asked = denoiser(), denoiser(0.5), condition()
     plain = guided(model, asked, {})
-    inside = guided(model, asked, {"class": 1.5, "auto": 2.0}, bad=bad)
+    inside = guided(model, asked, {"class": 1.5, "auto": 2.0}, early=bad)
     limited = within(inside, plain, (0.5, 1.5))
     for sigma, guides in ((1.6, False), (1.5, True), (0.5, True), (0.4, False)):
         level = torch.full((2,), sigma)
@@ -152,8 +153,8 @@ def test_an_early_model_whose_start_saw_a_stranger_is_refused():
     own = generator().card
     started = replace(own, start=InitialWeights(generator="prior", patients=("elsewhere:1",)))
     with pytest.raises(InputError, match="early: was trained on patient elsewhere:1, the generator was not"):
-        refuse_other_training(own, started, name="early")
-    refuse_other_training(started, own, name="early")
+        require_same_training(own, started, name="early")
+    require_same_training(started, own, name="early")
 
 
 def test_training_keeps_an_early_model_that_guides_from_beside(tmp_path, capsys):

@@ -13,7 +13,8 @@ from tests.phantoms import TINY_NETWORK
 
 from nucleosynth.diffusion.config import GeneratorConfig, Student
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.training.finetune import LABELS, fine_tuned_card, fine_tuned_denoiser
 from nucleosynth.diffusion.training.generator import train_generator
 from nucleosynth.errors import InputError

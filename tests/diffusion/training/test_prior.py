@@ -15,7 +15,7 @@ from tests.places import STUDIES
 from nucleosynth.config import load_config, parse
 from nucleosynth.data.split import Fold, Split
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.diffusion import generator
+from nucleosynth.diffusion import locate
 from nucleosynth.diffusion.config import PRIOR, GeneratorConfig
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.training import finetune as start
@@ -130,7 +130,7 @@ def test_a_start_that_saw_whom_a_split_holds_out_is_refused(prior, root, tmp_pat
 @pytest.fixture
 def shipped(prior, tmp_path, monkeypatch):
     """Three priors as of the package: the second did not see `one`, the last learned finer tissue."""
-    monkeypatch.setattr(generator, "SHIPPED", tmp_path)
+    monkeypatch.setattr(locate, "SHIPPED", tmp_path)
     first = Generator.from_pretrained(prior, device="cpu")
     first.save_pretrained(tmp_path / "first")
     fine = Generator(first.denoiser, replace(first.card, mpp=first.card.mpp / 2))

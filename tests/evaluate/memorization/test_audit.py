@@ -14,7 +14,8 @@ from nucleosynth.data.phantom.tissue import PhantomConfig, phantom_tiles
 from nucleosynth.data.stain import jitter_stain
 from nucleosynth.diffusion.config import NetworkConfig, SynthesisConfig
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.synthesis import synthesise
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.memorization.audit import Real, memorization

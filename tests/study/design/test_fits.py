@@ -122,7 +122,7 @@ def test_an_inner_fold_runs_the_candidates_alone_with_one_generator():
     assert [arm.name for arm in fit_arms(one, Fit(0, 0.5))][-1] == "held-back"
     assert len(list(arm_jobs(one, Fit(0, 1.0, 0)))) == 2 * 2
     assert len(list(arm_jobs(one, Fit()))) == 2 * (1 + 3 * 3)
-    folders = [job["folder"] for fit in all_fits(one, 1) for job in arm_jobs(one, fit)]
+    folders = [job.folder for fit in all_fits(one, 1) for job in arm_jobs(one, fit)]
     assert len(set(folders)) == len(folders)
 
 
@@ -154,7 +154,7 @@ def test_nothing_is_chosen_where_the_protocol_names_the_arm_or_there_is_one():
         ({"choice": {"folds": 1}}, "leaves nobody to train on"),
         ({"arms": {"controls": ["real", "held-back"]}}, "give `fractions` below 1"),
         ({"arms": {"fractions": [0.5, 1.5]}}, "fraction 1.5: a share of the patients"),
-        ({"arms": {"fractions": []}}, "must hold one share at least"),
+        ({"arms": {"fractions": []}}, "must hold one fraction at least"),
         ({"arms": {"filters": ["luck"]}}, "filters"),
     ],
 )

@@ -33,7 +33,7 @@ def scored(one: StudyConfig, out, values, *, folds=1):
     """Write validation scores as classifiers would: a function of the fit and the job."""
     for fit in all_fits(one, folds):
         for job in arm_jobs(one, fit):
-            folder = out / job["folder"]
+            folder = out / job.folder
             folder.mkdir(parents=True)
             write_json(folder / "result.json", {"validation": {"auroc": values(fit, job), "kappa": 0.0}})
 
@@ -42,7 +42,7 @@ def test_the_best_candidate_on_the_validation_patients_is_taken(tmp_path):
     one = study(generator={"steps": 1, "seeds": 2})
     means = {"real+25%": 0.6, "real+50%": 0.7, "real+50%-copies": 0.65}
     noise = {(0, 0): 0.2, (0, 1): -0.2, (1, 0): 0.1, (1, 1): -0.1}
-    scored(one, tmp_path, lambda _, j: means.get(j["arm"]["name"], 0.99) + noise[j["generator"], j["seed"]])
+    scored(one, tmp_path, lambda _, j: means.get(j.name, 0.99) + noise[j.generator, j.seed])
     found = choose_arms(one, tmp_path, 1)
     assert found["fold-0"]["arm"] == "real+50%"
     assert found["fold-0"]["scores"] == pytest.approx(means)
@@ -52,7 +52,7 @@ def test_the_best_candidate_on_the_validation_patients_is_taken(tmp_path):
 def test_inner_folds_decide_and_the_outer_validation_does_not(tmp_path):
     one = study(choice={"folds": 2})
     best = {0: "real+25%", 1: "real+25%", None: "real+50%"}
-    scored(one, tmp_path, lambda fit, j: 0.8 if j["arm"]["name"] == best[fit.inner] else 0.5)
+    scored(one, tmp_path, lambda fit, j: 0.8 if j.name == best[fit.inner] else 0.5)
     found = choose_arms(one, tmp_path, 1)["fold-0"]
     assert (found["arm"], found["by"]) == ("real+25%", "2 folds of the training patients")
 
@@ -60,7 +60,7 @@ def test_inner_folds_decide_and_the_outer_validation_does_not(tmp_path):
 def test_each_fold_and_share_has_a_choice_of_its_own(tmp_path):
     one = study(arms={**ARMS, "fractions": [0.5, 1.0]})
     best = {"fold-0": "real+25%", "fold-1": "real+50%", "fold-0-patients-50%": "real+50%-copies"}
-    scored(one, tmp_path, lambda fit, j: float(j["arm"]["name"] == best.get(fit.folder, "real+25%")), folds=2)
+    scored(one, tmp_path, lambda fit, j: float(j.name == best.get(fit.folder, "real+25%")), folds=2)
     locked = lock_choice(one, tmp_path, 2)
     fits = [Fit(0), Fit(1), Fit(0, 0.5), Fit(1, 0.5)]
     assert [chosen_arm(locked, fit) for fit in fits] == [*best.values(), "real+25%"]
@@ -77,10 +77,10 @@ def test_a_named_arm_or_a_single_candidate_needs_no_scores(tmp_path):
 
 def test_a_lock_stays_though_scores_change_and_opens_the_test_patients(tmp_path):
     one = study()
-    with pytest.raises(InputError, match="is not locked; the test patients are looked at after that"):
+    with pytest.raises(InputError, match="is not locked; the test patients are read after that"):
         record_test_access(tmp_path, "peek", fit=Fit())
     assert not (tmp_path / TEST_ACCESS).exists()
-    scored(one, tmp_path, lambda _, j: float(j["arm"]["name"] == "real+25%"))
+    scored(one, tmp_path, lambda _, j: float(j.name == "real+25%"))
     first = lock_choice(one, tmp_path, 1)
     assert (first["accesses_before"], first["protocol_hash"]) == (0, one.protocol_hash)
     record_test_access(tmp_path, "scored", fit=Fit(0, 0.5), seed=1)
@@ -123,7 +123,7 @@ def test_an_inner_fold_without_the_measure_has_no_say(tmp_path):
     scored(
         one,
         tmp_path,
-        lambda fit, j: values.get(fit.inner, {}).get(j["arm"]["name"], 0.5 if fit.inner in values else None),
+        lambda fit, j: values.get(fit.inner, {}).get(j.name, 0.5 if fit.inner in values else None),
     )
     found = choose_arms(one, tmp_path, 1)["fold-0"]
     assert found["arm"] == "real+25%"

@@ -10,6 +10,7 @@ import pytest
 from tests.nuclei.drawn import disc_labels, painted, scattered
 
 from nucleosynth.classify.config import ClassifierConfig
+from nucleosynth.config import parse
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tile import Tile
 from nucleosynth.data.tileset import TileSet, write_tileset
@@ -18,8 +19,17 @@ from nucleosynth.evaluate.fidelity import features
 from nucleosynth.files import read_json
 from nucleosynth.segmentation.backends.learned import judge
 from nucleosynth.segmentation.segmenter import register_segmenter
+from nucleosynth.study.design.arms import FILTERS, ArmsConfig
 from nucleosynth.study.stages import selection
-from nucleosynth.study.stages.filters import tile_iou
+from nucleosynth.study.stages.filters import (
+    Confidence,
+    Copies,
+    Filter,
+    Masks,
+    Typicality,
+    filter_class,
+    tile_iou,
+)
 from nucleosynth.study.stages.selection import best_share, select_tiles
 
 SIDE = 16
@@ -126,9 +136,17 @@ def drawn_pool(
     return write(path, rows, **({} if patients is None else {"patients": patients}))
 
 
-def select(name, pool, tiles, out, *, fold=FOLD, keep=0.5, **changes):
-    asked = {"extractor": "cells", "segmenter": "dark", "classifier": CLASSIFIER, **changes}
-    return select_tiles(name, pool, tiles, fold, keep=keep, out=out, seed=0, device="cpu", **asked)
+def select(
+    name, pool, tiles, out, *, fold=FOLD, keep=0.5, extractor="cells", segmenter="dark", judge="judge",
+    classifier=CLASSIFIER,
+):  # fmt: skip
+    filters = {
+        "confidence": lambda: Confidence(classifier, out, 0, "cpu"),
+        "typicality": lambda: Typicality(extractor),
+        "masks": lambda: Masks(segmenter, judge),
+        "copies": Copies,
+    }
+    return select_tiles(filters[name](), pool, tiles, fold.train, keep=keep, out=out)
 
 
 @pytest.fixture
@@ -272,7 +290,6 @@ def test_another_selection_in_the_same_place_is_refused(real, pool, tmp_path):
 @pytest.mark.parametrize(
     ("name", "drawn", "asked", "words"),
     [
-        ("novelty", {}, {}, "filter 'novelty': unknown; known are confidence, typicality, masks, copies"),
         ("copies", {}, {"keep": 0}, "keep 0: expected a share of the pool"),
         ("copies", {}, {"keep": 1.5}, "keep 1.5: expected a share of the pool"),
         (
@@ -291,9 +308,9 @@ def test_another_selection_in_the_same_place_is_refused(real, pool, tmp_path):
         ("copies", {"side": 32}, {}, "has tiles of 32 px and classes .* the real ones are of 16 px"),
         ("typicality", {}, {"extractor": "none"}, "name an extractor instead of none"),
         ("masks", {}, {"segmenter": "none"}, "name a segmenter instead of none"),
-        ("masks", {}, {"segmenter": "judge"}, "`judge` is the judge, which must not choose the tiles"),
+        ("masks", {}, {"segmenter": "judge"}, "`judge` is the mask judge, which must not choose the tiles"),
         ("masks", {}, {"segmenter": "judge-by-another-name"}, "must not choose the tiles"),
-        ("masks", {}, {"segmenter": "dark", "judge": "dark"}, "`dark` is the judge"),
+        ("masks", {}, {"segmenter": "dark", "judge": "dark"}, "`dark` is the mask judge"),
         ("masks", {"masks": {3: None}}, {}, "1 of 15 tiles have no mask"),
         ("masks", {"mpp": None}, {}, "its µm/px is unknown"),
         ("confidence", {"labels": [-1, -1]}, {}, "0 synthetic tiles with a class; expected at least 2, 2"),
@@ -317,3 +334,14 @@ def test_what_cannot_be_halved_or_folded_is_refused(real, tmp_path):
     odd = drawn_pool(tmp_path / "odd", side=24)
     with pytest.raises(InputError, match="tiles of 24 x 24 px; expected squares, a multiple of 16 px"):
         select("copies", odd, real_tiles(tmp_path / "odd-real", side=24), tmp_path / "run")
+
+
+def test_every_filter_is_known_by_its_name_and_another_is_one_line():
+    assert list(FILTERS) == NAMES
+    for name in FILTERS:
+        assert issubclass(filter_class(name), Filter)
+        assert filter_class(name).name == name
+    with pytest.raises(InputError, match="unknown filter 'novelty'; known are confidence, typicality, masks"):
+        filter_class("novelty")
+    with pytest.raises(InputError, match="unknown filter 'copy'; did you mean copies"):
+        parse(ArmsConfig, {"filters": ["copy"]})

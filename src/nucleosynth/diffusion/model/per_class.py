@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nucleosynth.diffusion.model.conditioning import Condition
 
 
-class PerClass(nn.Module):
+class PerClassNetwork(nn.Module):
     """Sends each picture to the network of its class; a picture without a class has none."""
 
     def __init__(self, build: Callable[[], nn.Module], classes: int) -> None:

@@ -25,14 +25,15 @@ from nucleosynth.data.slide_stain import slide_descriptors
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import DistillConfig, Student
 from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.model.build import with_weights
 from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.model.conditioning import Condition
 from nucleosynth.diffusion.model.denoiser import Denoiser
 from nucleosynth.diffusion.model.discriminator import PatchDiscriminator, gradient_penalty, relativistic
-from nucleosynth.diffusion.recipes import RECIPES
-from nucleosynth.diffusion.sampling.plan import settle
+from nucleosynth.diffusion.sampling.draw import draw
+from nucleosynth.diffusion.sampling.plan import resolve_sampling
 from nucleosynth.diffusion.training.batches import TrainingBatches
-from nucleosynth.diffusion.training.generator import save_preview, with_weights
+from nucleosynth.diffusion.training.generator import save_preview
 from nucleosynth.errors import InputError
 from nucleosynth.files import write_json
 from nucleosynth.runs import open_run
@@ -223,13 +224,13 @@ def distill(
 
 def _teaching(teacher: Generator, device: torch.device) -> Teach:
     """Return how the teacher draws: in its own way, with what the student is asked for."""
-    own = settle(teacher.card)
+    plan = resolve_sampling(teacher.card)
     denoiser = teacher.denoiser.to(device)
 
     @torch.no_grad()
     def teach(noise: Tensor, asked: Condition) -> Tensor:
         with autocast(device):
-            return own.draw(denoiser, asked, lambda _step: noise).float()
+            return draw(plan, denoiser, asked, lambda _step: noise).float()
 
     return teach
 
@@ -238,10 +239,9 @@ def _require_own_tiles(card: ModelCard, tiles: TileSet) -> None:
     """Refuse a teacher that is a student, and tiles that the teacher was not trained on."""
     if card.student is not None:
         raise InputError("distill: the teacher is itself a student; give the generator it was distilled from")
-    objective = card.objective or RECIPES[card.recipe].objective
-    if not RECIPES[card.recipe].conditioned or objective != "edm":
+    if not card.recipe.conditioned or card.predicts != "edm":
         raise InputError(
-            f"distill: the teacher is of the recipe {card.recipe} with objective {objective}; "
+            f"distill: the teacher is of the recipe {card.recipe} with objective {card.predicts}; "
             "train one of unified with edm"
         )
     if tiles.size != (card.size, card.size):

@@ -11,10 +11,10 @@ from torch import Tensor
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import PRIOR, PRIORS, GeneratorConfig, InitialWeights, NetworkConfig
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.model.denoiser import Denoiser
 from nucleosynth.diffusion.model.spectrum import measured
-from nucleosynth.diffusion.recipes import RECIPES
 from nucleosynth.errors import InputError
 
 FAR = 1.5
@@ -64,8 +64,7 @@ def _refuse_misfit(config: GeneratorConfig, card: ModelCard, *, name: str) -> No
         raise InputError(
             f"generator.start {name}: is a student; start from the generator it was distilled from"
         )
-    objective = config.objective or RECIPES[config.recipe].objective
-    theirs = card.objective or RECIPES[card.recipe].objective
+    objective, theirs = config.predicts, card.predicts
     if (card.recipe, theirs) != (config.recipe, objective):
         raise InputError(
             f"generator.start {name}: is of the recipe {card.recipe} with objective {theirs}, the training "

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +18,12 @@ from nucleosynth.data.slide_stain import slide_descriptors
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import FROM_SCRATCH, GeneratorConfig
 from nucleosynth.diffusion.generator import EARLY, Generator
-from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
+from nucleosynth.diffusion.model.build import build_denoiser, with_weights
+from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.model.ddpm_schedule import linear_sigmas
 from nucleosynth.diffusion.model.denoiser import Denoiser
 from nucleosynth.diffusion.model.loss import denoising_loss
 from nucleosynth.diffusion.model.spectrum import Statistics, measured
-from nucleosynth.diffusion.recipes import RECIPES, usable_rows
 from nucleosynth.diffusion.training.batches import TrainingBatches
 from nucleosynth.diffusion.training.finetune import fine_tuned_card, fine_tuned_denoiser, load_initial_weights
 from nucleosynth.diffusion.training.validation_loss import APART, held_out_loss, held_out_patients
@@ -40,7 +39,6 @@ from nucleosynth.training.stopping import HeldOut
 
 STATISTICS_TILES = 2000
 PREVIEW_TILES = 16
-PREVIEW_SAMPLING: dict[str, Any] = {"sampler": "dpmpp-2m", "steps": 20}  # of recipes that sample in 1000
 _log = logging.getLogger(__name__)
 
 
@@ -165,16 +163,8 @@ def _training_rows(tiles: TileSet, patients: Sequence[str], config: GeneratorCon
     rows = tiles.rows_of(patients)
     if not len(rows):
         raise InputError(f"{tiles.path}: no tile of the {len(patients)} training patients")
-    rows = usable_rows(tiles, rows, config.recipe)
-    if RECIPES[config.recipe].per_class:
-        absent = [name for c, name in enumerate(tiles.classes) if not (tiles.labels[rows] == c).any()]
-        if absent or not tiles.classes:
-            what = f"no training tile of class {absent[0]}" if absent else "tiles have no classes"
-            raise InputError(
-                f"{tiles.path}: {what}; the recipe {config.recipe} trains a network for each class"
-            )
-    if not len(rows):
-        raise InputError(f"{tiles.path}: no training tile has a mask; the recipe {config.recipe} needs them")
+    rows = config.recipe.usable_rows(tiles, rows)
+    config.recipe.require_rows(tiles, rows)
     return rows
 
 
@@ -182,8 +172,6 @@ def training_batches(
     tiles: TileSet, rows: npt.NDArray[np.int64], config: GeneratorConfig, *, use_masks: bool, seed: int
 ) -> TrainingBatches:
     """Return the batches of some rows as the settings have them."""
-    recipe = RECIPES[config.recipe]
-    objective = config.objective or recipe.objective
     return TrainingBatches(
         tiles,
         rows,
@@ -195,15 +183,15 @@ def training_batches(
         config.p_mean,
         config.p_std,
         seed,
-        levels=linear_sigmas() if objective == "epsilon" else None,
-        one_class=recipe.per_class,
+        levels=linear_sigmas() if config.predicts == "epsilon" else None,
+        one_class=config.recipe.one_class,
         mosaic=Mosaic(tiles, rows) if config.crops else None,
     )
 
 
 def untrained_card(tiles: TileSet, rows: npt.NDArray[np.int64], config: GeneratorConfig) -> ModelCard:
     """Return the card of a generator of some tiles before its first step: what it will be able to do."""
-    masks = RECIPES[config.recipe].planes > 0 and config.masks == "auto"
+    masks = config.recipe.planes > 0 and config.masks == "auto"
     return ModelCard(
         classes=tiles.classes,
         size=tiles.size[0],
@@ -218,13 +206,6 @@ def untrained_card(tiles: TileSet, rows: npt.NDArray[np.int64], config: Generato
         mask_scale=config.mask_scale,
         seen=np.unique(tiles.labels[rows][tiles.labels[rows] >= 0]).tolist(),
     )
-
-
-def with_weights(card: ModelCard, weights: dict[str, Tensor]) -> Denoiser:
-    """Build the denoiser of a card and give it its weights."""
-    model = build_denoiser(card)
-    model.load_state_dict(weights)
-    return model
 
 
 def statistics(tiles: TileSet, rows: npt.NDArray[np.int64]) -> Statistics:
@@ -250,9 +231,12 @@ def save_preview(
     chosen = np.sort(rng(seed, "preview").permutation(len(rows))[:PREVIEW_TILES])
     donors = rows[chosen]
     masks = np.asarray(tiles.masks[donors]) if generator.card.masks and tiles.masks is not None else None
-    sampling = PREVIEW_SAMPLING if RECIPES[generator.card.recipe].sampler == "ddpm" else {}
     made = generator.sample(
-        tiles.labels[donors].tolist(), masks, stain=descriptors[chosen], seed=seed, **sampling
+        tiles.labels[donors].tolist(),
+        masks,
+        stain=descriptors[chosen],
+        seed=seed,
+        **generator.card.recipe.preview_sampling,
     )
     scale = max(1, 128 // generator.card.size)
     shown = np.asarray(upscale(made, scale), dtype=np.uint8)

@@ -55,20 +55,21 @@ def control_tiles(
     """
     from nucleosynth.data.slide_stain import slide_descriptors
     from nucleosynth.diffusion.config import SynthesisConfig
-    from nucleosynth.diffusion.recipes import usable_rows
+    from nucleosynth.diffusion.sampling.plan import resolve_sampling
     from nucleosynth.diffusion.synthesis import draw_like
 
     how = synthetic.info["provenance"]
     unseen = np.flatnonzero(~np.isin(real.patients, generator.card.trained_on))
-    usable = usable_rows(real, unseen, generator.card.recipe)
+    usable = generator.card.recipe.usable_rows(real, unseen)
     if "layouts" in how or how.get("variation") is not None or not len(usable):
         return None
     rows = some_rows(seed, "memorization-control", usable, limit)
     config = SynthesisConfig.model_validate(
         {key: how[key] for key in SynthesisConfig.model_fields if key in how}
     )
+    plan = resolve_sampling(generator.card, **config.sampling)
     stain = slide_descriptors(real, rows)
-    return draw_like(generator, real, rows, config, stain=stain, seed=seed, first=FIRST_INDEX, vary=True)
+    return draw_like(generator, real, rows, plan, stain=stain, seed=seed, first=FIRST_INDEX)
 
 
 def write_memorization(

@@ -32,7 +32,7 @@ class TrainingCrops:
     shares
         How often each source is drawn; within it, pictures by their area.
     size
-        TileGroup of a crop in px of 0.5 µm.
+        Edge of a crop in px of 0.5 µm.
     """
 
     sources: Sequence[Sequence[Picture]]

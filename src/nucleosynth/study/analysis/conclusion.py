@@ -17,7 +17,7 @@ def study_verdict(
     study: StudyConfig,
     claim: Record | None,
     comparisons: Sequence[Record],
-    judged: Record,
+    scores: Record,
     *,
     segmenters: Record | None = None,
     missing: int = 0,
@@ -38,8 +38,8 @@ def study_verdict(
         *_claim_lines(claim, comparisons),
         *_arm_lines(study, claim, comparisons),
         *_nuclei_lines(segmenters),
-        *_mask_lines(judged.get("agreement")),
-        *_fidelity_lines(judged.get("fidelity")),
+        *_mask_lines(scores.get("agreement")),
+        *_fidelity_lines(scores.get("fidelity")),
     ]
     return {"headline": _headline(study, claim, comparisons, missing, classes=classes), "lines": lines}
 

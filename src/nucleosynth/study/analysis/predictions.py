@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from nucleosynth.files import read_json
 from nucleosynth.study.design.arms import CHOSEN
 from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.design.fits import Fit
+from nucleosynth.study.design.jobs import Job
 from nucleosynth.study.design.schedule import arm_jobs, fit_arms, outer_fits
 from nucleosynth.study.stages.primary_arm import chosen_arm, read_lock
 
@@ -76,7 +76,7 @@ class Predictions:
 
     def in_every_fold(self, arm: str, fraction: float) -> bool:
         """Return whether every fold runs an arm; where only chosen ones are tested, folds may differ."""
-        return len({job["fit"]["fold"] for job in self._jobs(arm, fraction)}) == self._folds
+        return len({job.fit.fold for job in self._jobs(arm, fraction)}) == self._folds
 
     def crossed(self, arm: str, metric: str, fraction: float) -> Crossed:
         """Return a metric of each generator and classifier seed as a function of drawn patients."""
@@ -103,9 +103,9 @@ class Predictions:
         """
         runs: dict[tuple[int, int], list[tuple[npt.NDArray[Any], float | None]]] = {}
         for job in self._jobs(arm, fraction):
-            folder = self._out / job["folder"]
+            folder = self._out / job.folder
             found = np.load(folder / "test.npy")
-            fold = job["fit"]["fold"]
+            fold = job.fit.fold
             scored_on = read_json(folder / "test.json").get("scored_on", self.test_hashes[fold])
             if len(found) != self._sizes[fold] or scored_on != self.test_hashes[fold]:
                 raise InputError(
@@ -113,7 +113,7 @@ class Predictions:
                     f"{self._sizes[fold]}; arms of different test sets cannot be compared"
                 )
             threshold = read_json(folder / "result.json")["threshold"]
-            runs.setdefault((job["generator"], job["seed"]), []).append((found, threshold))
+            runs.setdefault((job.generator, job.seed), []).append((found, threshold))
         generators = sorted({generator for generator, _ in runs})
         return [
             [_joined(parts) for (of, _), parts in sorted(runs.items()) if of == generator]
@@ -123,16 +123,16 @@ class Predictions:
     def _fits(self, fraction: float) -> list[Fit]:
         return [fit for fit in outer_fits(self._study, self._folds) if fit.fraction == fraction]
 
-    def _jobs(self, arm: str, fraction: float) -> list[Mapping[str, Any]]:
-        jobs: list[Mapping[str, Any]] = []
+    def _jobs(self, arm: str, fraction: float) -> list[Job]:
+        jobs: list[Job] = []
         for fit in self._fits(fraction):
             name = self.arm(arm, fit.fold, fraction)
             of_fit = arm_jobs(self._study, fit, chosen_arm(self.locked, fit))
-            jobs += [job for job in of_fit if job["arm"]["name"] == name]
+            jobs += [job for job in of_fit if job.name == name]
         return jobs
 
-    def _scored(self, job: Mapping[str, Any]) -> bool:
-        scores: Path = self._out / job["folder"] / "test.json"
+    def _scored(self, job: Job) -> bool:
+        scores: Path = self._out / job.folder / "test.json"
         return scores.exists()
 
 

@@ -16,6 +16,7 @@ from nucleosynth.study.analysis.predictions import Predictions
 from nucleosynth.study.design.arms import CHOSEN
 from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.design.fits import Fit
+from nucleosynth.study.design.jobs import Job
 from nucleosynth.study.design.schedule import arm_jobs, outer_fits
 from nucleosynth.study.stages.primary_arm import chosen_arm, read_lock
 
@@ -27,22 +28,22 @@ def read_results(study: StudyConfig, out: Path, folds: int) -> tuple[list[dict[s
     results, missing, locked = [], [], read_lock(out)
     for fit in outer_fits(study, folds):
         for job in arm_jobs(study, fit, chosen_arm(locked, fit)):
-            folder = out / job["folder"]
+            folder = out / job.folder
             if (folder / "test.json").exists():
                 results.append(_result(job, fit, folder))
             else:
-                missing.append(job["folder"])
+                missing.append(job.folder)
     return results, missing
 
 
-def _result(job: Mapping[str, Any], fit: Fit, folder: Path) -> dict[str, Any]:
+def _result(job: Job, fit: Fit, folder: Path) -> dict[str, Any]:
     test, trained = read_json(folder / "test.json"), read_json(folder / "result.json")
     return {
         "fold": fit.fold,
         "fraction": fit.fraction,
-        "arm": job["arm"]["name"],
-        "generator": job["generator"],
-        "seed": job["seed"],
+        "arm": job.name,
+        "generator": job.generator,
+        "seed": job.seed,
         **trained,
         "metrics": {metric: test[metric] for metric in METRICS},
         "confusion": test["confusion"],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from nucleosynth.classify.config import Balance
 from nucleosynth.config import Config
+from nucleosynth.registry import Registry
 
 Control = Literal[
     "real",
@@ -21,9 +22,28 @@ Control = Literal[
     "pretrained",
     "synthetic-only",
 ]
-FilterName = Literal["confidence", "typicality", "masks", "copies"]
+_FILTERS = "nucleosynth.study.stages.filters"
+FILTERS: Registry[Any] = Registry(
+    "filter",
+    {
+        "confidence": f"{_FILTERS}:Confidence",
+        "typicality": f"{_FILTERS}:Typicality",
+        "masks": f"{_FILTERS}:Masks",
+        "copies": f"{_FILTERS}:Copies",
+    },
+)
+"""Filters of synthetic tiles, by name; each is a `stages.filters.Filter`."""
+
+
+def _known_filter(name: str) -> str:
+    if name not in FILTERS:
+        raise ValueError(FILTERS.unknown(name))
+    return name
+
+
+FilterName = Annotated[str, AfterValidator(_known_filter)]
 CHOSEN = "chosen"
-"""Stands for the arm that is chosen among doses and filters before the test patients are looked at."""
+"""Stands for the arm that is chosen among doses and filters before the test patients are read."""
 RIVALS = ("real", "augmented", "oversampled", "natural", "shuffled")
 """Controls that the primary arm must beat, all of them, for a claim of help."""
 SYNTHETIC = ("dose", "filtered", "shuffled", "rare-only", "pretrained", "synthetic-only")
@@ -54,7 +74,7 @@ class Arm:
     kind: str
     dose: float | int | None = None
     balance: Balance | None = None
-    filter: FilterName | None = None
+    filter: str | None = None
 
     @property
     def synthetic(self) -> bool:
@@ -73,7 +93,7 @@ class ArmsConfig(Config):
     )
     keep: float = Field(0.5, gt=0, le=1, description="share of the pool that a filter keeps, of each class")
     fractions: tuple[float, ...] = Field(
-        (1.0,), description="data_fractions of the training patients; all is fitted anew for each"
+        (1.0,), description="fractions of the training patients; everything is fitted anew for each"
     )
 
     @field_validator("doses", mode="before")
@@ -105,7 +125,7 @@ class ArmsConfig(Config):
                 "give `fractions` below 1, or leave it out"
             )
         if not self.fractions:
-            raise ValueError("`fractions` must hold one share at least; 1 is all training patients")
+            raise ValueError("`fractions` must hold one fraction at least; 1 is all training patients")
         return self
 
     @property
@@ -131,9 +151,13 @@ class ArmsConfig(Config):
             *(arm for arm in wanted if arm.dose is not None),
         ]
 
+    def named(self, name: str) -> Arm:
+        """Return the arm of a name."""
+        return next(arm for arm in self.all if arm.name == name)
+
     @property
     def data_fractions(self) -> list[float]:
-        """The data_fractions of the training patients, each once, the largest first."""
+        """The fractions of the training patients, each once, the largest first."""
         return sorted(set(self.fractions), reverse=True)
 
     @property

@@ -15,8 +15,9 @@ from nucleosynth.config import Config, load_config, load_yaml, parse
 from nucleosynth.data.readers import DataConfig
 from nucleosynth.data.split_rules import SplitConfig
 from nucleosynth.data.tiling import TilesConfig
-from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
-from nucleosynth.diffusion.recipes import RECIPES, SAMPLER_NAMES, sampling_defaults
+from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig, stated_sampling
+from nucleosynth.diffusion.recipes import DEFAULT_RECIPE, RECIPES
+from nucleosynth.diffusion.recipes.samplers import SAMPLERS
 from nucleosynth.errors import InputError
 from nucleosynth.segmentation.segmenter import DEFAULT_SEGMENTER, MASK_JUDGE, NONE
 from nucleosynth.study.design.arms import CHOSEN, CLAIMABLE, ArmsConfig
@@ -133,11 +134,10 @@ class StudyConfig(Config):
         generator, synthesis = data.get("generator") or {}, data.get("synthesis") or {}
         if not (isinstance(generator, dict) and isinstance(synthesis, dict)):
             return data
-        recipe, sampler = generator.get("recipe", "unified"), synthesis.get("sampler")
-        if not isinstance(recipe, str) or recipe not in RECIPES or sampler not in (None, *SAMPLER_NAMES):
+        recipe, sampler = str(generator.get("recipe", DEFAULT_RECIPE)), synthesis.get("sampler")
+        if recipe not in RECIPES or not (sampler is None or sampler in SAMPLERS):
             return data  # refused by their fields, by name
-        given = {key: value for key, value in synthesis.items() if value is not None}
-        return {**data, "synthesis": {**sampling_defaults(recipe, sampler), **given}}
+        return {**data, "synthesis": stated_sampling(synthesis, recipe)}
 
     @model_validator(mode="after")
     def _enough_tiles(self) -> StudyConfig:

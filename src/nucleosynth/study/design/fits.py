@@ -46,6 +46,22 @@ class Fit:
         """The same as plain data."""
         return asdict(self)
 
+    def generator(self, number: int) -> str:
+        """Directory in which a generator of the fit is trained, relative to the study's."""
+        return f"{self.folder}/generator-{number}"
+
+    def pool(self, generator: int) -> str:
+        """Directory of the synthetic tiles of a generator."""
+        return f"{self.folder}/synthetic-{generator}"
+
+    def selection(self, generator: int, filter_name: str) -> str:
+        """Directory in which a filter keeps what it fitted and chose."""
+        return f"{self.folder}/selection-{generator}-{filter_name}"
+
+    def scores(self, generator: int) -> str:
+        """Directory of the scores of a generator on held-out patients."""
+        return f"{self.folder}/scores-{generator}"
+
     def within(self, count: int) -> list[Fit]:
         """Return the inner folds of this fit."""
         return [replace(self, inner=index) for index in range(count)]

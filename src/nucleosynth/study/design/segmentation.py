@@ -1,4 +1,4 @@
-"""The second judge of a study, a segmenter: its section of the protocol and its arms; free of torch."""
+"""The segmentation arms of a study: a segmenter learns from real and from synthetic tiles; free of torch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ SEGMENTATION_ARMS: tuple[SegmentationArm, ...] = ("real", "synthetic-only", "bot
 
 
 class SegmentationConfig(Config):
-    """The `segmentation` section: the second judge, a segmenter that learns from tiles and their masks."""
+    """The `segmentation` section: segmenters that learn from tiles and their masks, one arm each."""
 
-    steps: int = Field(0, ge=0, description="of each segmenter, the same in all arms; 0: no second judge")
+    steps: int = Field(
+        0, ge=0, description="of each segmenter, the same in all arms; 0: no segmentation arms"
+    )
     batch: int = Field(4, ge=1)
     lr: float = Field(2e-3, gt=0)
     dose: float = Field(0.5, gt=0, lt=1, description="expected synthetic share of the crops of `both`")
@@ -26,3 +28,8 @@ class SegmentationConfig(Config):
     def synthetic_share(self, arm: SegmentationArm) -> float:
         """Return the expected synthetic share of an arm's crops."""
         return {"real": 0.0, "synthetic-only": 1.0, "both": self.dose}[arm]
+
+
+def arm_named(name: str) -> SegmentationArm:
+    """Return a segmentation arm by its name."""
+    return next(arm for arm in SEGMENTATION_ARMS if arm == name)

@@ -41,7 +41,7 @@ def build_report(
     Parameters
     ----------
     record : mapping
-        The study's record, schema 1 or 2, as ``report.json`` holds it; parts of a study that is not finished
+        The study's record, schema 3, as ``report.json`` holds it; parts of a study that is not finished
         may be missing.
     pictures : mapping
         ``real`` and ``synthetic``: {class or "all": (n, h, w, 3) uint8}; ``synthetic_masks``: {class:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,12 @@ from nucleosynth.errors import InputError
 from nucleosynth.evaluate.fidelity.features import get_extractor, sound_features
 from nucleosynth.evaluate.fidelity.realism import typicality
 from nucleosynth.evaluate.memorization.structure_search import CELLS, StructureSearch
-from nucleosynth.segmentation.segmenter import MASK_JUDGE, NONE, get_segmenter
+from nucleosynth.segmentation.segmenter import DEFAULT_SEGMENTER, MASK_JUDGE, NONE, get_segmenter
 from nucleosynth.segmentation.tilesets import find_nuclei
+from nucleosynth.study.design.arms import FILTERS
+from nucleosynth.study.design.config import StudyConfig
+from nucleosynth.study.design.jobs import Job
+from nucleosynth.study.stages.context import FitContext
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -36,19 +40,53 @@ class FilterInput:
 
 
 class Filter(ABC):
-    """Scores synthetic tiles; the higher, the rather a tile is kept."""
+    """Scores synthetic tiles; the higher, the rather a tile is kept. Its name is that in `arms.FILTERS`."""
+
+    name: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def of(cls, context: FitContext, job: Job) -> Filter:
+        """Return the filter as a study sets it, for one generator of a fit."""
+
+    @classmethod  # noqa: B027 - most filters require nothing
+    def require(cls, study: StudyConfig, tiles: TileSet) -> None:
+        """Raise InputError, before anything is trained, for what the filter could not do after it."""
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """Return what decides its scores beside the tiles, for the record."""
+        """Return what decides its scores apart from the tiles, for the record."""
 
     def reads(self, given: FilterInput) -> Rows:
-        """Return which of the rows it looks at; raise InputError for what it cannot score."""
+        """Return which of the rows it reads; raise InputError for what it cannot score."""
         return given.rows
 
     @abstractmethod
     def score(self, given: FilterInput) -> Floats:
         """Return the score of each tile of the pool, (n,); the rows are those that it reads."""
+
+
+def refuse_filters(study: StudyConfig, tiles: TileSet) -> None:
+    """Refuse before hours of training what a filter of the study could not do after it."""
+    for name in study.arms.filters:
+        filter_class(name).require(study, tiles)
+
+
+def filter_class(name: str) -> type[Filter]:
+    """Return the filter of a name.
+
+    Raises
+    ------
+    InputError
+        For an unknown name.
+    """
+    found: type[Filter] = FILTERS.get(name)
+    return found
+
+
+def finder(study: StudyConfig) -> str:
+    """Return the segmenter that chooses among synthetic tiles by their nuclei; never the mask judge."""
+    return DEFAULT_SEGMENTER if study.segmenter.make == NONE else study.segmenter.make
 
 
 @dataclass(frozen=True)
@@ -64,6 +102,14 @@ class Confidence(Filter):
     folder: Path
     seed: int
     device: str
+
+    name: ClassVar[str] = "confidence"
+
+    @classmethod
+    def of(cls, context: FitContext, job: Job) -> Confidence:
+        """Return the filter with the study's classifier."""
+        seed = context.seed(job.generator)
+        return cls(context.study.classifier, context.path(job.folder), seed, context.device)
 
     def identity(self) -> dict[str, Any]:
         """Return the settings of the classifiers."""
@@ -123,6 +169,19 @@ class Typicality(Filter):
 
     extractor: str
 
+    name: ClassVar[str] = "typicality"
+
+    @classmethod
+    def of(cls, context: FitContext, job: Job) -> Typicality:  # noqa: ARG003
+        """Return the filter with the study's extractor."""
+        return cls(context.study.fidelity.extractor)
+
+    @classmethod
+    def require(cls, study: StudyConfig, tiles: TileSet) -> None:  # noqa: ARG003
+        """Raise InputError without an extractor."""
+        if study.fidelity.extractor == NONE:
+            raise InputError("arms.filters: typicality needs features; name a `fidelity.extractor`")
+
     def identity(self) -> dict[str, Any]:
         """Return name and weights of the extractor."""
         if self.extractor == NONE:
@@ -142,22 +201,41 @@ class Typicality(Filter):
 class Masks(Filter):
     """IoU of the nuclei that a tile was asked for and those found in it; nothing is fitted.
 
-    Who judges the masks of a study must not choose them too. Chance alone gives tiles full of nuclei a higher
+    The mask judge of a study must not choose tiles too. Chance alone gives tiles full of nuclei a higher
     IoU (`nuclei.agreement`), so the filter likes crowded ones.
     """
 
     segmenter: str
     judge: str = MASK_JUDGE
 
+    name: ClassVar[str] = "masks"
+
+    @classmethod
+    def of(cls, context: FitContext, job: Job) -> Masks:  # noqa: ARG003
+        """Return the filter with the study's segmenter."""
+        return cls(finder(context.study), context.study.segmenter.judge)
+
+    @classmethod
+    def require(cls, study: StudyConfig, tiles: TileSet) -> None:
+        """Raise InputError without masks or scale, and where the mask judge would choose."""
+        if tiles.mpp is None or tiles.masks is None:
+            missing = "masks" if tiles.masks is None else "µm/px"
+            raise InputError(f"arms.filters: masks needs tiles with {missing}; {tiles.path} has none")
+        if finder(study) == study.segmenter.judge:
+            raise InputError(
+                f"arms.filters: masks would choose tiles by `{finder(study)}`, the mask judge that scores "
+                "them; name another segmenter.make or segmenter.judge"
+            )
+
     def identity(self) -> dict[str, Any]:
-        """Return name and weights of the segmenter; refuse the judge, whatever it is called."""
+        """Return name and weights of the segmenter; refuse the mask judge, whatever it is called."""
         if self.segmenter == NONE:
             raise InputError("filter `masks`: needs nuclei; name a segmenter instead of none")
         finder = get_segmenter(self.segmenter)
         if self.judge != NONE and finder.weights_hash == get_segmenter(self.judge).weights_hash:
             raise InputError(
-                f"filter `masks`: `{self.segmenter}` is the judge, which must not choose the tiles that it "
-                "scores; name another segmenter"
+                f"filter `masks`: `{self.segmenter}` is the mask judge, which must not choose the tiles that "
+                "it scores; name another segmenter"
             )
         return {"segmenter": {"name": finder.name, "weights_hash": finder.weights_hash}}
 
@@ -187,6 +265,13 @@ class Masks(Filter):
 
 class Copies(Filter):
     """How unlike a tile is, in structure, to the training tile that is most like it (`evaluate.copies`)."""
+
+    name: ClassVar[str] = "copies"
+
+    @classmethod
+    def of(cls, context: FitContext, job: Job) -> Copies:  # noqa: ARG003
+        """Return the filter; it has no settings."""
+        return cls()
 
     def identity(self) -> dict[str, Any]:
         """Return nothing: there are no settings."""

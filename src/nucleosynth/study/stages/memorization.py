@@ -12,19 +12,22 @@ import numpy as np
 import numpy.typing as npt
 
 from nucleosynth.data.slide_stain import slide_descriptors
-from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.recipes import usable_rows
+from nucleosynth.diffusion.sampling.plan import resolve_sampling
 from nucleosynth.diffusion.synthesis import draw_like
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.fidelity.features import Extractor
 from nucleosynth.evaluate.memorization.audit import Pair, Real, memorization
 from nucleosynth.evaluate.memorization.audit_io import pair_tiles
 from nucleosynth.evaluate.memorization.structure_search import CELLS
-from nucleosynth.files import write_array
+from nucleosynth.files import write_array, write_json
 from nucleosynth.seeds import some_rows
 from nucleosynth.study.design.config import StudyConfig
+from nucleosynth.study.design.jobs import Job
+from nucleosynth.study.stages.context import FitContext, Part
+from nucleosynth.study.stages.generator_scores import shared_extractor
+from nucleosynth.study.stages.generators import open_generator
 
 FIRST_INDEX = 20_000_000  # apart from those of the pool and of the tiles for held-out patients
 MADE, NEAREST = "copies.npy", "nearest.npy"
@@ -45,28 +48,26 @@ def initial_weights_tiles(study: StudyConfig, tiles: TileSet, root: Path) -> lis
     return found
 
 
-def audit_generator(
-    study: StudyConfig,
-    generator: Generator,
-    tiles: TileSet,
-    fold: Fold,
-    *,
-    extractor: Extractor | None,
-    folder: Path,
-    also: Sequence[TileSet] = (),
+def audit_generator(context: FitContext, job: Job) -> None:
+    """Search the tiles of a generator for copies of training tiles, into ``memorization.json``, once."""
+    stored = context.path(job.outputs[0])
+    if stored.exists():
+        return
+    generator = open_generator(context, job.generator)
+    extractor = shared_extractor(context.study.fidelity.extractor)
+    write_json(stored, {"memorization": find_copies(context, generator, extractor, folder=stored.parent)})
+
+
+def find_copies(
+    context: FitContext, generator: Generator, extractor: Extractor | None, *, folder: Path
 ) -> dict[str, Any] | None:
-    """Look for copies of training tiles among tiles drawn for their own class, mask and stain.
+    """Search for copies of training tiles among tiles drawn for their own class, mask and stain.
 
     As many are drawn for validation tiles: a tile is like the one whose mask it follows, also where the
-    generator never saw that one. Variations have no such control: they are near their donor because they were
-    made from it, and whoever shares them must know. The test patients are not looked at. Tiles are kept in
+    generator was not trained on that one. Variations have no such control: they are near their donor because
+    they were made from it, and whoever publishes them must know. No test patient is read. Tiles are kept in
     ``folder`` as ``copies.npy`` and ``control.npy``, the nearest training tile of each pair as
     ``nearest.npy``.
-
-    Parameters
-    ----------
-    also
-        TileSets of `initial_weights_tiles`; those patients of them that the generator saw are searched too.
 
     Returns
     -------
@@ -75,18 +76,18 @@ def audit_generator(
     here; None where the study wants no audit, has no extractor for its fidelity, or has too little to tell:
     less than two training patients, tiles of a size that does not fold, or features that are no numbers.
     """
-    train, held_out = tiles.rows_of(fold.train), tiles.rows_of(fold.validation)
+    study, tiles = context.study, context.tiles
+    train, held_out = context.rows("train"), context.rows("validation")
     count = study.memorization.tiles
-    asked = {"copies": _some(study, tiles, train)}
+    asked = {"copies": _some(context, "train")}
     if study.synthesis.variation is None:
-        asked["control"] = _some(study, tiles, held_out)
+        asked["control"] = _some(context, "validation")
     few = len(set(tiles.patients[train].tolist())) < 2 or not all(map(len, asked.values()))
     if not count or extractor is None or few or tiles.size[0] % CELLS:
         return None
-    made = {
-        name: _drawn(study, generator, tiles, rows, folder / f"{name}.npy") for name, rows in asked.items()
-    }
-    learned = _learned_from([(tiles, train), *((other, _seen(generator, other)) for other in also)])
+    made = {name: _drawn(context, generator, rows, folder / f"{name}.npy") for name, rows in asked.items()}
+    others = [TileSet.open(path) for path in context.also]
+    learned = _learned_from([(tiles, train), *((other, _trained_on(generator, other)) for other in others)])
     try:
         found = memorization(
             learned,
@@ -110,11 +111,13 @@ def audit_generator(
     }
 
 
-def _seen(generator: Generator, other: TileSet) -> npt.NDArray[np.int64]:
-    """Return the rows of the patients that a generator saw; warn where there is none."""
+def _trained_on(generator: Generator, other: TileSet) -> npt.NDArray[np.int64]:
+    """Return the rows of the patients that a generator was trained on; warn where there is none."""
     rows = np.flatnonzero(np.isin(other.patients, generator.card.trained_on))
     if not len(rows):
-        _log.warning("memorization.also: %s has no tile of a patient that the generator saw", other.path)
+        _log.warning(
+            "memorization.also: %s has no tile of a patient that the generator was trained on", other.path
+        )
     return rows
 
 
@@ -126,21 +129,19 @@ def _learned_from(sides: Sequence[tuple[TileSet, npt.NDArray[np.int64]]]) -> Rea
     )
 
 
-def _some(study: StudyConfig, tiles: TileSet, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    usable = usable_rows(tiles, rows, study.generator.recipe)
-    return some_rows(study.seed, "copies", usable, study.memorization.tiles)
+def _some(context: FitContext, part: Part) -> npt.NDArray[np.int64]:
+    study = context.study
+    return some_rows(study.seed, "copies", context.usable_rows(part), study.memorization.tiles)
 
 
-def _drawn(
-    study: StudyConfig, generator: Generator, tiles: TileSet, rows: npt.NDArray[np.int64], kept: Path
-) -> Pixels:
+def _drawn(context: FitContext, generator: Generator, rows: npt.NDArray[np.int64], kept: Path) -> Pixels:
     """Draw one tile for each row, of its class, mask and stain, as the study's pool is drawn."""
     if kept.exists():
         return np.asarray(np.load(kept))
+    study, tiles = context.study, context.tiles
+    plan = resolve_sampling(generator.card, **study.synthesis.sampling, variation=study.synthesis.variation)
     stain = slide_descriptors(tiles, rows)
-    made = draw_like(
-        generator, tiles, rows, study.synthesis, stain=stain, seed=study.seed, first=FIRST_INDEX, vary=True
-    )
+    made = draw_like(generator, tiles, rows, plan, stain=stain, seed=study.seed, first=FIRST_INDEX)
     write_array(kept, made)
     return made
 

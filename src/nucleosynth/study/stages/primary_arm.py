@@ -1,4 +1,4 @@
-"""Which arm is the primary one: chosen and locked before anybody looks at the test patients."""
+"""The primary arm: chosen and locked before the test patients are read."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from nucleosynth.files import append_jsonl, now, read_json, read_jsonl, write_js
 from nucleosynth.study.design.arms import CHOSEN
 from nucleosynth.study.design.config import AUROC, StudyConfig
 from nucleosynth.study.design.fits import Fit
+from nucleosynth.study.design.jobs import LOCK
 from nucleosynth.study.design.schedule import arm_jobs, outer_fits
-
-LOCK = "locked.json"
 
 
 def choose_arms(study: StudyConfig, out: Path, folds: int) -> dict[str, dict[str, Any]]:
@@ -62,9 +61,9 @@ def _means(study: StudyConfig, out: Path, fit: Fit, candidates: list[str]) -> di
     """Return the metric of each candidate on the validation patients of a fit: the mean over its runs."""
     found: dict[str, list[float]] = {name: [] for name in candidates}
     for job in arm_jobs(study, fit):
-        if job["arm"]["name"] in found:
-            value = read_json(out / job["folder"] / "result.json")["validation"][study.choice.metric]
-            found[job["arm"]["name"]].append(np.nan if value is None else value)
+        if job.name in found:
+            value = read_json(out / job.folder / "result.json")["validation"][study.choice.metric]
+            found[job.name].append(np.nan if value is None else value)
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
@@ -99,7 +98,7 @@ def lock_choice(
     Parameters
     ----------
     test
-        These patients, of all folds; other protocols that looked at them on this machine are named.
+        These patients, of all folds; other protocols that read them on this machine are named.
     made_of
         As in `log_protocol`.
 
@@ -131,7 +130,7 @@ def record_test_access(out: Path, what: str, *, fit: Fit, **names: object) -> No
         The primary arm is not locked yet.
     """
     if not (out / LOCK).exists():
-        raise InputError(f"{out}: the primary arm is not locked; the test patients are looked at after that")
+        raise InputError(f"{out}: the primary arm is not locked; the test patients are read after that")
     append_jsonl(
         out / TEST_ACCESS, {"time": now(), "what": what, "fold": fit.fold, "fraction": fit.fraction, **names}
     )

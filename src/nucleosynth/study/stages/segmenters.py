@@ -1,15 +1,14 @@
-"""The second judge, one arm with one seed: a segmenter that learns from real or synthetic tiles and masks."""
+"""The segmentation arms: a segmenter trained on real or synthetic tiles and masks, one arm, one seed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleosynth.config import parse
 from nucleosynth.data.split import require_no_leakage
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
@@ -20,67 +19,76 @@ from nucleosynth.segmentation.learned.config import NetworkTraining
 from nucleosynth.segmentation.learned.tiles import TileSource, crop_for, train_on_tiles
 from nucleosynth.segmentation.learned.weights import CARD, load_weights
 from nucleosynth.segmentation.tilesets import find_nuclei, mask_segmenters
-from nucleosynth.study.design.segmentation import SegmentationArm, SegmentationConfig
+from nucleosynth.study.design.jobs import Job
+from nucleosynth.study.design.segmentation import SegmentationArm, SegmentationConfig, arm_named
+from nucleosynth.study.stages.context import FitContext
+from nucleosynth.study.stages.primary_arm import record_test_access
 from nucleosynth.study.stages.training_sets import training_patients
 from nucleosynth.training.devices import choose_device
 from nucleosynth.training.metrics import trained_seconds
 
 
-def run_segmenter(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Train the segmenter of one arm; the test patients are not looked at.
-
-    Parameters
-    ----------
-    job
-        ``{"out", "study", "device", "fit", "arm", "generator", "seed", "patients", "pool", "folder"}``: plain
-        data. ``out`` is the study's directory, which holds the tiles; ``pool`` (or None) and ``folder``, the
-        run directory, lie below it; ``patients`` are those that may be learned from.
+def train_arm(context: FitContext, job: Job) -> dict[str, Any]:
+    """Train the segmenter of one segmentation arm; no test patient is read.
 
     Returns
     -------
-    The job's names, and ``steps``, ``seconds`` and ``weights_hash`` of the run.
+    Names of the job, and ``steps``, ``seconds`` and ``weights_hash`` of the run.
 
     Raises
     ------
     InputError
-        Tiles without masks or scale; a pool that was trained on a patient outside ``fit``, or no pool where
-        the arm needs one; a study without a second judge.
+        Tiles without masks or scale; a pool with a training patient outside the fit, or none where the arm
+        needs one; a study without segmentation arms.
     """
-    out, study = Path(job["out"]), job["study"]
-    config = parse(SegmentationConfig, study.get("segmentation") or {}, source="segmentation")
-    tiles = TileSet.open(out / "tiles")
-    fit = sorted(set(job["patients"]))
-    pool = None if job["pool"] is None else TileSet.open(out / job["pool"])
-    sources = segmenter_sources(job["arm"], config, tiles, fit=fit, pool=pool)
-    synthetic = pool if config.synthetic_share(job["arm"]) else None
+    study, tiles, train = context.study, context.tiles, sorted(set(context.patients.train))
+    arm, config = arm_named(job.name), study.segmentation
+    drawn = config.synthetic_share(arm) > 0
+    pool = TileSet.open(context.path(context.fit.pool(job.generator))) if drawn else None
+    folder = context.path(job.folder)
     weights = train_on_tiles(
-        sources,
+        segmenter_sources(arm, config, tiles, fit=train, pool=pool),
         segmenter_training(config, tiles),
-        out=out / job["folder"],
+        out=folder,
         settings={
             "study": {
-                "arm": job["arm"],
+                "arm": arm,
                 "tileset": tiles.content_hash,
-                "pool": None if synthetic is None else synthetic.content_hash,
-                "patients": fit,
+                "pool": None if pool is None else pool.content_hash,
+                "patients": train,
             }
         },
-        seed=int(study["seed"]) * 1000 + int(job["seed"]),
-        device=str(job["device"]),
+        seed=context.seed(job.seed),
+        device=context.device,
     )
     card = read_json(weights / CARD)
     return {
-        **{name: job[name] for name in ("arm", "generator", "seed")},
+        "arm": arm,
+        "generator": job.generator,
+        "seed": job.seed,
         "steps": card["steps"],
-        "seconds": trained_seconds(out / job["folder"]),
+        "seconds": trained_seconds(folder),
         "weights_hash": card["weights_hash"],
     }
+
+
+def score_arm(context: FitContext, job: Job) -> dict[str, Any]:
+    """Score the segmenter of a job on the test patients, once all choices are locked."""
+    names = {"arm": job.name, "generator": job.generator, "seed": job.seed}
+    what = "segmenter scored on the test patients"
+    return score_segmenter(
+        context.path(job.folder),
+        context.tiles,
+        context.patients.test,
+        before=lambda: record_test_access(context.out, what, fit=context.fit, **names),
+        device=context.device,
+    )
 
 
 def segmenter_training(config: SegmentationConfig, tiles: TileSet) -> NetworkTraining:
     """Return how every arm is trained: crops as wide as a tile, equally many steps."""
     if not config.steps:
-        raise InputError("segmentation.steps is 0, so the study has no second judge; set it above 0")
+        raise InputError("segmentation.steps is 0, so the study has no segmentation arms; set it above 0")
     return NetworkTraining(
         recipe=config.recipe,
         steps=config.steps,
@@ -136,7 +144,7 @@ def score_segmenter(
     Parameters
     ----------
     before
-        Called just before the tiles are looked at.
+        Called just before the tiles are read.
 
     Returns
     -------

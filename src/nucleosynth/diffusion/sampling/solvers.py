@@ -1,4 +1,4 @@
-"""Samplers: plain functions from a denoiser, noise levels and noise to pictures."""
+"""The functions of the samplers: from a denoiser, noise levels and noise to pictures."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nucleosynth.diffusion.model.spectrum import Spectrum
+from nucleosynth.diffusion.sampling.plan import SIGMA_MAX, SIGMA_MIN
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """``denoise(x, sigma)``: (n, 3, h, w) noisy pictures and (n,) noise levels to clean estimates."""
@@ -16,7 +17,7 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 Noise = Callable[[int], Tensor]
 """``noise(step)``: (n, 3, h, w) standard normal, its own for each step; step 0 is where sampling starts."""
 
-SIGMA_MIN, SIGMA_MAX, RHO = 0.03, 40.0, 5.0
+RHO = 5.0
 RESCALED_BELOW = 2.0
 
 
@@ -158,23 +159,12 @@ def consistency(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
     return x
 
 
-SAMPLERS: dict[str, Callable[[Denoise, Tensor, Noise], Tensor]] = {
-    "dpmpp-2m": dpmpp_2m,
-    "dpmpp-2m-sde": dpmpp_2m_sde,
-    "heun": heun,
-    "ddim": ddim,
-    "spectral": spectral,
-    "ddpm": ddpm,
-    "consistency": consistency,
-}
-
-
 def rescaled_sigma(denoise: Denoise, scale: float) -> Denoise:
-    """Tell the denoiser of more noise than there is, ``scale`` times, below sigma = 2.
+    """Rescale the noise level that the denoiser is given, ``scale`` times, below sigma = 2.
 
     A network sees its own errors as noise that the schedule does not count (exposure bias); the less it was
-    trained, the more. Told of more noise, it removes them. Only where texture is decided: above, the scale
-    of the data itself (unit variance) would be lost.
+    trained, the more. Given a higher noise level, it removes them. Only where texture is decided: above, the
+    scale of the data itself (unit variance) would be lost.
 
     Source: the idea of Li et al. 2024, "Alleviating exposure bias in diffusion models through sampling with
     shifted time steps"; the rule is ours.
