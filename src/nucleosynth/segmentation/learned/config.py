@@ -18,7 +18,7 @@ class AnnotatedConfig(PicturesConfig):
     """Pictures to learn nuclei from."""
 
     name: str = Field(description="what the model card calls them")
-    share: float = Field(1.0, gt=0, description="how often it is drawn, relative to the other sources")
+    share: float = Field(1.0, gt=0, description="how often it is drawn, relative to the others")
     validation: tuple[str, ...] = Field((), description="pictures that are held out, by name")
 
 

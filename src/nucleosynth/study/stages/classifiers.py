@@ -52,7 +52,7 @@ def run_arm(job: Mapping[str, Any]) -> dict[str, Any]:
         "fold": fold.model_dump(),
     }
     return train_classifier(
-        training_set.sources,
+        training_set.parts,
         study.classifier,
         natural=class_frequencies(tiles.labels[tiles.rows_of(fold.train)], len(tiles.classes)),
         balance=arm.balance,
