@@ -31,7 +31,7 @@ def segmented_frames(found: FrameSet, *, segmenter: Segmenter, required: bool = 
     """Return a data set whose frames, when read, carry the nuclei that a segmenter finds.
 
     Annotated nuclei are not replaced: only frames that lack them are segmented. If there is any, the
-    provenance remembers the segmenter, so that nobody lets it judge its own masks; else the data set is
+    provenance remembers the segmenter, so that it never scores its own masks; else the data set is
     returned as it is.
 
     Parameters
