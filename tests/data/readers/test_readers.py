@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.phantoms import tiny_study
+from tests.registries import keep_as_is
 
 from nucleosynth.cli import main
 from nucleosynth.config import Config, parse
@@ -79,8 +80,7 @@ def test_a_folder_that_is_not_there_is_one_line(name: str, tmp_path: Path) -> No
 @pytest.fixture
 def squares(monkeypatch: pytest.MonkeyPatch) -> None:
     """The registry with one reader more, for one test."""
-    for part in ("_entries", "_loaded"):
-        monkeypatch.setattr(READERS, part, dict(getattr(READERS, part)))
+    keep_as_is(READERS, monkeypatch)
     READERS.register("squares", "tests.data.readers.squares:SquaresConfig")
 
 

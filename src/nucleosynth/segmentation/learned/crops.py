@@ -58,7 +58,7 @@ class TrainingCrops:
         return np.asarray(joined / joined.sum())
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return pixels (n, 3, size, size) in [-1, 1] and depth (n, 2, size, size), see `network_loss`."""
+        """Return pixels (n, 3, size, size) in [-1, 1] and depth (n, 2, size, size): see `SegmenterNet`."""
         draw = rng(self.seed, "crops", step)
         cut = [self._crop(draw) for _ in range(self.batch)]
         pixels = _stained(draw, np.stack([pixels for pixels, _ in cut]), self.augmentation)

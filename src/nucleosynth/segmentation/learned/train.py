@@ -20,7 +20,7 @@ from nucleosynth.segmentation.backends.learned import LearnedSegmenter
 from nucleosynth.segmentation.learned.annotated import Picture, content_hash, read_pictures, split_pictures
 from nucleosynth.segmentation.learned.config import NetworkTraining, SegmenterTraining
 from nucleosynth.segmentation.learned.crops import TrainingCrops
-from nucleosynth.segmentation.learned.network import Recipe, SegmenterNet, build_network, network_loss
+from nucleosynth.segmentation.learned.network import SegmenterNet, build_network
 from nucleosynth.segmentation.learned.weights import save_weights
 from nucleosynth.training.devices import autocast, choose_device
 from nucleosynth.training.loop import Preview, fit
@@ -41,7 +41,7 @@ class SegmentationLearner:
         """Return the loss of a step's batch."""
         pixels, depth = (part.to(self._device) for part in self._crops.draw(step))
         with autocast(self._device, training=True):
-            return network_loss(self._net, pixels.contiguous(memory_format=torch.channels_last), depth)
+            return self._net.loss(pixels.contiguous(memory_format=torch.channels_last), depth)
 
 
 def train_segmenter(
@@ -162,13 +162,13 @@ def _read(config: SegmenterTraining, root: Path) -> tuple[list[list[Picture]], l
     return [kept for kept, _ in parts], [picture for _, held_out in parts for picture in held_out]
 
 
-def _with_weights(recipe: Recipe, weights: dict[str, Tensor]) -> SegmenterNet:
+def _with_weights(recipe: str, weights: dict[str, Tensor]) -> SegmenterNet:
     net = build_network(recipe)
     net.load_state_dict(weights)
     return net.fold()
 
 
-def _previews(recipe: Recipe, held_out: Sequence[Picture], folder: Path, device: torch.device) -> Preview:
+def _previews(recipe: str, held_out: Sequence[Picture], folder: Path, device: torch.device) -> Preview:
     """Scores and a picture of what the network finds in the held-out pictures on the way."""
 
     def preview(step: int, ema: dict[str, Tensor]) -> None:

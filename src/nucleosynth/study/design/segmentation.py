@@ -1,4 +1,4 @@
-"""The second judge of a study, a segmenter: its section of the protocol and its arms; free of torch."""
+"""The downstream segmenters of a study: their section of the protocol and their arms; free of torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from nucleosynth.config import Config
+from nucleosynth.segmentation.learned.config import NetworkName
 
 SegmentationArm = Literal["real", "synthetic-only", "both"]
 SEGMENTATION_ARMS: tuple[SegmentationArm, ...] = ("real", "synthetic-only", "both")
@@ -14,13 +15,13 @@ SEGMENTATION_ARMS: tuple[SegmentationArm, ...] = ("real", "synthetic-only", "bot
 
 
 class SegmentationConfig(Config):
-    """The `segmentation` section: the second judge, a segmenter that learns from tiles and their masks."""
+    """The `segmentation` section: downstream segmenters, which learn from tiles and their masks."""
 
-    steps: int = Field(0, ge=0, description="of each segmenter, the same in all arms; 0: no second judge")
+    steps: int = Field(0, ge=0, description="of each segmenter, the same in all arms; 0: none is trained")
     batch: int = Field(4, ge=1)
     lr: float = Field(2e-3, gt=0)
     dose: float = Field(0.5, gt=0, lt=1, description="expected synthetic share of the crops of `both`")
-    recipe: Literal["embedded", "judge"] = Field("embedded", description="which network learns")
+    recipe: NetworkName = Field("embedded", description="which network learns")
     seeds: int = Field(3, ge=1, description="segmenters per arm and generator")
 
     def synthetic_share(self, arm: SegmentationArm) -> float:
