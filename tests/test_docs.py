@@ -71,7 +71,7 @@ def check_settings(settings: list[str]) -> None:
         DistillConfig.model_validate(nested.pop("distill", {}))
         StudyConfig.model_validate(nested)
     except ValidationError as error:
-        absent = ("missing", "union_tag_not_found")
+        absent = ("missing", "name_missing")
         wrong = [e for e in error.errors(include_url=False) if e["type"] not in absent]
         if wrong:
             raise ValueError(f"{wrong[0]['loc']}: {wrong[0]['msg']}") from None

@@ -50,10 +50,15 @@ class Registry(Generic[T]):
             self._loaded[name] = imported(entry) if isinstance(entry, str) else entry
         return self._loaded[name]
 
+    def nearest(self, name: object) -> str | None:
+        """Return the name that is most like this one, None where none is near."""
+        near = difflib.get_close_matches(str(name), self._entries, n=1, cutoff=0.5)
+        return near[0] if near else None
+
     def unknown(self, name: object) -> str:
         """Return the message for a name that is not here."""
-        near = difflib.get_close_matches(str(name), self._entries, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}? " if near else ""
+        near = self.nearest(name)
+        hint = f"did you mean {near}? " if near else ""
         return f"unknown {self.kind} {name!r}; {hint}known are {', '.join(self)}"
 
     def __iter__(self) -> Iterator[str]:

@@ -11,7 +11,9 @@ from PIL import Image
 
 from nucleosynth.data import export
 from nucleosynth.data.export import export_tiles
-from nucleosynth.data.readers import FolderConfig, TableConfig, import_tiles
+from nucleosynth.data.readers import import_tiles
+from nucleosynth.data.readers.folder import FolderConfig
+from nucleosynth.data.readers.table import TableConfig
 from nucleosynth.data.tile import Rating, Tile
 from nucleosynth.data.tileset import TileSet, write_tileset
 from nucleosynth.data.tiling import TilesConfig

@@ -47,7 +47,7 @@ def reached(tissue, arm: Arm, out, *, train: list[str] | None = None) -> float:
     parts = ("validation", "test")
     values = [
         train_classifier(
-            training_set.sources,
+            training_set.parts,
             CONFIG,
             natural=class_frequencies(tiles.labels[tiles.rows_of(fold.train)], len(CLASSES)),
             evaluate={part: (tiles, tiles.rows_of(getattr(fold, part))) for part in parts},

@@ -62,7 +62,7 @@ def test_without_a_maker_tiles_stay_without_masks(tmp_path):
 def test_the_maker_under_another_name_is_refused_before_anything_is_trained(tmp_path):
     register_segmenter("somebody-else", embedded)
     bare = bare_study(tmp_path, segmenter={"judge": "somebody-else"})
-    with pytest.raises(InputError, match="made the masks it would judge"):
+    with pytest.raises(InputError, match="made the masks that it would score"):
         run_study(bare, root=tmp_path, out=tmp_path / "run", device="cpu")
     assert not (tmp_path / "run" / "fold-0").exists()
 

@@ -24,13 +24,13 @@ from nucleosynth.files import append_jsonl, read_json, read_jsonl
 from nucleosynth.nuclei.agreement import mask_agreement
 from nucleosynth.segmentation.learned.config import AnnotatedConfig, NetworkTraining, SegmenterTraining
 from nucleosynth.segmentation.learned.crops import TrainingCrops
-from nucleosynth.segmentation.learned.tiles import TileSource, crop_for, train_on_tiles
+from nucleosynth.segmentation.learned.tiles import TrainingTiles, crop_for, train_on_tiles
 from nucleosynth.segmentation.learned.train import train_segmenter
 from nucleosynth.segmentation.learned.weights import WEIGHTS
 from nucleosynth.study.design.fits import Fit
 from nucleosynth.study.design.jobs import Job
 from nucleosynth.study.design.segmentation import SEGMENTATION_ARMS, SegmentationConfig
-from nucleosynth.study.stages.segmenters import score_segmenter, segmenter_sources, train_arm
+from nucleosynth.study.stages.segmenters import score_segmenter, segmenter_training_tiles, train_arm
 from nucleosynth.training import loop
 
 FIT = [f"phantom:p{index:02d}" for index in range(5)]
@@ -122,8 +122,8 @@ def test_a_run_records_what_it_trained_on(trained):
             "patients": FIT,
         }
         card = read_json(run / "weights" / "card.json")
-        assert [source["name"] for source in card["training"]] == names
-        assert all(source["patients"] == FIT for source in card["training"])
+        assert [entry["name"] for entry in card["training"]] == names
+        assert all(entry["patients"] == FIT for entry in card["training"])
 
 
 def test_a_finished_run_is_read_back_and_others_in_its_place_are_refused(copied):
@@ -185,7 +185,7 @@ def test_a_pool_of_all_training_patients_is_refused_for_a_share_of_them(copied):
 def test_bad_requests_are_one_line(copied):
     config = parse(SegmentationConfig, SEGMENTATION)
     with pytest.raises(InputError, match="no pool was drawn"):
-        segmenter_sources("both", config, TileSet.open(copied / "tiles"), fit=FIT, pool=None)
+        segmenter_training_tiles("both", config, TileSet.open(copied / "tiles"), fit=FIT, pool=None)
     with pytest.raises(InputError, match="no segmentation arms"):
         train(copied, "real", steps=0, to="new")
     pool = TileSet.open(copied / POOL)
@@ -232,8 +232,8 @@ def test_tiles_in_memory_train_as_their_files_do(tiles, tmp_path):
     of_files = train_segmenter(
         SegmenterTraining(**how, data=(files,)), root=tmp_path, out=tmp_path / "a", seed=5, device="cpu"
     )
-    source = TileSource(name="tiles", images=images, masks=masks, mpp=1.0)
-    of_tiles = train_on_tiles([source], NetworkTraining(**how), out=tmp_path / "b", seed=5, device="cpu")
+    tiles = TrainingTiles(name="tiles", images=images, masks=masks, mpp=1.0)
+    of_tiles = train_on_tiles([tiles], NetworkTraining(**how), out=tmp_path / "b", seed=5, device="cpu")
     assert (of_files / WEIGHTS).read_bytes() == (of_tiles / WEIGHTS).read_bytes()
     hashes = [yaml.safe_load((tmp_path / run / "config.yaml").read_text())["data"] for run in "ab"]
     assert hashes[0] == hashes[1]
@@ -250,9 +250,9 @@ def test_tiles_in_memory_train_as_their_files_do(tiles, tmp_path):
 )
 def test_tiles_that_do_not_fit_are_refused(changes, message, tmp_path):
     images, masks = np.zeros((2, 16, 16, 3), np.uint8), np.zeros((2, 16, 16), np.uint16)
-    source = TileSource(**{"name": "tiles", "images": images, "masks": masks, "mpp": 1.0, **changes})
+    tiles = TrainingTiles(**{"name": "tiles", "images": images, "masks": masks, "mpp": 1.0, **changes})
     with pytest.raises(InputError, match=message):
-        train_on_tiles([source], NetworkTraining(recipe="judge", steps=1), out=tmp_path / "run")
+        train_on_tiles([tiles], NetworkTraining(recipe="judge", steps=1), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -1,1 +1,1 @@
-"""The judge: an image classifier, trained alike in every arm."""
+"""An image classifier, trained alike in every arm."""

@@ -16,7 +16,7 @@ from nucleosynth.seeds import rng
 
 
 @dataclass(frozen=True)
-class Source:
+class MixturePart:
     """Labelled rows of one TileSet and their expected share of each batch.
 
     ``labels`` (len(rows),) stand in for those of the tiles, for the arm that exists to have wrong ones.
@@ -47,11 +47,11 @@ def class_frequencies(labels: npt.NDArray[np.int64], classes: int) -> npt.NDArra
 
 
 class Mixture:
-    """Draws batches: first the class of each slot, then its source, then a tile.
+    """Draws batches: first the class of each slot, then its part, then a tile.
 
     Parameters
     ----------
-    sources
+    parts
         Their shares add up to 1.
     frequencies
         (classes,) chance of each class in a batch; the same in all arms.
@@ -59,15 +59,17 @@ class Mixture:
     Raises
     ------
     InputError
-        A class without a tile in every source that has a share.
+        A class without a tile in every part that has a share.
     """
 
-    def __init__(self, sources: Sequence[Source], frequencies: npt.NDArray[np.float64], *, seed: int) -> None:
-        self._sources = [s for s in sources if s.share > 0]
+    def __init__(
+        self, parts: Sequence[MixturePart], frequencies: npt.NDArray[np.float64], *, seed: int
+    ) -> None:
+        self._parts = [part for part in parts if part.share > 0]
         self._frequencies = frequencies
         self._seed = seed
         classes = len(frequencies)
-        self._members = [[source.members(c) for c in range(classes)] for source in self._sources]
+        self._members = [[part.members(c) for c in range(classes)] for part in self._parts]
         self._shares = self._class_shares()
 
     def draw(self, step: int, size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
@@ -76,21 +78,21 @@ class Mixture:
         labels = draw.choice(len(self._frequencies), size=size, p=self._frequencies)
         place = (draw.random(size)[:, None] >= np.cumsum(self._shares[labels], axis=1)[:, :-1]).sum(axis=1)
         position = draw.random(size)
-        height, width = self._sources[0].tiles.size
+        height, width = self._parts[0].tiles.size
         images = np.empty((size, height, width, 3), np.uint8)
-        for index, source in enumerate(self._sources):
+        for index, part in enumerate(self._parts):
             chosen = np.flatnonzero(place == index)
             rows = np.array([self._pick(index, labels[i], position[i]) for i in chosen], dtype=np.int64)
-            images[chosen] = source.tiles.images[rows]
+            images[chosen] = part.tiles.images[rows]
         return images, labels.astype(np.int64)
 
-    def _pick(self, source: int, label: Any, position: float) -> int:
-        members = self._members[source][label]
+    def _pick(self, part: int, label: Any, position: float) -> int:
+        members = self._members[part][label]
         return int(members[int(position * len(members))])
 
     def _class_shares(self) -> npt.NDArray[np.float64]:
-        """(classes, sources): a source that lacks a class leaves its share to the others."""
-        shares = np.array([s.share for s in self._sources], dtype=np.float64)
+        """(classes, parts): a part that lacks a class leaves its share to the others."""
+        shares = np.array([part.share for part in self._parts], dtype=np.float64)
         filled = np.array([[len(rows) > 0 for rows in by_class] for by_class in self._members]).T
         weights = shares * filled
         empty = np.flatnonzero((weights.sum(axis=1) == 0) & (self._frequencies > 0))

@@ -19,8 +19,8 @@ from nucleosynth.classify.config import Balance, ClassifierConfig
 from nucleosynth.classify.mixture import (
     Batches,
     Mixture,
+    MixturePart,
     Phases,
-    Source,
     batch_frequencies,
     class_frequencies,
     loss_weights,
@@ -82,13 +82,13 @@ def start_head(model: nn.Module) -> None:
 
 
 def train_classifier(
-    sources: Sequence[Source],
+    parts: Sequence[MixturePart],
     config: ClassifierConfig,
     *,
     natural: npt.NDArray[np.float64],
     balance: Balance | None = None,
     strong: bool = False,
-    first: Sequence[Source] = (),
+    first: Sequence[MixturePart] = (),
     first_share: float = 0.0,
     evaluate: Mapping[str, tuple[TileSet, npt.NDArray[np.int64]]],
     out: Path,
@@ -102,6 +102,8 @@ def train_classifier(
 
     Parameters
     ----------
+    parts
+        What the mixture is made of.
     natural
         Class frequencies of the real training tiles: the reference of every arm.
     balance
@@ -109,11 +111,11 @@ def train_classifier(
     strong
         Augment strongly, see `augment`.
     first, first_share
-        What the first share of the steps trains on instead of ``sources``.
+        What the first share of the steps trains on instead of ``parts``.
     evaluate
         Part name to (tiles, rows); holds ``validation``.
     settings
-        What else identifies the run: the arm and the hashes of its sources.
+        What else identifies the run: the arm and the hashes of its tiles.
 
     Returns
     -------
@@ -131,7 +133,7 @@ def train_classifier(
         start_head(model)
         model = model.to(memory_format=torch.channels_last)
         frequencies = batch_frequencies(natural, rule)
-        batches: Batches = Mixture(sources, frequencies, seed=seed)
+        batches: Batches = Mixture(parts, frequencies, seed=seed)
         if first:
             before = Mixture(first, frequencies, seed=seed)
             batches = Phases(before, batches, round(first_share * config.steps))
@@ -185,7 +187,7 @@ def classify_tiles(
     part: Fold = split.folds[fold]
     train, validation = tiles.rows_of(part.train), tiles.rows_of(part.validation)
     result = train_classifier(
-        [Source(tiles, train, 1.0)],
+        [MixturePart(tiles, train, 1.0)],
         config,
         natural=class_frequencies(tiles.labels[train], len(tiles.classes)),
         evaluate={"validation": (tiles, validation)},

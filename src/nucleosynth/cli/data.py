@@ -42,10 +42,10 @@ def import_(
     config = parse(ImportConfig, wanted, source=str(study or "settings"))
     prepare = None
     if nuclei:
-        from nucleosynth.segmentation.frames import segmented_source
+        from nucleosynth.segmentation.frames import segmented_frames
         from nucleosynth.segmentation.segmenter import get_segmenter
 
-        prepare = partial(segmented_source, segmenter=get_segmenter(nuclei), required=True)
+        prepare = partial(segmented_frames, segmenter=get_segmenter(nuclei), required=True)
     made = import_tiles(config.data, config.tiles, root=root or Path(), out=out, prepare=prepare)
     print(_summary(made))
 

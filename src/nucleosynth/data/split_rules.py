@@ -30,7 +30,7 @@ class OfficialSplit(Config):
     rest: str = "test"
 
     @model_validator(mode="after")
-    def _one_source(self) -> OfficialSplit:
+    def _one_place(self) -> OfficialSplit:
         given = [value is not None for value in (self.table, self.patient, self.column, self.value)]
         if given not in ([True, True, False, False], [False, False, True, True]):
             raise ValueError("give `table` and `patient`, or `column` and `value`")
@@ -99,11 +99,11 @@ def make_split(tiles: TileSet, config: SplitConfig, root: Path) -> Split:
 
 
 def _official(tiles: TileSet, config: SplitConfig, official: OfficialSplit, root: Path) -> Split:
-    source, listed = _published(tiles, official, root)
+    where, listed = _published(tiles, official, root)
     everyone = set(tiles.patients.tolist()) - {""}
     named, rest = everyone & listed, everyone - listed
     if not named:
-        raise InputError(f"{source}: names no patient of the tiles; check the section `split.official`")
+        raise InputError(f"{where}: names no patient of the tiles; check the section `split.official`")
     parts = {official.part: named, official.rest: rest}
     if set(parts) != {"train", "test"}:
         raise InputError("split.official: `part` and `rest` must be train and test, in either order")

@@ -6,8 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from nucleosynth.data.readers import DataConfig, import_tiles
-from nucleosynth.data.readers.source import Source
+from nucleosynth.data.readers import FrameSet, ReaderConfig, import_tiles
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.data.tiling import Frame, Pixels, TilesConfig
 from nucleosynth.errors import InputError
@@ -15,28 +14,29 @@ from nucleosynth.segmentation.segmenter import NONE, Segmenter, get_segmenter
 
 
 def import_with_nuclei(
-    data: DataConfig, tiles: TilesConfig, segmenter: str, *, root: Path, out: Path
+    data: ReaderConfig, tiles: TilesConfig, segmenter: str, *, root: Path, out: Path
 ) -> TileSet:
     """Import a data set, nuclei found by a segmenter in frames that lack them; by `NONE` in none.
 
-    Phantom tissue has its nuclei. Errors and arguments are those of `import_tiles` and `segmented_source`.
+    Tiles with exact nuclei keep them. Errors and arguments are those of `import_tiles` and
+    `segmented_frames`.
     """
     prepare = None
-    if segmenter != NONE and data.reader != "phantom":
-        prepare = partial(segmented_source, segmenter=get_segmenter(segmenter))
+    if segmenter != NONE and not data.exact_nuclei:
+        prepare = partial(segmented_frames, segmenter=get_segmenter(segmenter))
     return import_tiles(data, tiles, root=root, out=out, prepare=prepare)
 
 
-def segmented_source(source: Source, *, segmenter: Segmenter, required: bool = False) -> Source:
+def segmented_frames(found: FrameSet, *, segmenter: Segmenter, required: bool = False) -> FrameSet:
     """Return a data set whose frames, when read, carry the nuclei that a segmenter finds.
 
     Annotated nuclei are not replaced: only frames that lack them are segmented. If there is any, the
-    provenance remembers the segmenter, so that nobody lets it judge its own masks; else the data set is
+    provenance remembers the segmenter, so that it never scores its own masks; else the data set is
     returned as it is.
 
     Parameters
     ----------
-    source
+    found
         Frames not yet decoded.
     segmenter
         Takes whole frames; the learned ones do so in bounded memory.
@@ -48,17 +48,17 @@ def segmented_source(source: Source, *, segmenter: Segmenter, required: bool = F
     InputError
         A frame without nuclei and of unknown scale; with ``required``, nuclei in every frame.
     """
-    if all(frame.annotated for frame in source.frames):
-        if required and source.frames:
+    if all(frame.annotated for frame in found.frames):
+        if required and found.frames:
             raise InputError(
-                f"{source.frames[0].path}: carries nuclei already, like every frame; leave the segmenter out"
+                f"{found.frames[0].path}: carries nuclei already, like every frame; leave the segmenter out"
             )
-        return source
+        return found
     maker = {"name": segmenter.name, "weights_hash": segmenter.weights_hash}
     return replace(
-        source,
-        frames=[frame if frame.annotated else _segmented(frame, segmenter) for frame in source.frames],
-        provenance={**source.provenance, "masks": maker},
+        found,
+        frames=[frame if frame.annotated else _segmented(frame, segmenter) for frame in found.frames],
+        provenance={**found.provenance, "masks": maker},
     )
 
 

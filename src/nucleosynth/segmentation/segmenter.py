@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Callable
-from importlib import import_module
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nucleosynth.data.arrays import checked_images, checked_mpp
 from nucleosynth.errors import InputError
+from nucleosynth.registry import Registry
 
 
 @runtime_checkable
@@ -39,17 +38,25 @@ class Segmenter(Protocol):
         """Label nuclei in (n, h, w, 3) uint8 RGB at `mpp` µm/px: (n, h, w) int32, 0 = background."""
 
 
-_FACTORIES: dict[str, str | Callable[[], Segmenter]] = {
-    "classical": "nucleosynth.segmentation.backends.classical:ClassicalSegmenter",
-    "embedded": "nucleosynth.segmentation.backends.learned:embedded",
-    "judge": "nucleosynth.segmentation.backends.learned:judge",
-}
-_FILES: dict[str, str] = {
-    "torchscript": "nucleosynth.segmentation.backends.torchscript:torchscript",
-    "weights": "nucleosynth.segmentation.backends.learned:trained",
-}
+SEGMENTERS: Registry[Callable[[], Segmenter]] = Registry(
+    "segmenter",
+    {
+        "classical": "nucleosynth.segmentation.backends.classical:ClassicalSegmenter",
+        "embedded": "nucleosynth.segmentation.backends.learned:embedded",
+        "judge": "nucleosynth.segmentation.backends.learned:judge",
+    },
+)
+"""By name, what makes a segmenter; it takes no arguments."""
+SEGMENTER_FILES: Registry[Callable[[str], Segmenter]] = Registry(
+    "kind of segmenter file",
+    {
+        "torchscript": "nucleosynth.segmentation.backends.torchscript:torchscript",
+        "weights": "nucleosynth.segmentation.backends.learned:trained",
+    },
+)
+"""By what stands before the first colon, what opens the file that is named after it."""
 DEFAULT_SEGMENTER, MASK_JUDGE = "embedded", "judge"
-"""Who makes masks and who judges them, unless told otherwise; neither saw the other's training pictures."""
+"""Who makes masks, and the mask judge, which scores them; neither was trained on the other's pictures."""
 NONE = "none"
 """In place of a segmenter's name: none is used."""
 
@@ -64,13 +71,13 @@ def register_segmenter(name: str, factory: str | Callable[[], Segmenter]) -> Non
     factory : callable or "module:attribute"
         Called without arguments when the segmenter is first asked for.
     """
-    _FACTORIES[name] = factory
+    SEGMENTERS.register(name, factory)
     get_segmenter.cache_clear()
 
 
 def segmenter_names() -> tuple[str, ...]:
     """Return the registered names, sorted."""
-    return tuple(sorted(_FACTORIES))
+    return tuple(sorted(SEGMENTERS))
 
 
 @functools.cache
@@ -89,21 +96,12 @@ def get_segmenter(backend: str) -> Segmenter:
         For an unknown name, with the nearest and all known ones, or a file that cannot be used.
     """
     kind, colon, request = backend.partition(":")
-    if colon and kind in _FILES:
-        return _attribute(_FILES[kind])(request)  # type: ignore[no-any-return]
-    if backend not in _FACTORIES:
-        nearest = difflib.get_close_matches(backend, _FACTORIES, n=1, cutoff=0.0)[0]
-        known = ", ".join(segmenter_names())
-        raise InputError(f"segmenter {backend!r}: unknown; the nearest is {nearest}, known are {known}")
-    factory = _FACTORIES[backend]
-    made: Segmenter = (_attribute(factory) if isinstance(factory, str) else factory)()
-    return made
-
-
-def _attribute(place: str) -> Callable[..., Any]:
-    module, _, name = place.partition(":")
-    found: Callable[..., Any] = getattr(import_module(module), name)
-    return found
+    if colon and kind in SEGMENTER_FILES:
+        return SEGMENTER_FILES.get(kind)(request)
+    if backend not in SEGMENTERS:
+        files = ", ".join(f"{kind}:..." for kind in SEGMENTER_FILES)
+        raise InputError(f"{SEGMENTERS.unknown(backend)}, and files: {files}")
+    return SEGMENTERS.get(backend)()
 
 
 def segment(

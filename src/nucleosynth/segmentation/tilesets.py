@@ -23,7 +23,7 @@ def add_masks(
 ) -> TileSet:
     """Write a new TileSet whose every tile carries the nuclei a segmenter finds in it.
 
-    The provenance remembers the segmenter, so that nobody lets it judge its own masks (`mask_scores`).
+    The provenance remembers the segmenter, so that it never scores its own masks (`mask_scores`).
 
     Parameters
     ----------

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nucleosynth.data.readers import PairedConfig, PicturesReader, TableConfig
 from nucleosynth.data.split import Split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
@@ -21,7 +20,7 @@ from nucleosynth.study.stages.primary_arm import chosen_arm, read_lock
 def plan_study(study: StudyConfig, root: Path | None = None) -> dict[str, Any]:
     """Return what a study would do: arms, seeds, jobs, budget and hash. Nothing is written or read."""
     fits = all_fits(study, study.split.folds or 1)
-    jobs = [job for fit in fits for job in arm_jobs(study, fit)] if _names_classes(study) else []
+    jobs = [job for fit in fits for job in arm_jobs(study, fit)] if study.data.names_classes else []
     segmenters = [job for fit in fits for job in segmenter_jobs(study, fit)]
     drawn = any(job.inputs for job in (*jobs, *segmenters))
     budget = (
@@ -48,7 +47,7 @@ def study_status(out: Path) -> dict[str, Any]:
     """Return which stages of a study are done, running or waiting."""
     config = stored_study(out)
     folds = len(Split.load(out / "split.json").folds) if (out / "split.json").exists() else 1
-    classes = TileSet.open(out / "tiles").classes if (out / "tiles").exists() else _names_classes(config)
+    classes = TileSet.open(out / "tiles").classes if (out / "tiles").exists() else config.data.names_classes
     fits, locked = all_fits(config, folds), read_lock(out)
     arms = [job for fit in fits for job in arm_jobs(config, fit, chosen_arm(locked, fit))] if classes else []
     segmenters = [job for fit in fits for job in segmenter_jobs(config, fit)]
@@ -82,13 +81,6 @@ def write_report(out: Path, *, real_tiles: bool = True) -> Path:
 def _trained(study: StudyConfig, fit: Fit) -> int:
     """Return how many generators of a fit are trained: none where the study takes one."""
     return fit_generators(study, fit) if study.generator.path is None else 0
-
-
-def _names_classes(study: StudyConfig) -> bool:
-    """Whether the data will have classes: table and pairs name them; folders and drawn tissue have them."""
-    if isinstance(study.data, TableConfig | PairedConfig):
-        return bool(study.data.classes)
-    return not isinstance(study.data, PicturesReader)
 
 
 def _progress(out: Path, folders: Sequence[Path]) -> dict[str, Any]:

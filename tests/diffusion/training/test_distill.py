@@ -48,8 +48,8 @@ def learner(tiles, student, config, *, drop=0.0):
         tiles, rows, slide_descriptors(tiles, rows), True, config.batch, drop, 0.0, 0.0, 0.0, 1
     )
     torch.manual_seed(0)
-    judge = PatchDiscriminator(classes=3, width=config.width)
-    return DistillLearner(Contest(student, judge), batches, config, CPU, no_tile)
+    discriminator = PatchDiscriminator(classes=3, width=config.width)
+    return DistillLearner(Contest(student, discriminator), batches, config, CPU, no_tile)
 
 
 def no_tile(noise, asked):

@@ -112,7 +112,7 @@ def test_samples_as_good_as_their_donors_reach_the_ceiling_exactly(drawn, tmp_pa
 def test_who_made_the_masks_cannot_judge_them(bare, tmp_path):
     masked = add_masks(bare, tmp_path / "masked", backend="judge")
     synthetic = as_synthetic(masked, tmp_path / "synthetic", patients=2)
-    with pytest.raises(InputError, match="made the masks it would judge"):
+    with pytest.raises(InputError, match="made the masks that it would score"):
         mask_scores(masked, synthetic)
 
 

@@ -104,7 +104,7 @@ def test_a_segmenter_finds_the_nuclei_of_both(pair) -> None:
     carried = compare_morphology(*pair).scores
     assert found["masks"] == "found by classical"
     assert found["real"]["nuclei"] != carried["real"]["nuclei"]
-    with pytest.raises(InputError, match="nearest is classical"):
+    with pytest.raises(InputError, match="did you mean classical"):
         compare_morphology(*pair, found_by="clasical")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.nuclei.drawn import disc_labels, painted, scattered
+from tests.registries import keep_as_is
 
 from nucleosynth.classify.config import ClassifierConfig
 from nucleosynth.config import parse
@@ -15,10 +16,10 @@ from nucleosynth.data.split import Fold
 from nucleosynth.data.tile import Tile
 from nucleosynth.data.tileset import TileSet, write_tileset
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.fidelity import features
+from nucleosynth.evaluate.fidelity.features import EXTRACTORS, register_extractor
 from nucleosynth.files import read_json
 from nucleosynth.segmentation.backends.learned import judge
-from nucleosynth.segmentation.segmenter import register_segmenter
+from nucleosynth.segmentation.segmenter import SEGMENTERS, register_segmenter
 from nucleosynth.study.design.arms import FILTERS, ArmsConfig
 from nucleosynth.study.stages import selection
 from nucleosynth.study.stages.filters import (
@@ -65,7 +66,9 @@ class Dark:
 
 @pytest.fixture(autouse=True)
 def _fakes(monkeypatch):
-    monkeypatch.setitem(features._FACTORIES, "cells", lambda _: Cells())
+    keep_as_is(EXTRACTORS, monkeypatch)
+    keep_as_is(SEGMENTERS, monkeypatch)
+    register_extractor("cells", lambda _: Cells())
     register_segmenter("dark", Dark)
     register_segmenter("judge-by-another-name", judge)
 

@@ -21,7 +21,7 @@ def setting(tmp_path_factory):
     """Real tiles of twelve patients, four of which train; another TileSet plays the pool."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        folder = tmp_path_factory.mktemp("sources")
+        folder = tmp_path_factory.mktemp("tilesets")
         tiles = phantom_tileset(folder / "tiles", tiles=120, patients=12)
         made = phantom_tileset(folder / "pool", tiles=60, patients=6)
         names = sorted(set(tiles.patients.tolist()))
@@ -48,17 +48,17 @@ def test_real_tiles_are_those_of_the_training_patients(setting):
     tiles, fold = setting[0].tiles, setting[0].patients
     for name in ("real", "natural", "oversampled", "augmented"):
         found = training_set(setting, arm(name))
-        (source,) = found.sources
-        assert set(tiles.patients[source.rows].tolist()) == set(fold.train)
+        (part,) = found.parts
+        assert set(tiles.patients[part.rows].tolist()) == set(fold.train)
         assert found.strong == (name == "augmented")
     assert arm("oversampled").balance == "sampler"
     assert arm("natural").balance == "none"
 
 
 def test_a_dose_is_a_share_or_so_many_tiles(setting):
-    real, added = training_set(setting, arm("real+25%")).sources
+    real, added = training_set(setting, arm("real+25%")).parts
     assert (real.share, added.share, len(added.rows)) == (0.75, 0.25, 60)
-    real, added = training_set(setting, arm("real+20")).sources
+    real, added = training_set(setting, arm("real+20")).parts
     assert added.share == pytest.approx(20 / (20 + len(real.rows)))
     assert added.rows.tolist() == list(range(20))
     with pytest.raises(InputError, match=r"the pool holds 60 tiles; raise synthesis\.tiles to 61"):
@@ -66,11 +66,11 @@ def test_a_dose_is_a_share_or_so_many_tiles(setting):
 
 
 def test_shuffled_labels_keep_how_many_there_are_of_each(setting):
-    _, added = training_set(setting, arm("shuffled")).sources
+    _, added = training_set(setting, arm("shuffled")).parts
     asked = added.tiles.labels[added.rows]
     assert not np.array_equal(added.labels, asked)
     assert np.array_equal(np.bincount(added.labels), np.bincount(asked))
-    assert np.array_equal(added.labels, training_set(setting, arm("shuffled")).sources[1].labels)
+    assert np.array_equal(added.labels, training_set(setting, arm("shuffled")).parts[1].labels)
     members = [added.members(c) for c in range(3)]
     assert sorted(np.concatenate(members).tolist()) == added.rows.tolist()
     assert all(np.array_equal(added.rows[added.labels == c], members[c]) for c in range(3))
@@ -79,13 +79,13 @@ def test_shuffled_labels_keep_how_many_there_are_of_each(setting):
 def test_rare_only_leaves_the_commonest_class_to_real_tiles(setting):
     tiles, fold = setting[0].tiles, setting[0].patients
     common = np.bincount(tiles.labels[tiles.rows_of(fold.train)]).argmax()
-    _, added = training_set(setting, arm("rare-only")).sources
+    _, added = training_set(setting, arm("rare-only")).parts
     assert common not in added.tiles.labels[added.rows]
 
 
 def test_held_back_tiles_are_of_training_patients_that_the_share_left_out(setting):
     tiles, names = setting[0].tiles, setting[2]
-    real, added = training_set(setting, arm("held-back")).sources
+    real, added = training_set(setting, arm("held-back")).parts
     assert (real.share, added.share) == (0.6, 0.4)
     assert set(tiles.patients[added.rows].tolist()) == set(names[4:6])
 
@@ -94,8 +94,8 @@ def test_pretraining_is_synthetic_first_and_real_after(setting):
     found = training_set(setting, arm("pretrained"))
     assert found.first_share == 0.4
     assert (found.first[0].tiles, found.first[0].share) == (setting[1].tiles, 1.0)
-    assert [source.share for source in found.sources] == [1.0]
-    (only,) = training_set(setting, arm("synthetic-only")).sources
+    assert [part.share for part in found.parts] == [1.0]
+    (only,) = training_set(setting, arm("synthetic-only")).parts
     assert (only.tiles, only.share) == (setting[1].tiles, 1.0)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nucleosynth.data.readers.source import is_empty, nearest
+from nucleosynth.data.readers.labels import is_empty, nearest
 from nucleosynth.errors import InputError
 
 Row = dict[str, str]

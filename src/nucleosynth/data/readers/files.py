@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from nucleosynth.data.images import IMAGE_SUFFIXES
-from nucleosynth.data.readers.source import nearest
+from nucleosynth.data.readers.labels import nearest
 from nucleosynth.errors import InputError
 
 

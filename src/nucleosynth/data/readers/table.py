@@ -11,9 +11,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from nucleosynth.data.images import MASK_SUFFIXES, MaskKind, read_pair
+from nucleosynth.data.readers.base import FrameReader, FrameSet
 from nucleosynth.data.readers.cells import Cells, Row, fill, read_cells, typed
 from nucleosynth.data.readers.files import Finder
-from nucleosynth.data.readers.source import DatasetName, ReaderConfig, Source, class_index, qualified
+from nucleosynth.data.readers.labels import DatasetName, class_index, qualified
 from nucleosynth.data.tile import Rating, Tile
 from nucleosynth.data.tiling import Frame, MppOrColumn
 from nucleosynth.errors import InputError
@@ -22,7 +23,7 @@ from nucleosynth.files import file_hash
 _Columns = Annotated[str, Field(description="a column, or a template such as {dataset}:{slide}")]
 
 
-class TableConfig(ReaderConfig):
+class TableConfig(FrameReader):
     """Section ``data`` with ``reader: table``. A template without braces is the name of a column."""
 
     reader: Literal["table"] = "table"
@@ -58,8 +59,17 @@ class TableConfig(ReaderConfig):
                 raise ValueError(f"extra column `{name}` is one of every TileSet; rename it in the table")
         return self
 
+    @property
+    def names_classes(self) -> bool:
+        """Whether the tiles will have classes: those that are named."""
+        return bool(self.classes)
 
-def read_table(config: TableConfig, root: Path) -> Source:
+    def read(self, root: Path) -> FrameSet:
+        """List the frames, see `read_table`."""
+        return read_table(self, root)
+
+
+def read_table(config: TableConfig, root: Path) -> FrameSet:
     """List the images that a table names; every cell that is used is checked here.
 
     Raises
@@ -81,7 +91,7 @@ def read_table(config: TableConfig, root: Path) -> Source:
         row_frame(row, where=cells.where(n), extra={name: extra[name][n] for name in config.extra})
         for n, row in enumerate(cells.rows)
     ]
-    return Source(frames, config.classes, config.ordinal, {"table_sha256": file_hash(cells.path)})
+    return FrameSet(frames, config.classes, config.ordinal, {"table_sha256": file_hash(cells.path)})
 
 
 def _require(cells: Cells, config: TableConfig) -> None:

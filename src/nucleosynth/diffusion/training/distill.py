@@ -121,10 +121,11 @@ class DistillLearner:
 
     def _contention(self, clean: Tensor, made: Tensor, asked: Condition) -> Tensor:
         """Return the discriminator's loss and, past a frozen copy of it, the student's."""
-        judge = self._contest.discriminator
-        real, caught = judge(torch.cat([clean, made.detach()]), Condition.join([asked, asked])).chunk(2)
-        frozen = {name: value.detach() for name, value in judge.named_parameters()}
-        passed = functional_call(judge, frozen, (made, asked))
+        discriminator = self._contest.discriminator
+        pictures, conditions = torch.cat([clean, made.detach()]), Condition.join([asked, asked])
+        real, caught = discriminator(pictures, conditions).chunk(2)
+        frozen = {name: value.detach() for name, value in discriminator.named_parameters()}
+        passed = functional_call(discriminator, frozen, (made, asked))
         return relativistic(real, caught) + self._config.adversarial * relativistic(passed, real.detach())
 
     def _penalty(self, step: int, clean: Tensor, made: Tensor, asked: Condition) -> Tensor:

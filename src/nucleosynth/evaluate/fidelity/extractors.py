@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,20 @@ from nucleosynth.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 Forward = Callable[[NDArray[np.uint8]], "Tensor"]
 """Maps a batch (n, h, w, 3) uint8 to features (n, d)."""
+
+
+def written_as(form: str) -> Callable[[F], F]:
+    """Note on a factory how users write its extractors, such as ``timm:MODEL[@FILE]``; messages list it."""
+
+    def note(factory: F) -> F:
+        factory.form = form  # type: ignore[attr-defined]
+        return factory
+
+    return note
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,20 @@ class NetworkExtractor:
         return np.concatenate(parts)[: len(images)]
 
 
+@written_as("lite0")
+def offline_extractor(argument: str = "") -> NetworkExtractor:
+    """Return lite0 at its usual size, see `lite0_extractor`.
+
+    Raises
+    ------
+    InputError
+        Where anything stands after a colon.
+    """
+    if argument:
+        raise InputError(f"extractor lite0:{argument}: lite0 has one set of weights; name it lite0")
+    return lite0_extractor()
+
+
 def lite0_extractor(*, size: int = 224, batch: int = 32) -> NetworkExtractor:
     """Pooled features of EfficientNet-Lite0 with ImageNet weights, offline; 1280 of them.
 
@@ -96,6 +122,7 @@ def lite0_extractor(*, size: int = 224, batch: int = 32) -> NetworkExtractor:
     return resizing(lite0(), "lite0", size=size, mode="bilinear", batch=batch)
 
 
+@written_as("classifier:RUN")
 def classifier_extractor(folder: str) -> NetworkExtractor:
     """Pooled features of a trained classifier, its head removed, at the size that it was trained at.
 

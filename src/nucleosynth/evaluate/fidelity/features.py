@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 from collections.abc import Callable
@@ -12,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.fidelity.extractors import classifier_extractor, lite0_extractor
-from nucleosynth.evaluate.fidelity.inception import inception_extractor
-from nucleosynth.evaluate.fidelity.pretrained import clip_extractor, dinov2_extractor, timm_extractor
+from nucleosynth.registry import Registry
 
 
 @runtime_checkable
@@ -105,21 +102,37 @@ class Remembering:
         return np.stack([self._known[key] for key in keys])
 
 
-def _lite0(argument: str) -> Extractor:
-    if argument:
-        raise InputError(f"extractor lite0:{argument}: lite0 has one set of weights; name it lite0")
-    return lite0_extractor()
+EXTRACTORS: Registry[Callable[[str], Extractor]] = Registry(
+    "extractor",
+    {
+        "lite0": "nucleosynth.evaluate.fidelity.extractors:offline_extractor",
+        "inception": "nucleosynth.evaluate.fidelity.inception:inception_extractor",
+        "dinov2": "nucleosynth.evaluate.fidelity.pretrained:dinov2_extractor",
+        "clip": "nucleosynth.evaluate.fidelity.pretrained:clip_extractor",
+        "timm": "nucleosynth.evaluate.fidelity.pretrained:timm_extractor",
+        "classifier": "nucleosynth.evaluate.fidelity.extractors:classifier_extractor",
+    },
+)
+"""By name, what makes an extractor of what stands after the first colon; see `written_as`."""
 
 
-_FACTORIES: dict[str, Callable[[str], Extractor]] = {
-    "lite0": _lite0,
-    "inception": inception_extractor,
-    "dinov2": dinov2_extractor,
-    "clip": clip_extractor,
-    "timm": timm_extractor,
-    "classifier": classifier_extractor,
-}
-FORMS = "lite0, inception[:FILE], dinov2[:FILE], clip[:FILE], timm:MODEL[@FILE], classifier:RUN"
+def register_extractor(name: str, factory: str | Callable[[str], Extractor]) -> None:
+    """Make an extractor available by name.
+
+    Parameters
+    ----------
+    name : str
+        As users write it, without a colon; an earlier one of the same name is replaced.
+    factory : callable or "module:attribute"
+        Called with what stands after the first colon, or with empty text, when it is first asked for.
+    """
+    EXTRACTORS.register(name, factory)
+    get_extractor.cache_clear()
+
+
+def extractor_forms() -> str:
+    """Return how each registered extractor is written: ``lite0, inception[:FILE], ...``."""
+    return ", ".join(getattr(EXTRACTORS.get(name), "form", name) for name in EXTRACTORS)
 
 
 @functools.cache
@@ -139,7 +152,8 @@ def get_extractor(name: str) -> Extractor:
         For an unknown name, with the known ones, or where its weights cannot be had.
     """
     kind, _, argument = name.partition(":")
-    if kind not in _FACTORIES:
-        nearest = difflib.get_close_matches(kind, _FACTORIES, n=1, cutoff=0.0)[0]
-        raise InputError(f"extractor {name!r}: unknown; the nearest is {nearest}, known: {FORMS}")
-    return _FACTORIES[kind](argument)
+    if kind not in EXTRACTORS:
+        near = EXTRACTORS.nearest(kind)
+        hint = f"did you mean {near}? " if near else ""
+        raise InputError(f"unknown extractor {name!r}; {hint}known are {extractor_forms()}")
+    return EXTRACTORS.get(kind)(argument)

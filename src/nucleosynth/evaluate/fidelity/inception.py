@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.fidelity.extractors import NetworkExtractor
+from nucleosynth.evaluate.fidelity.extractors import NetworkExtractor, written_as
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +23,7 @@ SIZE = 299
 FEATURES = "2048"
 
 
+@written_as("inception[:FILE]")
 def inception_extractor(file: str = "") -> NetworkExtractor:
     """Pooled features of the Inception network that FID was published with; 2048 of them.
 

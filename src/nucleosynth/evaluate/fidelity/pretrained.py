@@ -6,7 +6,7 @@ from typing import Any
 
 from nucleosynth.backbones import HUB, create_backbone
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.fidelity.extractors import NetworkExtractor, resizing
+from nucleosynth.evaluate.fidelity.extractors import NetworkExtractor, resizing, written_as
 
 DINOV2 = "vit_small_patch14_dinov2.lvd142m"
 DINOV2_SIZE = 224
@@ -16,6 +16,7 @@ CLIP_DIMENSIONS = 512
 """With the projection, which timm keeps as the head: it makes the embedding that CMMD compares."""
 
 
+@written_as("timm:MODEL[@FILE]")
 def timm_extractor(spec: str) -> NetworkExtractor:
     """Pooled features of a timm model at its own input size, mean and standard deviation.
 
@@ -40,6 +41,7 @@ def timm_extractor(spec: str) -> NetworkExtractor:
     return _pretrained(model, file, f"timm:{model}", offline=offline)
 
 
+@written_as("dinov2[:FILE]")
 def dinov2_extractor(file: str = "") -> NetworkExtractor:
     """DINOv2, the small vision transformer, at 224 px; 384 features.
 
@@ -60,6 +62,7 @@ def dinov2_extractor(file: str = "") -> NetworkExtractor:
     return _pretrained(DINOV2, file, "dinov2-small", offline="dinov2:FILE.safetensors", size=DINOV2_SIZE)
 
 
+@written_as("clip[:FILE]")
 def clip_extractor(file: str = "") -> NetworkExtractor:
     """Image embedding of OpenAI's CLIP, ViT-B/16 at 224 px; 512 features.
 

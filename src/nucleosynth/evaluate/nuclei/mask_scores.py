@@ -1,4 +1,4 @@
-"""Masks of whole TileSets: found by a segmenter, and judged by another one."""
+"""Masks of whole TileSets: found by a segmenter, and scored by another one, the mask judge."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _placed(name: Literal["pq", "aji", "f1"], made: Agreement, best: Agreement |
 
 
 def mask_scores(real: TileSet, synthetic: TileSet, *, judge: str = MASK_JUDGE) -> dict[str, Any]:
-    """Compare the masks that synthetic tiles were asked for with those a judge finds in them.
+    """Compare the masks that synthetic tiles were asked for with those that the mask judge finds in them.
 
     The ceiling is taken on the patients who gave no donor, if there are any.
 
@@ -115,7 +115,7 @@ def mask_scores(real: TileSet, synthetic: TileSet, *, judge: str = MASK_JUDGE) -
     Raises
     ------
     InputError
-        A TileSet without masks or scale, or a judge who made the masks.
+        A TileSet without masks or scale, or a mask judge that made the masks.
     """
     segmenter = get_segmenter(judge)
     refuse_own_masks(segmenter, real, synthetic)
@@ -129,11 +129,12 @@ def mask_scores(real: TileSet, synthetic: TileSet, *, judge: str = MASK_JUDGE) -
 
 
 def refuse_own_masks(judge: Segmenter, *tilesets: TileSet) -> None:
-    """Raise InputError where the judge made the masks of one of the TileSets."""
+    """Raise InputError where the mask judge made the masks of one of the TileSets."""
     for tiles in tilesets:
         if judge.weights_hash in mask_segmenters(tiles):
             raise InputError(
-                f"{tiles.path}: judge `{judge.name}` made the masks it would judge; choose another segmenter"
+                f"{tiles.path}: mask judge `{judge.name}` made the masks that it would score; "
+                "choose another segmenter"
             )
 
 

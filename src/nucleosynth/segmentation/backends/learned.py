@@ -19,15 +19,6 @@ from nucleosynth.segmentation.learned.weights import load_weights, shipped_weigh
 from nucleosynth.segmentation.scale import check_scale, resample_images
 from nucleosynth.training.devices import choose_device
 
-CUTS = {
-    "embedded": Cut(core=0.7, blur=0.25, least_seed=0.4),
-    "judge": Cut(core=0.6, blur=0.25, least_seed=0.4),
-}
-"""How each network's maps are cut; chosen on the held-out training pictures."""
-
-MIRRORED = ("embedded",)
-"""Networks that also see a picture upside down: PQ 0.480 becomes 0.494 on the held-out training pictures."""
-
 
 class LearnedSegmenter:
     """A network, and the watershed on its maps.
@@ -58,7 +49,7 @@ class LearnedSegmenter:
         self._device = device or choose_device()
         self._net = net.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._tile = tile
-        self._cut = cut or CUTS[net.recipe]
+        self._cut = cut or net.cut
 
     @cached_property
     def weights_hash(self) -> str:
@@ -96,7 +87,7 @@ class LearnedSegmenter:
         if not len(told):
             return labels
         seen = resample_images(images[told], scale, to=NETWORK_MPP)
-        compute = mirrored_maps if self._net.recipe in MIRRORED else network_maps
+        compute = mirrored_maps if self._net.mirrored else network_maps
         maps = compute(self._net, seen, device=self._device, tile=self._tile)
         for index, one in zip(told, maps, strict=True):
             whole = from_network(one, (height, width))

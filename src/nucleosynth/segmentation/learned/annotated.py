@@ -31,8 +31,8 @@ class Picture:
     depth: NDArray[np.uint8]  # depth in units of DEPTH_UNIT px
 
 
-def read_pictures(source: AnnotatedConfig, root: Path) -> list[Picture]:
-    """Read the annotated pictures of one source, sorted by name.
+def read_pictures(config: AnnotatedConfig, root: Path) -> list[Picture]:
+    """Read the annotated pictures of one part of the training data, sorted by name.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def read_pictures(source: AnnotatedConfig, root: Path) -> list[Picture]:
         A missing folder or mask, no match of the pattern, parts without a place, image and mask of different
         sizes, or an image of unknown scale without nuclei to guess it by.
     """
-    return [_picture(name, parts, source) for name, parts in list_parts(source, root).items()]
+    return [_picture(name, parts, config) for name, parts in list_parts(config, root).items()]
 
 
 def content_hash(pictures: Sequence[Picture]) -> str:
@@ -67,9 +67,9 @@ def annotated_picture(name: str, pixels: NDArray[np.uint8], labels: NDArray[np.i
     )
 
 
-def _picture(name: str, parts: list[Part], source: AnnotatedConfig) -> Picture:
+def _picture(name: str, parts: list[Part], config: AnnotatedConfig) -> Picture:
     pixels, labels = assemble(parts)
-    mpp = source.mpp or guessed_mpp(labels, source.diameter, where=parts[0].image)
+    mpp = config.mpp or guessed_mpp(labels, config.diameter, where=parts[0].image)
     return annotated_picture(name, pixels, labels, mpp)
 
 

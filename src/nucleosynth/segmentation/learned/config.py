@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from nucleosynth.config import Config
+from nucleosynth.config import Config, known_in
 from nucleosynth.data.readers.pictures import PicturesConfig
+from nucleosynth.registry import Registry
 from nucleosynth.training.config import Budget, Optimisation
 
+if TYPE_CHECKING:
+    from nucleosynth.segmentation.learned.network import SegmenterNet
+
 NETWORK_MPP = 0.5
-"""µm/px at which both networks work."""
+"""µm/px at which all networks work."""
+
+NETWORKS: Registry[type[SegmenterNet]] = Registry(
+    "network",
+    {
+        "embedded": "nucleosynth.segmentation.learned.network:EmbeddedNet",
+        "judge": "nucleosynth.segmentation.learned.network:JudgeNet",
+    },
+)
+"""The networks by name; adding one is one `SegmenterNet` and one line."""
+
+NetworkName = Annotated[str, known_in(NETWORKS)]
 
 
 class AnnotatedConfig(PicturesConfig):
     """Pictures to learn nuclei from."""
 
     name: str = Field(description="what the model card calls them")
-    share: float = Field(1.0, gt=0, description="how often it is drawn, relative to the other sources")
+    share: float = Field(1.0, gt=0, description="how often it is drawn, relative to the others")
     validation: tuple[str, ...] = Field((), description="pictures that are held out, by name")
 
 
@@ -39,9 +54,7 @@ class AugmentationConfig(Config):
 class NetworkTraining(Budget):
     """How a segmenter's network is trained, on whatever pictures."""
 
-    recipe: Literal["embedded", "judge"] = Field(
-        description="which network; both are in `learned/network.py`"
-    )
+    recipe: NetworkName = Field(description="which network, by its name in `NETWORKS`")
     augmentation: AugmentationConfig = AugmentationConfig()
     crop: int = Field(128, ge=32, multiple_of=8, description="side of a training crop, px of 0.5 µm")
     batch: int = Field(4, ge=1, description="small batches win short runs: more steps in the same time")

@@ -27,15 +27,15 @@ class TrainingCrops:
 
     Attributes
     ----------
-    sources
-        Pictures of each source.
+    parts
+        Pictures of each part of the training data.
     shares
-        How often each source is drawn; within it, pictures by their area.
+        How often each part is drawn; within it, pictures by their area.
     size
         Edge of a crop in px of 0.5 µm.
     """
 
-    sources: Sequence[Sequence[Picture]]
+    parts: Sequence[Sequence[Picture]]
     shares: Sequence[float]
     augmentation: AugmentationConfig
     size: int
@@ -45,20 +45,20 @@ class TrainingCrops:
     @cached_property
     def _pictures(self) -> list[tuple[float, list[NDArray[np.uint8]]]]:
         largest = self.size * NETWORK_MPP * self.augmentation.scale[1]
-        listed = [picture for source in self.sources for picture in source]
+        listed = [picture for part in self.parts for picture in part]
         return [(p.mpp, list(padded(p, int(largest / p.mpp) + 2))) for p in listed]
 
     @cached_property
     def _chances(self) -> NDArray[np.float64]:
         chances = []
-        for source, share in zip(self.sources, self.shares, strict=True):
-            areas = np.array([p.labels.size * p.mpp**2 for p in source], float)
+        for part, share in zip(self.parts, self.shares, strict=True):
+            areas = np.array([p.labels.size * p.mpp**2 for p in part], float)
             chances.append(share * areas / areas.sum())
         joined = np.concatenate(chances)
         return np.asarray(joined / joined.sum())
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return pixels (n, 3, size, size) in [-1, 1] and depth (n, 2, size, size), see `network_loss`."""
+        """Return pixels (n, 3, size, size) in [-1, 1] and depth (n, 2, size, size): see `SegmenterNet`."""
         draw = rng(self.seed, "crops", step)
         cut = [self._crop(draw) for _ in range(self.batch)]
         pixels = _stained(draw, np.stack([pixels for pixels, _ in cut]), self.augmentation)

@@ -14,14 +14,14 @@ from nucleosynth.data.arrays import checked_images, checked_masks, checked_mpp
 from nucleosynth.errors import InputError
 from nucleosynth.segmentation.learned.annotated import Picture, annotated_picture
 from nucleosynth.segmentation.learned.config import NETWORK_MPP, NetworkTraining
-from nucleosynth.segmentation.learned.train import source_card, train_network
+from nucleosynth.segmentation.learned.train import train_network, training_card
 from nucleosynth.segmentation.scale import check_scale
 
 LEAST_CROP, CROP_GRAIN = 32, 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class TileSource:
+class TrainingTiles:
     """Annotated tiles to learn nuclei from.
 
     Attributes
@@ -34,7 +34,7 @@ class TileSource:
     mpp
         µm/px.
     share
-        How often it is drawn, relative to the other sources.
+        How often it is drawn, relative to the others.
     patients
         Whom the tiles are of; of synthetic ones, whom their generator and donors are of.
     """
@@ -48,7 +48,7 @@ class TileSource:
     patients: Sequence[str] = ()
 
 
-def tile_pictures(source: TileSource) -> list[Picture]:
+def tile_pictures(tiles: TrainingTiles) -> list[Picture]:
     """Return each tile as a picture, named by its place: the same that its files would give.
 
     Raises
@@ -56,12 +56,12 @@ def tile_pictures(source: TileSource) -> list[Picture]:
     InputError
         No tile, images and masks that do not fit each other, or a scale that no segmenter works at.
     """
-    mpp = checked_mpp(source.mpp)
+    mpp = checked_mpp(tiles.mpp)
     check_scale(mpp)
-    images, masks = checked_images(source.images), checked_masks(source.masks)
+    images, masks = checked_images(tiles.images), checked_masks(tiles.masks)
     if images.shape[:3] != masks.shape or not len(images):
         raise InputError(
-            f"{source.name}: images {images.shape} and masks {masks.shape}; expected (n, h, w, 3) and "
+            f"{tiles.name}: images {images.shape} and masks {masks.shape}; expected (n, h, w, 3) and "
             "(n, h, w), n at least 1"
         )
     pairs = enumerate(zip(images, masks, strict=True))
@@ -72,7 +72,7 @@ def tile_pictures(source: TileSource) -> list[Picture]:
 
 
 def train_on_tiles(
-    sources: Sequence[TileSource],
+    parts: Sequence[TrainingTiles],
     config: NetworkTraining,
     *,
     out: Path,
@@ -94,7 +94,7 @@ def train_on_tiles(
 
     Returns
     -------
-    The directory of the weights; the card beside them names the patients of each source.
+    The directory of the weights; the card beside them names the patients of each part.
 
     Raises
     ------
@@ -103,11 +103,11 @@ def train_on_tiles(
     WorkError
         A loss that stays not a number.
     """
-    pictures = [tile_pictures(source) for source in sources]
-    shares = [source.share for source in sources]
+    pictures = [tile_pictures(part) for part in parts]
+    shares = [part.share for part in parts]
     cards = [
-        {**source_card(source.name, source.licence, own), "patients": sorted(source.patients)}
-        for source, own in zip(sources, pictures, strict=True)
+        {**training_card(part.name, part.licence, own), "patients": sorted(part.patients)}
+        for part, own in zip(parts, pictures, strict=True)
     ]
     return train_network(
         pictures,

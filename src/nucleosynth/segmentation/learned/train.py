@@ -20,7 +20,7 @@ from nucleosynth.segmentation.backends.learned import LearnedSegmenter
 from nucleosynth.segmentation.learned.annotated import Picture, content_hash, read_pictures, split_pictures
 from nucleosynth.segmentation.learned.config import NetworkTraining, SegmenterTraining
 from nucleosynth.segmentation.learned.crops import TrainingCrops
-from nucleosynth.segmentation.learned.network import Recipe, SegmenterNet, build_network, network_loss
+from nucleosynth.segmentation.learned.network import SegmenterNet, build_network
 from nucleosynth.segmentation.learned.weights import save_weights
 from nucleosynth.training.devices import autocast, choose_device
 from nucleosynth.training.loop import Preview, fit
@@ -41,7 +41,7 @@ class SegmentationLearner:
         """Return the loss of a step's batch."""
         pixels, depth = (part.to(self._device) for part in self._crops.draw(step))
         with autocast(self._device, training=True):
-            return network_loss(self._net, pixels.contiguous(memory_format=torch.channels_last), depth)
+            return self._net.loss(pixels.contiguous(memory_format=torch.channels_last), depth)
 
 
 def train_segmenter(
@@ -70,17 +70,17 @@ def train_segmenter(
     """
     kept, held_out = _read(config, root)
     cards = [
-        source_card(source.name, source.licence, pictures, held_out=source.validation)
-        for source, pictures in zip(config.data, kept, strict=True)
+        training_card(part.name, part.licence, pictures, held_out=part.validation)
+        for part, pictures in zip(config.data, kept, strict=True)
     ]
-    shares = [source.share for source in config.data]
+    shares = [part.share for part in config.data]
     return train_network(
         kept, shares, config, cards=cards, held_out=held_out, out=out, seed=seed, device=device
     )
 
 
 def train_network(
-    sources: Sequence[Sequence[Picture]],
+    parts: Sequence[Sequence[Picture]],
     shares: Sequence[float],
     config: NetworkTraining,
     *,
@@ -95,14 +95,14 @@ def train_network(
 
     Parameters
     ----------
-    sources, shares
-        Pictures of each source, and how often it is drawn, relative to the others.
+    parts, shares
+        Pictures of each part of the training data, and how often it is drawn, relative to the others.
     cards
-        What the model card says of each source, see `source_card`.
+        What the model card says of each part, see `training_card`.
     held_out
         Pictures to validate with and to show; none: the run has no previews.
     settings
-        What else identifies the run, beside ``config``, seed and the hashes of the sources.
+        What else identifies the run, beside ``config``, seed and the hashes of the pictures.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def train_network(
     WorkError
         A loss that stays not a number.
     """
-    hashes = [content_hash(source) for source in sources]
+    hashes = [content_hash(pictures) for pictures in parts]
     record = {"segmenter": config.model_dump(mode="json"), "seed": seed, "data": hashes, **(settings or {})}
     weights = out / "weights"
     with open_run(out, kind="segmenter", config=record) as run:
@@ -123,7 +123,7 @@ def train_network(
             return weights
         torch.manual_seed(torch_seed(seed, "weights"))
         net = build_network(config.recipe)
-        crops = TrainingCrops(sources, shares, config.augmentation, config.crop, config.batch, seed)
+        crops = TrainingCrops(parts, shares, config.augmentation, config.crop, config.batch, seed)
         target = choose_device(device)
         preview = _previews(config.recipe, held_out, run.path, target) if held_out else None
         learner = SegmentationLearner(net, crops, target)
@@ -143,10 +143,10 @@ def train_network(
     return weights
 
 
-def source_card(
+def training_card(
     name: str, licence: str, pictures: Sequence[Picture], *, held_out: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Return what a model card says of a source of pictures; ``held_out`` are names of others of it."""
+    """Return what a model card says of a part of the training data; ``held_out`` names others of it."""
     return {
         "name": name,
         "licence": licence,
@@ -157,18 +157,18 @@ def source_card(
 
 
 def _read(config: SegmenterTraining, root: Path) -> tuple[list[list[Picture]], list[Picture]]:
-    """Pictures of each source to train on, and those of all that are held out."""
-    parts = [split_pictures(read_pictures(source, root), source.validation) for source in config.data]
+    """Pictures of each part to train on, and those of all that are held out."""
+    parts = [split_pictures(read_pictures(part, root), part.validation) for part in config.data]
     return [kept for kept, _ in parts], [picture for _, held_out in parts for picture in held_out]
 
 
-def _with_weights(recipe: Recipe, weights: dict[str, Tensor]) -> SegmenterNet:
+def _with_weights(recipe: str, weights: dict[str, Tensor]) -> SegmenterNet:
     net = build_network(recipe)
     net.load_state_dict(weights)
     return net.fold()
 
 
-def _previews(recipe: Recipe, held_out: Sequence[Picture], folder: Path, device: torch.device) -> Preview:
+def _previews(recipe: str, held_out: Sequence[Picture], folder: Path, device: torch.device) -> Preview:
     """Scores and a picture of what the network finds in the held-out pictures on the way."""
 
     def preview(step: int, ema: dict[str, Tensor]) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from nucleosynth.config import Config
+from nucleosynth.segmentation.learned.config import NetworkName
 
 SegmentationArm = Literal["real", "synthetic-only", "both"]
 SEGMENTATION_ARMS: tuple[SegmentationArm, ...] = ("real", "synthetic-only", "both")
@@ -22,7 +23,7 @@ class SegmentationConfig(Config):
     batch: int = Field(4, ge=1)
     lr: float = Field(2e-3, gt=0)
     dose: float = Field(0.5, gt=0, lt=1, description="expected synthetic share of the crops of `both`")
-    recipe: Literal["embedded", "judge"] = Field("embedded", description="which network learns")
+    recipe: NetworkName = Field("embedded", description="which network learns")
     seeds: int = Field(3, ge=1, description="segmenters per arm and generator")
 
     def synthetic_share(self, arm: SegmentationArm) -> float:

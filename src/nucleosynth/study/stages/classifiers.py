@@ -36,7 +36,7 @@ def train_arm(context: FitContext, job: Job) -> dict[str, Any]:
         "fold": context.patients.model_dump(),
     }
     return train_classifier(
-        training_set.sources,
+        training_set.parts,
         study.classifier,
         natural=class_frequencies(tiles.labels[context.rows("train")], len(tiles.classes)),
         balance=arm.balance,

@@ -16,7 +16,7 @@ from nucleosynth.evaluate.nuclei.patient_scores import nuclei_scores, nuclei_sum
 from nucleosynth.files import read_json, write_json
 from nucleosynth.segmentation.backends.learned import LearnedSegmenter
 from nucleosynth.segmentation.learned.config import NetworkTraining
-from nucleosynth.segmentation.learned.tiles import TileSource, crop_for, train_on_tiles
+from nucleosynth.segmentation.learned.tiles import TrainingTiles, crop_for, train_on_tiles
 from nucleosynth.segmentation.learned.weights import CARD, load_weights
 from nucleosynth.segmentation.tilesets import find_nuclei, mask_segmenters
 from nucleosynth.study.design.jobs import Job
@@ -47,7 +47,7 @@ def train_arm(context: FitContext, job: Job) -> dict[str, Any]:
     pool = TileSet.open(context.path(context.fit.pool(job.generator))) if drawn else None
     folder = context.path(job.folder)
     weights = train_on_tiles(
-        segmenter_sources(arm, config, tiles, fit=train, pool=pool),
+        segmenter_training_tiles(arm, config, tiles, fit=train, pool=pool),
         segmenter_training(config, tiles),
         out=folder,
         settings={
@@ -98,14 +98,14 @@ def segmenter_training(config: SegmentationConfig, tiles: TileSet) -> NetworkTra
     )
 
 
-def segmenter_sources(
+def segmenter_training_tiles(
     arm: SegmentationArm,
     config: SegmentationConfig,
     tiles: TileSet,
     *,
     fit: Sequence[str],
     pool: TileSet | None,
-) -> list[TileSource]:
+) -> list[TrainingTiles]:
     """Return what an arm trains on.
 
     Raises
@@ -115,17 +115,17 @@ def segmenter_sources(
         its training patients, or no pool where the arm needs one.
     """
     share = config.synthetic_share(arm)
-    sources = []
+    parts = []
     if share < 1:
-        sources.append(_source("real", tiles, tiles.rows_of(fit), share=1 - share, patients=fit))
+        parts.append(_training_tiles("real", tiles, tiles.rows_of(fit), share=1 - share, patients=fit))
     if share > 0:
         if pool is None:
             raise InputError(f"arm {arm}: trains on synthetic tiles and no pool was drawn; draw one first")
         trained_on = training_patients(pool)
         require_no_leakage(str(pool.path), trained_on, fit)
         rows = np.arange(len(pool), dtype=np.int64)
-        sources.append(_source("synthetic", pool, rows, share=share, patients=trained_on))
-    return sources
+        parts.append(_training_tiles("synthetic", pool, rows, share=share, patients=trained_on))
+    return parts
 
 
 def score_segmenter(
@@ -166,7 +166,7 @@ def score_segmenter(
     if not (run / "DONE").exists():
         raise InputError(f"{run}: is not trained to its end; run the study again to go on with it")
     net, card = load_weights(run / "weights")
-    known = {patient for source in card["training"] for patient in source["patients"]}
+    known = {patient for part in card["training"] for patient in part["patients"]}
     if known & set(asked):
         raise InputError(f"{run}: was trained on patient {min(known & set(asked))}; score it on others")
     rows, mpp = _masked_rows(tiles, tiles.rows_of(asked)), tiles.scale
@@ -194,11 +194,11 @@ def _stored(path: Path, asked: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _source(
+def _training_tiles(
     name: str, tiles: TileSet, rows: NDArray[np.int64], *, share: float, patients: Iterable[str]
-) -> TileSource:
+) -> TrainingTiles:
     images, masks = _pairs(tiles, _masked_rows(tiles, rows))
-    return TileSource(
+    return TrainingTiles(
         name=name,
         images=images,
         masks=masks,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nucleosynth.classify.mixture import Source
+from nucleosynth.classify.mixture import MixturePart
 from nucleosynth.data.split import require_no_leakage
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
@@ -67,13 +67,13 @@ def training_patients(pool: TileSet) -> set[str]:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a classifier trains on: sources, and others for the first share of its steps.
+    """What a classifier trains on: parts, and others for the first share of its steps.
 
     ``strong``: their tiles are augmented strongly.
     """
 
-    sources: list[Source]
-    first: tuple[Source, ...] = ()
+    parts: list[MixturePart]
+    first: tuple[MixturePart, ...] = ()
     first_share: float = 0.0
     strong: bool = False
 
@@ -91,22 +91,22 @@ def arm_training_set(context: FitContext, arm: Arm, pool: Pool | None) -> Traini
     """
     tiles, real = context.tiles, _labelled(context.tiles, context.patients.train)
     if arm.dose is None:
-        return TrainingSet([Source(tiles, real, 1.0)], strong=arm.kind == "augmented")
+        return TrainingSet([MixturePart(tiles, real, 1.0)], strong=arm.kind == "augmented")
     if arm.kind == "held-back":
         pool = Pool(tiles, _labelled(tiles, context.left_out))
     assert pool is not None
     added = _added(arm, tiles.labels[real], pool, seed=context.study.seed)
     if arm.kind == "pretrained":
-        return TrainingSet([Source(tiles, real, 1.0)], first=(added,), first_share=float(arm.dose))
+        return TrainingSet([MixturePart(tiles, real, 1.0)], first=(added,), first_share=float(arm.dose))
     if arm.kind == "synthetic-only":
         return TrainingSet([added])
     share = arm.dose if isinstance(arm.dose, float) else arm.dose / (arm.dose + len(real))
     return TrainingSet(
-        [Source(tiles, real, 1.0 - share), Source(added.tiles, added.rows, share, added.labels)]
+        [MixturePart(tiles, real, 1.0 - share), MixturePart(added.tiles, added.rows, share, added.labels)]
     )
 
 
-def _added(arm: Arm, real_labels: npt.NDArray[np.int64], pool: Pool, *, seed: int) -> Source:
+def _added(arm: Arm, real_labels: npt.NDArray[np.int64], pool: Pool, *, seed: int) -> MixturePart:
     """Return the tiles that an arm adds, with a share of 1."""
     rows = pool.rows
     if arm.kind == "rare-only":
@@ -122,7 +122,7 @@ def _added(arm: Arm, real_labels: npt.NDArray[np.int64], pool: Pool, *, seed: in
     labels = None
     if arm.kind == "shuffled":
         labels = rng(seed, "shuffled-labels").permutation(pool.tiles.labels[rows])
-    return Source(pool.tiles, rows, 1.0, labels)
+    return MixturePart(pool.tiles, rows, 1.0, labels)
 
 
 def _labelled(tiles: TileSet, patients: Sequence[str]) -> npt.NDArray[np.int64]:
