@@ -259,7 +259,7 @@ def test_classes_are_compared_with_those_of_real_tiles():
     assert "| `ours` | 1.5 | 0.800 |" in page
     assert "| `ours` | 1 | 0.030 | 0.015 to 0.060 | 0.85 | 0.040 | 0.90 | 0.050 | - |" in page
     assert "| real, *between* validation and training patients | - | 0.020 | - | - | 0.020 | - |" in page
-    assert "cover, 0.500 of all, 0.500 of normal, 0.500 of atypical." in page.replace("\n", " ")
+    assert "cover: 0.500 of all, 0.500 of normal, 0.500 of atypical." in page.replace("\n", " ")
     assert "2 training seeds" in page.replace("\n", " ")
     assert "Classes" not in render({})
 
