@@ -32,8 +32,8 @@ Alter = Callable[[Denoiser], Denoiser]
 class Variant:
     """One thing changed.
 
-    ``changes`` of the settings, ``alter`` of the denoiser, ``stain`` False: never told of it; ``costs``: a
-    step takes another time than that of the default; ``seed`` is added to that of training.
+    ``changes`` of the settings, ``alter`` of the denoiser, ``stain`` False: never conditioned on it;
+    ``costs``: a step takes another time than that of the default; ``seed`` is added to that of training.
     """
 
     name: str
@@ -86,7 +86,7 @@ def prepare(variant: Variant, tiles: TileSet, patients: Sequence[str], *, seed: 
 
 @dataclass(frozen=True)
 class Untold(TrainingBatches):
-    """Never told of the stain."""
+    """Never conditioned on the stain."""
 
     def draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, Condition]:
         """See `TrainingBatches`."""
@@ -102,7 +102,7 @@ def flat(denoiser: Denoiser) -> Denoiser:
 
 
 def entry_only(denoiser: Denoiser) -> Denoiser:
-    """Planes enter beside the pixels and nowhere else."""
+    """Planes enter with the pixels and nowhere else."""
     for block in _blocks(denoiser):
         block.planes = None
     return denoiser
