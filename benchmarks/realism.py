@@ -6,9 +6,9 @@
 reads TNBC below NUCLEOSYNTH_DATA and the generator of the training run RUN, and writes
 benchmarks/results/realism.json and pictures of synthetic tiles to docs/results/benchmarks; with ``--size
 128`` all of these end in ``_128``. RUN is one of `nucleosynth train` or of `benchmarks.training_quality` on
-the tiles of studies/tnbc.yaml (128 px: on those that the first call writes), and the generator was
-trained on the training patients alone. ``--study`` takes what segmenters of synthetic pairs reach from the
-report of a study with segmentation arms, ``docs/results/tnbc/report.json``. ``--part test`` once, after all choices.
+the tiles of studies/tnbc.yaml (128 px: on those that the first call writes); the generator was trained on the
+training patients alone. ``--study`` takes what segmenters of synthetic pairs reach from the report of a
+study with segmentation arms, ``docs/results/tnbc/report.json``. ``--part test`` once, after all choices.
 """
 
 from __future__ import annotations
