@@ -6,8 +6,8 @@
 reads TNBC or AMi-Br below NUCLEOSYNTH_DATA, times a step of each variant in turn, trains each for as many
 steps as fit into the minutes of one core (set OMP_NUM_THREADS=1), draws 256 tiles and adds a row to
 benchmarks/results/ablations.json or ablations_amibr.json as each is done. `--only NAME`, again for more,
-names variants. Changes of the network that the product lacks live in `variants`, what the tiles are asked for
-and who judges them in `grounds`.
+names variants. Changes of the network that the product lacks live in `variants`, the requests and scores of
+tiles in `grounds`.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def timed(
 def denoising(
     denoiser: Denoiser, tiles: TileSet, rows: NDArray[np.int64], *, seed: int, told: bool
 ) -> dict[str, float]:
-    """Squared error on held-out tiles at some noise levels, as a share of the best linear denoiser's.
+    """Squared error on held-out tiles at some noise levels, as a fraction of the best linear denoiser's.
 
     Parameters
     ----------

@@ -1,15 +1,14 @@
-"""Do synthetic tiles show the class that was asked for? Judged by a classifier of real tiles, on AMi-Br.
+"""Do synthetic tiles show the requested class? Answered by a classifier of real tiles, on AMi-Br.
 
     python -m benchmarks.class_condition RUN [RUN ...]
 
 reads AMi-Br below NUCLEOSYNTH_DATA and the generator of each RUN, a directory of `nucleosynth train` or
-`nucleosynth distill` on the tiles of studies/amibr.yaml, in which it saw the training patients alone.
+`nucleosynth distill` on the tiles of studies/amibr.yaml, trained on the training patients alone.
 The study's classifier learns from the real tiles of the training patients, once, in runs/benchmark-classes;
 it labels the real tiles of the validation patients, on which its threshold is chosen, and synthetic ones of
 each generator at each class guidance. Their rows, by name of RUN and guidance, are written to
 benchmarks/results/class_condition.json, and pictures of them stand in runs/benchmark-classes/samples. A
-generator that reads nuclei masks is told ``--masks embedded``, the segmenter that found those it was trained
-with.
+generator that reads nuclei masks needs ``--masks embedded``, the segmenter that found its training masks.
 """
 
 from __future__ import annotations
@@ -50,12 +49,12 @@ SHOWN, COLUMNS = 24, 8
 
 
 def open_generator(trained: Path, tiles: TileSet, donors: TileSet, fold: Fold, *, device: str) -> Generator:
-    """Load a generator that can be judged: of these tiles' classes, size and scale, and of training patients.
+    """Load a generator that can be scored: of these tiles' classes, size and scale, and of training patients.
 
     Raises
     ------
     InputError
-        It saw another patient, makes other tiles, or reads other masks than donors have.
+        It was trained on another patient, makes other tiles, or reads other masks than donors have.
     """
     generator = Generator.from_pretrained(trained, device=device)
     card = generator.card
@@ -122,7 +121,7 @@ def header(
 
 
 def describe(generator: Generator, trained: Path) -> dict[str, Any]:
-    """Say what was judged, and how it was trained."""
+    """Say what was scored, and how it was trained."""
     card = generator.card
     return {
         "id": generator.generator_id,
@@ -182,7 +181,7 @@ def main(
     result: Path = RESULT,
     pictures: Path = HOME / "docs" / PICTURES,
 ) -> None:
-    """Train the classifiers, draw, judge and write each row as it is done.
+    """Train the classifiers, draw, score and write each row as it is done.
 
     Parameters
     ----------

@@ -80,8 +80,8 @@ class Labelled:
 def differences(synthetic: Labelled, real: Labelled) -> dict[str, Any]:
     """Return by how much each metric is higher on synthetic tiles, with its interval.
 
-    Patients are drawn among those of both sides, donors and validation patients, and training seeds, the same
-    for both sides. There is no interval where either side has too few patients.
+    Patients of both tile groups (donors, validation patients) and training seeds are drawn, alike for both.
+    There is no interval where either group has too few patients.
     """
     groups = np.concatenate([synthetic.patients, real.patients])
     everyone = np.unique(groups)

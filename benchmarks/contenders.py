@@ -1,6 +1,6 @@
 """Who is compared: the peers, this project, and the steps that lead from the one to the other.
 
-A row of the table is a training and a way to sample from it; rows that share their training share its run.
+A row of the table is a training and a way to sample from it; rows of the same training use one run.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Trained(Protocol):
     ) -> NDArray[np.uint8]:
         """Draw (n, h, w, 3) tiles, numbered from ``first``, for masks (n, h, w).
 
-        Peers are not told of the stain (n, 6).
+        Peers are not conditioned on the stain (n, 6).
         """
 
 

@@ -1,11 +1,11 @@
-"""Nuclear size asked for by the dial against the size found again in synthesised tiles.
+"""Nuclear size requested by the dial against the size found in synthesised tiles.
 
     python -m benchmarks.dial GENERATOR TILES [--tiles 64] [--judge judge]
 
 GENERATOR was trained with masks, TILES are what it was trained on; of them only its own patients' tiles are
 read. Layouts are fitted to these and drawn at several size ratios, tiles are synthesised from them, and the
-judge finds the nuclei again: all of them (*found*), and those where one was asked for (*answers*). A tile in
-which no whole nucleus was asked for says nothing of size and is left out. Writes results/dial.json here,
+mask judge finds the nuclei: all of them (*found*), and those where one was requested (*answers*). A tile in
+which no whole nucleus was requested says nothing of size and is left out. Writes results/dial.json here,
 docs/results/tnbc/dial.png and docs/results/tnbc/dial_tiles.png.
 """
 
@@ -177,7 +177,7 @@ def correlations(drawn: Sizes, found: Sizes, answers: Sizes, *, seed: int) -> Me
 
 
 def real_tiles(judge: Segmenter, tiles: TileSet, rows: NDArray[np.int64]) -> dict[str, float]:
-    """What the judge makes of real tiles: the diameter it finds beside that of their own masks."""
+    """Diameter that the mask judge finds in real tiles, and that of their own masks."""
     assert tiles.masks is not None
     assert tiles.mpp is not None
     masks = find_nuclei(judge, np.asarray(tiles.images[rows]), tiles.mpp)

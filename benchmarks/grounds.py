@@ -1,6 +1,6 @@
-"""Data on which variants of `ablations` are compared, each with its judge.
+"""Data on which variants of `ablations` are compared, each with its scores.
 
-On TNBC tiles are asked for by masks of the validation patient and nuclei found again; on AMi-Br by class, and
+On TNBC tiles are requested by masks of the validation patient and their nuclei found; on AMi-Br by class, and
 the study's classifier of real tiles labels them.
 """
 
@@ -30,7 +30,7 @@ Scored = tuple[NDArray[np.uint8], dict[str, Any]]
 
 
 class Ground(Protocol):
-    """Tiles, the fold whose training patients are learned from, and a judge."""
+    """Tiles, the fold with the training patients, and a way to score."""
 
     name: str
     tiles: TileSet
@@ -40,7 +40,7 @@ class Ground(Protocol):
         """Say what two rows must share to be compared."""
 
     def judge(self, generator: Generator, out: Path) -> Scored:
-        """Draw tiles, or go on in or beside ``out``, and score them."""
+        """Draw tiles, or continue in or next to ``out``, and score them."""
 
 
 class Tnbc:

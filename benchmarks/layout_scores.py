@@ -1,4 +1,4 @@
-"""Scores of drawn masks that no layout model is fitted to, beside what real masks reach among themselves."""
+"""Scores of drawn masks that no layout model is fitted to, with the real-vs-real reference of masks."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Layouts by the spacing model (`layouts.fit`) beside layouts by the diffusion core (`map_layouts`), on TNBC.
+"""Layouts by the spacing model (`layouts.fit`) and by the diffusion core (`map_layouts`), compared on TNBC.
 
     python -m benchmarks.layouts --minutes 20
 
 reads TNBC below NUCLEOSYNTH_DATA, trains in runs/benchmark-layouts (the same command goes on there) and
 writes benchmarks/results/layouts.json and docs/results/tnbc/layouts.png. Both contenders learn from the
-training patients and are judged beside these and the validation patient; ``--held-out test`` is for after
+training patients and are compared with these and the validation patient; ``--held-out test`` is for after
 the choice.
 """
 
@@ -43,7 +43,7 @@ PICTURE = HOME / "docs" / "results" / "tnbc" / "layouts.png"
 TILE_UM = 32.0
 STEPS = 10
 SIGMA_SCALES = (1.0, 1.5)
-"""Of the sampler: as it is, and told of more noise than there is."""
+"""Of the sampler: as it is, and conditioned on more noise than there is."""
 SPEED_LAYOUTS, SPEED_REPEATS = 32, 5
 SHOWN = 48
 

@@ -1,4 +1,4 @@
-"""The peers as they come, each told of the mask by one more input channel, behind one protocol.
+"""The peers as published, each conditioned on the mask by one more input channel, behind one protocol.
 
 Both are installed, not copied: `denoising-diffusion-pytorch` and `diffusers` of the extra ``bench``. A peer
 brings its own network, objective, noise schedule and sampling loop. It is trained by the loop of this project

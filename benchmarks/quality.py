@@ -1,4 +1,4 @@
-"""Scores of tiles drawn for given masks: agreement by the judge, KID, coverage, each beside what real is."""
+"""Scores of tiles drawn for given masks: agreement, KID and coverage, with references of real tiles."""
 
 from __future__ import annotations
 

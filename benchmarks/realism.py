@@ -1,4 +1,4 @@
-"""B3: how faithful and how real our best model is, beside what real tiles reach.
+"""B3: mask agreement and realism of our best model, compared with real tiles.
 
     python -m benchmarks.realism RUN
     python -m benchmarks.realism RUN --size 128
@@ -6,9 +6,9 @@
 reads TNBC below NUCLEOSYNTH_DATA and the generator of the training run RUN, and writes
 benchmarks/results/realism.json and pictures of synthetic tiles to docs/results/benchmarks; with ``--size
 128`` all of these end in ``_128``. RUN is one of `nucleosynth train` or of `benchmarks.training_quality` on
-the tiles of studies/tnbc.yaml (128 px: on those that the first call writes), in which the generator saw the
+the tiles of studies/tnbc.yaml (128 px: on those that the first call writes); the generator was trained on the
 training patients alone. ``--study`` takes what segmenters of synthetic pairs reach from the report of a
-study with a second judge, ``docs/results/tnbc/report.json``. ``--part test`` once, after all choices.
+study with segmentation arms, ``docs/results/tnbc/report.json``. ``--part test`` once, after all choices.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def second_judge(report: Path) -> dict[str, Any]:
     """
     record = read_json(report)
     judged = record["segmentation"]
-    arms = {arm["arm"]: arm for arm in judged["arms"] if arm["share"] == 1}
+    arms = {arm["arm"]: arm for arm in judged["arms"] if arm["fraction"] == 1}
     return {
         "study": record["name"],
         "steps": judged["steps"],
@@ -77,7 +77,7 @@ def main(
     trained
         Run directory of the generator.
     size
-        Pixels of a tile's side, which is 32 µm.
+        Edge of a tile in px, which is 32 µm.
     steps, sigma_scale
         Of the sampler; None: its own.
     study

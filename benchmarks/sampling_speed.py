@@ -186,7 +186,7 @@ def operations(work: Work) -> int:
 
 
 def nearness(loop: Work, limit: Limit, *, repeats: int, kept: Kept | None = None) -> dict[str, Any]:
-    """Achieved operations per second of our sampling loop beside those of one large convolution."""
+    """Achieved operations per second of our sampling loop and of one large convolution."""
     works: dict[str, Work] = {LOOP: loop, CONVOLUTION: limit.evaluate}
     measured = alternate(works, repeats=repeats, warmed=True, kept=kept)
     found: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""B4: a student of few passes beside its teacher, in quality and in time.
+"""B4: a student that needs few passes, compared with its teacher in quality and time.
 
     python -m benchmarks.student TEACHER_RUN STUDENT_RUN
 

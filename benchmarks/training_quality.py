@@ -5,8 +5,8 @@
 
 reads TNBC below NUCLEOSYNTH_DATA, trains each contender on the training patients in
 runs/benchmark-quality (the same command goes on there) and adds a row to
-benchmarks/results/training_quality.json as each is done. Rows are named in `contenders.ROWS`; rows that share
-their training share its run. Peers of 1000 steps draw by DDIM-50. ``--part test`` is for after all choices
+benchmarks/results/training_quality.json as each is done. Rows are named in `contenders.ROWS`; rows of the
+same training use one run. Peers of 1000 steps draw by DDIM-50. ``--part test`` is for after all choices
 and writes training_quality_test.json.
 """
 

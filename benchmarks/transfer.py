@@ -5,7 +5,7 @@
 
 reads TNBC below NUCLEOSYNTH_DATA, of which the shipped priors saw nothing, trains from each start on so many
 training patients in runs/benchmark-transfer (the same command goes on there), and adds a row to
-benchmarks/results/transfer.json as each is done. Tiles are asked for and judged as in
+benchmarks/results/transfer.json as each is done. Tiles are requested and scored as in
 `benchmarks.training_quality`, whatever the number of patients: masks of the validation patient, KID to all
 training patients. Fewer patients are the first of a fixed random order.
 """

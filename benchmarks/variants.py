@@ -34,8 +34,8 @@ Alter = Callable[[Denoiser], Denoiser]
 class Variant:
     """One thing changed.
 
-    ``changes`` of the settings, ``alter`` of the denoiser, ``stain`` False: never told of it; ``costs``: a
-    step takes another time than that of the default; ``seed`` is added to that of training.
+    ``changes`` of the settings, ``alter`` of the denoiser, ``stain`` False: never conditioned on it;
+    ``costs``: a step takes another time than that of the default; ``seed`` is added to that of training.
     """
 
     name: str
@@ -104,7 +104,7 @@ def flat(denoiser: Denoiser) -> Denoiser:
 
 
 def entry_only(denoiser: Denoiser) -> Denoiser:
-    """Planes enter beside the pixels and nowhere else."""
+    """Planes enter with the pixels and nowhere else."""
     for block in _blocks(denoiser):
         block.planes = None
     return denoiser
