@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.class_scores import Labelled, labelled_rows
 from nucleosynth.classify.config import ClassifierConfig
-from nucleosynth.classify.mixture import MixturePart, class_frequencies
+from nucleosynth.classify.mixture import TrainingSet
 from nucleosynth.classify.scoring import load_classifier, predict
 from nucleosynth.classify.train import train_classifier
 from nucleosynth.data.split import Fold
@@ -66,9 +66,8 @@ def train_judges(
     runs = tuple(run / f"seed-{seed}" for seed in range(seeds))
     for seed, out in enumerate(runs):
         train_classifier(
-            [MixturePart(tiles, rows, 1.0)],
+            TrainingSet.of(tiles, rows),
             study.classifier,
-            natural=class_frequencies(tiles.labels[rows], len(tiles.classes)),
             evaluate={part: (tiles, tiles.rows_of(getattr(fold, part))) for part in PARTS},
             out=out,
             settings={"tileset": tiles.content_hash, "fold": fold.model_dump()},

@@ -25,7 +25,7 @@ from torch import nn
 
 from nucleosynth.backbones import create_backbone
 from nucleosynth.classify.config import ClassifierConfig
-from nucleosynth.classify.mixture import MixturePart, class_frequencies
+from nucleosynth.classify.mixture import TrainingSet
 from nucleosynth.classify.scoring import predict
 from nucleosynth.classify.train import train_classifier
 from nucleosynth.data.phantom.tissue import CLASSES, PhantomConfig, phantom_tiles
@@ -103,9 +103,8 @@ def real_classifier(tiles: TileSet, out: Path) -> tuple[nn.Module, np.ndarray]:
     """Train on real tiles of the training patients; return it and its calls on those of the others."""
     train, others = tiles.rows_of(TRAINING), tiles.rows_of(OTHERS)[:400]
     train_classifier(
-        [MixturePart(tiles, train, 1.0)],
+        TrainingSet.of(tiles, train),
         CLASSIFIER,
-        natural=class_frequencies(tiles.labels[train], 3),
         evaluate={"validation": (tiles, others)},
         out=out,
         settings={},

@@ -33,6 +33,38 @@ class MixturePart:
         return np.asarray(self.rows[labels == label])
 
 
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a classifier trains on.
+
+    Attributes
+    ----------
+    parts
+        Tiles and their shares of each batch; the shares add up to 1.
+    natural
+        (classes,) class frequencies of the real training tiles: the reference of every arm.
+    balance
+        Only for the arms that exist to change it; None takes the configuration's.
+    strong
+        Whether tiles are augmented strongly, see `augment`.
+    first, first_share
+        What the first share of the steps trains on in place of ``parts``.
+    """
+
+    parts: tuple[MixturePart, ...]
+    natural: npt.NDArray[np.float64]
+    balance: Balance | None = None
+    strong: bool = False
+    first: tuple[MixturePart, ...] = ()
+    first_share: float = 0.0
+
+    @classmethod
+    def of(cls, tiles: TileSet, rows: npt.NDArray[np.int64]) -> TrainingSet:
+        """Return the training set of some real tiles alone."""
+        natural = class_frequencies(tiles.labels[rows], len(tiles.classes))
+        return cls((MixturePart(tiles, rows, 1.0),), natural)
+
+
 class Batches(Protocol):
     """Where the batches of a classifier come from."""
 

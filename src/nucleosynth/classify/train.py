@@ -15,14 +15,13 @@ from torch import Tensor, nn
 
 from nucleosynth.backbones import create_backbone, input_scale, to_input
 from nucleosynth.classify.augmentation import augment
-from nucleosynth.classify.config import Balance, ClassifierConfig
+from nucleosynth.classify.config import ClassifierConfig
 from nucleosynth.classify.mixture import (
     Batches,
     Mixture,
-    MixturePart,
     Phases,
+    TrainingSet,
     batch_frequencies,
-    class_frequencies,
     loss_weights,
 )
 from nucleosynth.classify.scoring import predict, resize, score_part
@@ -82,14 +81,9 @@ def start_head(model: nn.Module) -> None:
 
 
 def train_classifier(
-    parts: Sequence[MixturePart],
+    training_set: TrainingSet,
     config: ClassifierConfig,
     *,
-    natural: npt.NDArray[np.float64],
-    balance: Balance | None = None,
-    strong: bool = False,
-    first: Sequence[MixturePart] = (),
-    first_share: float = 0.0,
     evaluate: Mapping[str, tuple[TileSet, npt.NDArray[np.int64]]],
     out: Path,
     settings: Mapping[str, object],
@@ -98,20 +92,10 @@ def train_classifier(
 ) -> dict[str, Any]:
     """Train on a mixture, choose the threshold on validation, score the parts of ``evaluate``.
 
-    The test patients are never among these: `score_part` looks at them, when all choices are made.
+    The test patients are never among these: `score_part` reads them, when all choices are made.
 
     Parameters
     ----------
-    parts
-        What the mixture is made of.
-    natural
-        Class frequencies of the real training tiles: the reference of every arm.
-    balance
-        Only for the arms that exist to change it; None takes the configuration's.
-    strong
-        Augment strongly, see `augment`.
-    first, first_share
-        What the first share of the steps trains on instead of ``parts``.
     evaluate
         Part name to (tiles, rows); holds ``validation``.
     settings
@@ -126,20 +110,19 @@ def train_classifier(
     with open_run(out, kind="classifier", config=record) as run:
         if run.done:
             return dict(read_json(out / "result.json"))
-        rule = balance or config.balance
+        rule, natural = training_set.balance or config.balance, training_set.natural
         target = choose_device(device)
         torch.manual_seed(torch_seed(seed, "weights"))
         model = create_backbone(config.model, weights=config.weights, num_classes=len(natural))
         start_head(model)
         model = model.to(memory_format=torch.channels_last)
         frequencies = batch_frequencies(natural, rule)
-        batches: Batches = Mixture(parts, frequencies, seed=seed)
-        if first:
-            before = Mixture(first, frequencies, seed=seed)
-            batches = Phases(before, batches, round(first_share * config.steps))
-        learner = ClassifyingLearner(
-            model, batches, loss_weights(natural, rule), config, strong=strong, seed=seed, device=target
-        )
+        batches: Batches = Mixture(training_set.parts, frequencies, seed=seed)
+        if training_set.first:
+            before = Mixture(training_set.first, frequencies, seed=seed)
+            batches = Phases(before, batches, round(training_set.first_share * config.steps))
+        weights, strong = loss_weights(natural, rule), training_set.strong
+        learner = ClassifyingLearner(model, batches, weights, config, strong=strong, seed=seed, device=target)
         trained = fit(learner, run, config.optimisation, seed=seed, device=target)
         model.load_state_dict(trained.ema)
         probabilities, labels = {}, {}
@@ -187,9 +170,8 @@ def classify_tiles(
     part: Fold = split.folds[fold]
     train, validation = tiles.rows_of(part.train), tiles.rows_of(part.validation)
     result = train_classifier(
-        [MixturePart(tiles, train, 1.0)],
+        TrainingSet.of(tiles, train),
         config,
-        natural=class_frequencies(tiles.labels[train], len(tiles.classes)),
         evaluate={"validation": (tiles, validation)},
         out=out,
         settings={"tileset": tiles.content_hash, "fold": part.model_dump()},

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from nucleosynth.classify.mixture import class_frequencies
 from nucleosynth.classify.scoring import score_part
 from nucleosynth.classify.train import train_classifier
 from nucleosynth.study.design.jobs import Job
@@ -36,13 +35,8 @@ def train_arm(context: FitContext, job: Job) -> dict[str, Any]:
         "fold": context.patients.model_dump(),
     }
     return train_classifier(
-        training_set.parts,
+        training_set,
         study.classifier,
-        natural=class_frequencies(tiles.labels[context.rows("train")], len(tiles.classes)),
-        balance=arm.balance,
-        strong=training_set.strong,
-        first=training_set.first,
-        first_share=training_set.first_share,
         evaluate={"validation": (tiles, context.rows("validation"))},
         out=context.path(job.folder),
         settings={"study": settings},

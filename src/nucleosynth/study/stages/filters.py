@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nucleosynth.classify.config import ClassifierConfig
-from nucleosynth.classify.mixture import MixturePart, class_frequencies
+from nucleosynth.classify.mixture import TrainingSet
 from nucleosynth.classify.train import train_classifier
 from nucleosynth.data.split import grouped_folds
 from nucleosynth.data.tileset import TileSet
@@ -147,9 +147,8 @@ class Confidence(Filter):
         folder, pool, tiles = self.folder / f"half-{index}", given.pool, given.tiles
         rows, others = given.rows[inside], given.rows[~inside]
         train_classifier(
-            [MixturePart(tiles, rows, 1.0)],
+            TrainingSet.of(tiles, rows),
             self.config,
-            natural=class_frequencies(tiles.labels[rows], len(tiles.classes)),
             evaluate={"validation": (tiles, others), "pool": (pool, np.arange(len(pool)))},
             out=folder,
             settings={

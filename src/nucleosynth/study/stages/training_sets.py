@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from nucleosynth.classify.mixture import MixturePart
+from nucleosynth.classify.mixture import MixturePart, TrainingSet
 from nucleosynth.data.split import require_no_leakage
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
@@ -65,19 +65,6 @@ def training_patients(pool: TileSet) -> set[str]:
     return {*trained_on, *(str(patient) for patient in pool.patients if patient)}
 
 
-@dataclass(frozen=True)
-class TrainingSet:
-    """What a classifier trains on: parts, and others for the first share of its steps.
-
-    ``strong``: their tiles are augmented strongly.
-    """
-
-    parts: list[MixturePart]
-    first: tuple[MixturePart, ...] = ()
-    first_share: float = 0.0
-    strong: bool = False
-
-
 def arm_training_set(context: FitContext, arm: Arm, pool: Pool | None) -> TrainingSet:
     """Return what an arm trains on.
 
@@ -90,20 +77,19 @@ def arm_training_set(context: FitContext, arm: Arm, pool: Pool | None) -> Traini
         A dose asks for more tiles than there are, or there is nothing to add.
     """
     tiles, real = context.tiles, _labelled(context.tiles, context.patients.train)
+    alone = replace(TrainingSet.of(tiles, real), balance=arm.balance, strong=arm.kind == "augmented")
     if arm.dose is None:
-        return TrainingSet([MixturePart(tiles, real, 1.0)], strong=arm.kind == "augmented")
+        return alone
     if arm.kind == "held-back":
         pool = Pool(tiles, _labelled(tiles, context.left_out))
     assert pool is not None
     added = _added(arm, tiles.labels[real], pool, seed=context.study.seed)
     if arm.kind == "pretrained":
-        return TrainingSet([MixturePart(tiles, real, 1.0)], first=(added,), first_share=float(arm.dose))
+        return replace(alone, first=(added,), first_share=float(arm.dose))
     if arm.kind == "synthetic-only":
-        return TrainingSet([added])
+        return replace(alone, parts=(added,))
     share = arm.dose if isinstance(arm.dose, float) else arm.dose / (arm.dose + len(real))
-    return TrainingSet(
-        [MixturePart(tiles, real, 1.0 - share), MixturePart(added.tiles, added.rows, share, added.labels)]
-    )
+    return replace(alone, parts=(MixturePart(tiles, real, 1.0 - share), replace(added, share=share)))
 
 
 def _added(arm: Arm, real_labels: npt.NDArray[np.int64], pool: Pool, *, seed: int) -> MixturePart:
