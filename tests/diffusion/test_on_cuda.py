@@ -19,11 +19,11 @@ from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.model.build import build_denoiser
 from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.model.conditioning import Condition, mask_planes, stain_vector
-from nucleosynth.diffusion.model.loss import denoising_loss
 from nucleosynth.diffusion.recipes import RECIPES
 from nucleosynth.diffusion.recipes.samplers import SAMPLERS
 from nucleosynth.diffusion.sampling.draw import draw
 from nucleosynth.diffusion.sampling.plan import resolve_sampling
+from nucleosynth.diffusion.training.batches import denoising_loss
 from nucleosynth.training.devices import COMPILE
 
 CUDA = torch.device("cuda", 0)

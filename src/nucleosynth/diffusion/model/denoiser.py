@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from nucleosynth.diffusion.model.conditioning import Condition
 from nucleosynth.diffusion.model.ddpm_schedule import LENGTH, linear_sigmas
+from nucleosynth.diffusion.model.loss import mode_weight, noise_losses, spectral_losses
 from nucleosynth.diffusion.model.spectrum import Spectrum
 from nucleosynth.diffusion.model.unet import Features, UNet
 
@@ -58,17 +59,11 @@ class Denoiser(nn.Module):
 
     def losses(self, error: Tensor, sigma: Tensor) -> Tensor:
         """Weigh the error of clean estimates (n, 3, h, w) at noise levels (n,); (n,) per picture."""
-        weighted = self.spectrum.modes(error).square() * self.weight(sigma[:, None, None, None])
-        return weighted.mean(dim=(1, 2, 3))
+        return spectral_losses(error, self.weight(sigma[:, None, None, None]), self.spectrum)
 
-    def weight(self, s: Tensor) -> Tensor:
-        """Return the weight of each mode's squared error at noise levels (n, 1, 1, 1).
-
-        The geometric mean of Karras et al. 2022, eq. 8, for unit variance, where slow colour drowns fine
-        texture, and for the variance of each mode, where every mode counts alike and colour drifts.
-        """
-        v = self.spectrum.variance
-        return ((s**2 + 1) * (s**2 + v) / v).sqrt() / s**2
+    def weight(self, sigma: Tensor) -> Tensor:
+        """Return the weight of each mode's squared error at noise levels (n, 1, 1, 1)."""
+        return mode_weight(sigma, self.spectrum.variance)
 
     def standardise(self, pixels: Tensor) -> Tensor:
         """Map (n, 3, h, w) uint8 or float 0-255 pixels to standardised floats."""
@@ -104,7 +99,7 @@ class EpsilonDenoiser(Denoiser):
 
     def losses(self, error: Tensor, sigma: Tensor) -> Tensor:
         """Make of the error of the clean estimate that of the noise; (n,) per picture."""
-        return (error / sigma[:, None, None, None]).square().mean(dim=(1, 2, 3))
+        return noise_losses(error, sigma)
 
     def step(self, sigma: Tensor) -> Tensor:
         """Return the step t, 0 to 999, whose noise level is ``sigma`` (n,)."""

@@ -20,7 +20,9 @@ from nucleosynth.diffusion.model.conditioning import (
     mask_planes,
     stain_vector,
 )
+from nucleosynth.diffusion.model.denoiser import Denoiser
 from nucleosynth.seeds import rng
+from nucleosynth.training.devices import autocast
 
 FACTOR_SPREAD, SHIFT_SPREAD = 0.12, 0.02
 
@@ -119,3 +121,18 @@ def _epoch_rows(
         chosen = epochs == epoch
         picked[chosen] = rng(seed, stream, int(epoch)).permutation(count)[positions[chosen] % count]
     return picked
+
+
+def denoising_loss(
+    denoiser: Denoiser,
+    drawn: tuple[Tensor, Tensor, Tensor, Condition],
+    device: torch.device,
+    *,
+    training: bool,
+) -> Tensor:
+    """Return the mean loss of a batch as `TrainingBatches.draw` gives it."""
+    pixels, sigma, noise, condition = drawn
+    clean = denoiser.standardise(pixels.to(device, memory_format=torch.channels_last))
+    moved = condition.to(device)
+    with autocast(device, training=training):
+        return denoiser.loss(clean, sigma.to(device), noise.to(device), moved).mean()

@@ -22,9 +22,8 @@ from nucleosynth.diffusion.model.build import build_denoiser, with_weights
 from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.model.ddpm_schedule import linear_sigmas
 from nucleosynth.diffusion.model.denoiser import Denoiser
-from nucleosynth.diffusion.model.loss import denoising_loss
 from nucleosynth.diffusion.model.spectrum import Statistics, measured
-from nucleosynth.diffusion.training.batches import TrainingBatches
+from nucleosynth.diffusion.training.batches import TrainingBatches, denoising_loss
 from nucleosynth.diffusion.training.finetune import fine_tuned_card, fine_tuned_denoiser, load_initial_weights
 from nucleosynth.diffusion.training.validation_loss import APART, held_out_loss, held_out_patients
 from nucleosynth.errors import InputError

@@ -11,8 +11,7 @@ from torch import Tensor
 from nucleosynth.data.split import grouped_folds
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.model.denoiser import Denoiser
-from nucleosynth.diffusion.model.loss import denoising_loss
-from nucleosynth.diffusion.training.batches import TrainingBatches
+from nucleosynth.diffusion.training.batches import TrainingBatches, denoising_loss
 
 FEWEST_PATIENTS = 10
 """Below, no patient is held out: each is too much of what there is to learn from."""
