@@ -8,19 +8,16 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from nucleosynth.cli.settings import (
-    Anisonucleosis,
-    Density,
     Device,
-    Irregularity,
+    DialOptions,
     Out,
     Root,
+    SamplingOptions,
     Seed,
     Settings,
-    SizeRatio,
     StudyFile,
     load_section,
     open_split,
-    read_dial,
 )
 from nucleosynth.errors import InputError
 
@@ -206,23 +203,10 @@ def sample(
     out: Out,
     tiles: int = 64,
     labels: Literal["as-train", "balanced"] = "as-train",
-    steps: int | None = None,
-    sampler: str | None = None,
-    sigma_scale: float | None = None,
-    class_guidance: Annotated[float, Parameter(name="--guidance.class", help="1 is no guidance.")] = 1.0,
-    mask_guidance: Annotated[float, Parameter(name="--guidance.mask", help="1 is no guidance.")] = 1.0,
-    auto_guidance: Annotated[float, Parameter(name="--guidance.auto", help="1 is no guidance.")] = 1.0,
-    guidance_interval: Annotated[
-        tuple[float, float] | None,
-        Parameter(name="--guidance.interval", help="Lowest and highest noise level that is guided."),
-    ] = None,
-    variation: float | None = None,
+    sampling: SamplingOptions = SamplingOptions(),  # noqa: B008 - frozen
     early: Path | None = None,
     layouts: Path | None = None,
-    size_ratio: SizeRatio = 1.0,
-    anisonucleosis: Anisonucleosis = 1.0,
-    irregularity: Irregularity = 1.0,
-    density: Density = 1.0,
+    dial: DialOptions = DialOptions(),  # noqa: B008 - frozen
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
@@ -248,16 +232,8 @@ def sample(
         Number of tiles to draw.
     labels
         Class frequencies of the pool: those of the donors, or all classes alike.
-    steps
-        Steps of the sampler; else 10, ddim 50, ddpm 1000, of a student all that it has.
-    sampler
-        spectral, dpmpp-2m, dpmpp-2m-sde, heun, ddim, ddpm, of a student consistency; else the recipe's own.
-    sigma_scale
-        Factor on the noise level that the network is given; 1 is off.
-    variation
-        Noise level to which the donor's pixels are noised and then denoised; else tiles come from noise.
     early
-        Earlier model of the same training, for --guidance.auto; else the one beside the generator.
+        Earlier model of the same training, for --guidance.auto; else the one next to the generator.
     layouts
         Model that `nucleosynth layouts fit` wrote, or folder that `nucleosynth layouts draw` wrote.
     """
@@ -269,26 +245,17 @@ def sample(
     from nucleosynth.layouts.atypia import Dial
     from nucleosynth.layouts.provider import open_layouts
 
-    dial = read_dial(size_ratio, anisonucleosis, irregularity, density)
-    if layouts is None and dial != Dial():
+    turned = dial.read()
+    if layouts is None and turned != Dial():
         raise InputError("--dial: turns invented layouts only; give them by --layouts")
-    request = {
-        "tiles": tiles,
-        "labels": labels,
-        "steps": steps,
-        "sampler": sampler,
-        "sigma_scale": sigma_scale,
-        "guidance": {"class": class_guidance, "mask": mask_guidance, "auto": auto_guidance},
-        "guidance_interval": guidance_interval,
-        "variation": variation,
-    }
+    request = {"tiles": tiles, "labels": labels, **sampling.request}
     config = parse(SynthesisConfig, request, source="sample")
     made = synthesise(
         Generator.from_pretrained(generator, device=device),
         TileSet.open(donors),
         out,
         config=config,
-        layouts=None if layouts is None else open_layouts(layouts, dial),
+        layouts=None if layouts is None else open_layouts(layouts, turned),
         early=early,
         seed=seed,
     )

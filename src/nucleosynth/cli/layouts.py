@@ -7,16 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from nucleosynth.cli.settings import (
-    Anisonucleosis,
-    Density,
-    Irregularity,
-    Out,
-    Seed,
-    SizeRatio,
-    open_split,
-    read_dial,
-)
+from nucleosynth.cli.settings import DialOptions, Out, Seed, open_split
 from nucleosynth.errors import InputError
 
 app = App(
@@ -67,10 +58,7 @@ def draw(
     tiles: int = 64,
     label: str | None = None,
     labels: Literal["as-train", "balanced"] = "as-train",
-    size_ratio: SizeRatio = 1.0,
-    anisonucleosis: Anisonucleosis = 1.0,
-    irregularity: Irregularity = 1.0,
-    density: Density = 1.0,
+    dial: DialOptions = DialOptions(),  # noqa: B008 - frozen
     size: int | None = None,
     mpp: float | None = None,
     regions: Literal["nests", "glands"] | None = None,
@@ -103,7 +91,6 @@ def draw(
     from nucleosynth.layouts.provider import choose_labels, write_layouts
     from nucleosynth.layouts.regions import random_regions
 
-    dial = read_dial(size_ratio, anisonucleosis, irregularity, density)
     learned = LayoutModel.load(model)
     side = size or learned.size[0]
     if tiles < 1:
@@ -116,7 +103,7 @@ def draw(
         out,
         learned,
         labels=choose_labels(learned, tiles, label=label, labels=labels, seed=seed),
-        dial=dial,
+        dial=dial.read(),
         size=side,
         mpp=mpp,
         regions=areas,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -47,19 +48,81 @@ Root = Annotated[
 Device = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1, mps.")]
 Seed = Annotated[int, Parameter(help="Every random draw follows from it.")]
 Out = Annotated[Path, Parameter(help="Folder to write; it appears whole or goes on where it stopped.")]
-SizeRatio = Annotated[
-    float, Parameter(name="--dial.size-ratio", help="Times the mean nuclear diameter of real tiles.")
-]
-Anisonucleosis = Annotated[
-    float, Parameter(name="--dial.anisonucleosis", help="Times the spread of the diameter within a tile.")
-]
-Irregularity = Annotated[
-    float, Parameter(name="--dial.irregularity", help="Times the waves of the nuclear contour.")
-]
-Density = Annotated[
-    float, Parameter(name="--dial.density", help="Times the nuclei per area, as far as they have room.")
-]
 StudyFile = Annotated[Path | None, Parameter(name="--study", help="Study file to take the settings from.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class DialOptions:
+    """The atypia dial on the command line; 1 leaves layouts as learned."""
+
+    size_ratio: Annotated[
+        float, Parameter(name="--dial.size-ratio", help="Times the mean nuclear diameter of real tiles.")
+    ] = 1.0
+    anisonucleosis: Annotated[
+        float, Parameter(name="--dial.anisonucleosis", help="Times the spread of the diameter within a tile.")
+    ] = 1.0
+    irregularity: Annotated[
+        float, Parameter(name="--dial.irregularity", help="Times the waves of the nuclear contour.")
+    ] = 1.0
+    density: Annotated[
+        float, Parameter(name="--dial.density", help="Times the nuclei per area, as far as they have room.")
+    ] = 1.0
+
+    def read(self) -> Dial:
+        """Check the values."""
+        from nucleosynth.layouts.atypia import Dial
+
+        return parse(Dial, asdict(self), source="--dial")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How tiles are drawn, on the command line; what is left out is the generator's own."""
+
+    steps: Annotated[
+        int | None,
+        Parameter(help="Steps of the sampler; else 10, ddim 50, ddpm 1000, of a student all that it has."),
+    ] = None
+    sampler: Annotated[
+        str | None,
+        Parameter(help="spectral, dpmpp-2m, dpmpp-2m-sde, heun, ddim, ddpm, of a student consistency."),
+    ] = None
+    sigma_scale: Annotated[
+        float | None, Parameter(help="Factor on the noise level given to the network; 1 is off.")
+    ] = None
+    class_guidance: Annotated[float, Parameter(name="--guidance.class", help="1 is no guidance.")] = 1.0
+    mask_guidance: Annotated[float, Parameter(name="--guidance.mask", help="1 is no guidance.")] = 1.0
+    auto_guidance: Annotated[float, Parameter(name="--guidance.auto", help="1 is no guidance.")] = 1.0
+    guidance_interval: Annotated[
+        tuple[float, float] | None,
+        Parameter(
+            name="--guidance.interval", negative="", help="Lowest and highest noise level that is guided."
+        ),
+    ] = None
+    variation: Annotated[
+        float | None,
+        Parameter(
+            help="Noise level to which the donor's pixels are noised and then denoised; else tiles come from noise."
+        ),
+    ] = None
+
+    @property
+    def request(self) -> dict[str, object]:
+        """The same in the words of the section ``synthesis``."""
+        return {
+            "steps": self.steps,
+            "sampler": self.sampler,
+            "sigma_scale": self.sigma_scale,
+            "guidance": {
+                "class": self.class_guidance,
+                "mask": self.mask_guidance,
+                "auto": self.auto_guidance,
+            },
+            "guidance_interval": self.guidance_interval,
+            "variation": self.variation,
+        }
 
 
 def gather_settings(words: Sequence[str]) -> list[str]:
@@ -121,14 +184,6 @@ def open_split(path: Path, fold: int) -> Split:
     if not 0 <= fold < len(split.folds):
         raise InputError(f"--fold {fold}: {path} has {len(split.folds)}, counted from 0")
     return split
-
-
-def read_dial(size_ratio: float, anisonucleosis: float, irregularity: float, density: float) -> Dial:
-    """Check the values of a dial."""
-    from nucleosynth.layouts.atypia import Dial
-
-    values = (size_ratio, anisonucleosis, irregularity, density)
-    return parse(Dial, dict(zip(Dial.model_fields, values, strict=True)), source="--dial")
 
 
 def _is_setting(option: str) -> bool:
