@@ -104,7 +104,7 @@ class SamplingOptions:
     variation: Annotated[
         float | None,
         Parameter(
-            help="Noise level to which the donor's pixels are noised and then denoised; else tiles come from noise."
+            help="Noise level to which the donor is noised, then denoised; else tiles come from noise."
         ),
     ] = None
 
