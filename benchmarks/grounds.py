@@ -17,9 +17,8 @@ from benchmarks.class_condition import draw
 from benchmarks.class_judges import train_judges
 from benchmarks.class_scores import METRICS, Likeness
 from benchmarks.contenders import OwnModel
-from benchmarks.layouts import open_tnbc
 from benchmarks.quality import QualityJudge
-from benchmarks.studies import open_study
+from benchmarks.studies import open_study, open_tnbc
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.generator import Generator

@@ -21,10 +21,9 @@ import cyclopts
 import torch
 
 from benchmarks.contenders import OwnModel
-from benchmarks.layouts import open_tnbc
 from benchmarks.markdown import PICTURES
 from benchmarks.quality import Part, QualityJudge
-from benchmarks.studies import HOME, RESULTS
+from benchmarks.studies import HOME, RESULTS, open_tnbc
 from nucleosynth.data.split import require_no_leakage
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.files import read_json, write_json

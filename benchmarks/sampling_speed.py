@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks.contenders import MATCHED, OURS, OwnTraining, PeerTraining, Trained, Training
-from benchmarks.layouts import open_tnbc
-from benchmarks.studies import HOME
+from benchmarks.studies import HOME, open_tnbc
 from benchmarks.timing import Kept, Work, alternate, rounds, warm_up
 from benchmarks.training_quality import peer_versions
 from nucleosynth.errors import InputError

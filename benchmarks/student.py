@@ -22,10 +22,9 @@ import cyclopts
 import torch
 
 from benchmarks.contenders import OwnModel
-from benchmarks.layouts import open_tnbc
 from benchmarks.quality import BATCH, Part, QualityJudge
 from benchmarks.sampling_speed import CPU, REPEATS
-from benchmarks.studies import HOME
+from benchmarks.studies import HOME, open_tnbc
 from benchmarks.timing import Work, alternate
 from benchmarks.training_quality import slug
 from nucleosynth.data.split import require_no_leakage

@@ -23,10 +23,9 @@ import numpy as np
 import torch
 
 from benchmarks.contenders import ROWS, Budget, PeerTraining, Row, with_rate
-from benchmarks.layouts import open_tnbc
 from benchmarks.quality import Part, QualityJudge
 from benchmarks.rows import put_row
-from benchmarks.studies import HOME, RESULTS
+from benchmarks.studies import HOME, RESULTS, open_tnbc
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError

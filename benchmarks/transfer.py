@@ -19,10 +19,9 @@ from typing import Any
 import cyclopts
 
 from benchmarks.contenders import OwnTraining, Row
-from benchmarks.layouts import open_tnbc
 from benchmarks.quality import QualityJudge
 from benchmarks.rows import put_row
-from benchmarks.studies import HOME, RESULTS
+from benchmarks.studies import HOME, RESULTS, open_tnbc
 from benchmarks.training_quality import measure, quality_header, show, slug
 from nucleosynth.diffusion.config import FROM_SCRATCH, PRIOR
 from nucleosynth.errors import InputError

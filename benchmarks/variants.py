@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -158,38 +157,6 @@ def attention(denoiser: Denoiser) -> Denoiser:
     return denoiser
 
 
-class ChannelNorm(nn.Module):
-    """Layer norm over the channels of each pixel (Ba et al. 2016) in place of a group norm."""
-
-    def __init__(self, group: nn.GroupNorm) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(group.num_channels, elementwise_affine=group.affine)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (n, c, h, w) to the same."""
-        normed: Tensor = self.norm(x.permute(0, 2, 3, 1))
-        return normed.permute(0, 3, 1, 2)
-
-
-def channel_norm(denoiser: Denoiser) -> Denoiser:
-    """Norm each pixel by itself."""
-    network = denoiser.network
-    assert isinstance(network, UNet)
-    for block in _blocks(denoiser):
-        block.norm1, block.norm2 = ChannelNorm(block.norm1), ChannelNorm(block.norm2)  # type: ignore[assignment]
-    network.exit_norm = ChannelNorm(network.exit_norm)  # type: ignore[assignment]
-    return denoiser
-
-
-def narrow_groups(denoiser: Denoiser) -> Denoiser:
-    """Norm groups of few channels: 8 groups of less than 64, up to 32 of more."""
-    for module in denoiser.modules():
-        if isinstance(module, nn.GroupNorm):
-            channels = module.num_channels
-            module.num_groups = math.gcd(channels, 32 if channels >= 64 else 8)
-    return denoiser
-
-
 class SelfConditioned(Denoiser):
     """Sees its own last estimate of the clean picture (Chen et al. 2023, "Analog bits").
 
@@ -278,19 +245,15 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("2 blocks per level", "depth", _network(blocks=2)),
     Variant("4 levels", "depth", _network(multipliers=(1, 2, 4, 4))),
     Variant("attention", "attention on the 8 px grid", alter=attention),
-    Variant("narrow groups", "norm of groups of 3 to 12 channels, not 16", alter=narrow_groups),
-    Variant("channel norm", "norm of each pixel, not of groups of channels", alter=channel_norm),
     Variant("planes at the entry only", "planes at every grid", alter=entry_only),
     Variant("self-conditioning", "sees its last estimate", alter=SelfConditioned),
     Variant("p_mean -1.2", "noise levels", {"p_mean": -1.2}, costs=False),
     Variant("p_mean 0", "noise levels", {"p_mean": 0.0}, costs=False),
-    Variant("p_std 1.6", "noise levels", {"p_std": 1.6}, costs=False),
     Variant("flat spectrum", "plain EDM", alter=flat, costs=False),
     Variant("levels 1, modes 0", "loss weight", alter=weighted(1.0, 0.0), costs=False),
     Variant("levels 0, modes 0.5", "loss weight", alter=weighted(0.0, 0.5), costs=False),
     Variant("levels 0, modes 0.75", "loss weight", alter=weighted(0.0, 0.75), costs=False),
     Variant("levels 0, modes 1", "loss weight", alter=weighted(0.0, 1.0), costs=False),
-    Variant("levels 1, modes 0, unshuffle 4", "folding", _network(unshuffle=4), alter=weighted(1.0, 0.0)),
     Variant("no stain", "stain descriptor", {"jitter": 0.0}, stain=False, costs=False),
     Variant("no crops", "crops across neighbours", {"crops": False}, costs=False),
     Variant("no jitter", "stain jitter", {"jitter": 0.0}, costs=False),

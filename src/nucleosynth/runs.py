@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def environment() -> dict[str, object]:
     """Describe machine and versions, for provenance."""
-    packages = ("nucleosynth", "torch", "timm", "numpy", "accelerate", "scikit-image", "pyarrow")
+    packages = ("nucleosynth", "torch", "timm", "numpy", "scikit-image", "pyarrow")
     versions = {}
     for name in packages:
         try:

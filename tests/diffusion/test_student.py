@@ -106,7 +106,7 @@ def test_the_card_of_a_student_is_kept_and_one_without_is_no_student(tmp_path):
     config = tmp_path / "student" / "config.json"
     stored = json.loads(config.read_text())
     assert stored["student"] == {"teacher": "abc", "sigmas": [60.0, 2.0]}
-    del stored["student"]  # as written before there were students
+    del stored["student"]
     config.write_text(json.dumps(stored))
     assert Generator.from_pretrained(tmp_path / "student", device="cpu").card.student is None
     config.write_text(json.dumps({**stored, "student": {"teacher": "abc"}}))

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from nucleosynth import progress
@@ -90,10 +89,8 @@ def fit(
     WorkError
         The gradient was not a finite number in 20 steps in a row.
     """
-    accelerator = Accelerator(cpu=device.type == "cpu")
     model = learner.model.to(device)
     optimizer = _optimizer(model, optimisation, device)
-    learner.model, optimizer = accelerator.prepare(model, optimizer)
     ema = {name: value.detach().clone() for name, value in model.state_dict().items()}
     total = _total_steps(learner, run, optimisation, seed=seed)
     step = load_checkpoint(run.path / "checkpoints", model=model, ema=ema, optimizer=optimizer)
@@ -104,9 +101,7 @@ def fit(
     with progress.task(f"train {run.kind}", total) as update:
         while step < total and not (watch and watch.exhausted):
             rate = optimisation.lr * schedule(step, total, optimisation.warmup)
-            norm = _step(
-                learner, optimizer, accelerator, optimisation, rate=rate, seed=seed, step=step, window=window
-            )
+            norm = _step(learner, optimizer, optimisation, rate=rate, seed=seed, step=step, window=window)
             step += 1
             if math.isfinite(norm):
                 _average(ema, model, step, optimisation.ema_fraction * total)
@@ -138,7 +133,6 @@ def schedule(step: int, total: int, warmup: int) -> float:
 def _step(
     learner: Learner,
     optimizer: torch.optim.Optimizer,
-    accelerator: Accelerator,
     optimisation: Optimisation,
     *,
     rate: float,
@@ -152,8 +146,8 @@ def _step(
         group["lr"] = rate
     learner.model.train()
     loss = learner.loss(step)
-    accelerator.backward(loss)
-    norm = float(accelerator.clip_grad_norm_(learner.model.parameters(), optimisation.clip))
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = float(nn.utils.clip_grad_norm_(learner.model.parameters(), optimisation.clip))
     if math.isfinite(norm):
         optimizer.step()
     window.add(float(loss.detach()), step, finite=math.isfinite(norm))

@@ -175,12 +175,12 @@ def _fidelity_lines(fidelity: Record | None) -> list[str]:
         f"KID to the training patients ({test['extractor']}, n = {test['n']}): {test['kid']:.3f}; "
         f"unseen real patients {between}, two halves of the training patients {within}."
     )
-    return [kid, *_coverage_lines(test.get("neighbours"))]
+    return [kid, *_coverage_lines(test["neighbours"])]
 
 
-def _coverage_lines(neighbours: Record | None) -> list[str]:
-    """Nothing for tiles that were judged by an older version, or without two training patients."""
-    if not neighbours or neighbours["coverage"]["of_real"] is None:
+def _coverage_lines(neighbours: Record) -> list[str]:
+    """Nothing without two training patients."""
+    if neighbours["coverage"]["of_real"] is None:
         return []
     found = neighbours["coverage"]
     return [

@@ -106,7 +106,7 @@ class Predictions:
             folder = self._out / job.folder
             found = np.load(folder / "test.npy")
             fold = job.fit.fold
-            scored_on = read_json(folder / "test.json").get("scored_on", self.test_hashes[fold])
+            scored_on = read_json(folder / "test.json")["scored_on"]
             if len(found) != self._sizes[fold] or scored_on != self.test_hashes[fold]:
                 raise InputError(
                     f"{folder}: was scored on {len(found)} test tiles that are not this study's "

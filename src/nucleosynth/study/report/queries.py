@@ -17,13 +17,13 @@ def primary_metric(record: Record) -> str:
 
 
 def fractions_of(record: Record) -> list[float]:
-    """Return the fractions of the training patients, the largest first; an older record knows one."""
-    return sorted((record.get("protocol") or {}).get("fractions") or [1.0], reverse=True)
+    """Return the fractions of the training patients, the largest first."""
+    return sorted(record["protocol"]["fractions"], reverse=True)
 
 
 def at_fraction(entries: Iterable[Record] | None, fraction: float) -> list[Record]:
     """Return the arms or comparisons at one fraction of the training patients."""
-    return [entry for entry in entries or [] if entry.get("fraction", 1.0) == fraction]
+    return [entry for entry in entries or [] if entry["fraction"] == fraction]
 
 
 def arm_kinds(record: Record) -> dict[str, Record]:
@@ -83,15 +83,17 @@ def per_patient(record: Record) -> dict[str, dict[str, float]]:
 
 def claim_rows(record: Record) -> list[tuple[str, dict[str, Record]]]:
     """Return the comparisons of the claim: each rival with its comparison in each metric."""
-    claim = record.get("claim") or {}
+    claim = record.get("claim")
+    if not claim:
+        return []
     found = {
         (one["baseline"], one["metric"]): one
-        for one in at_fraction(record.get("comparisons"), claim.get("fraction", 1.0))
-        if one["arm"] == claim.get("arm")
+        for one in at_fraction(record.get("comparisons"), claim["fraction"])
+        if one["arm"] == claim["arm"]
     }
     return [
         (rival, {metric: found[rival, metric] for metric in claim["metrics"] if (rival, metric) in found})
-        for rival in claim.get("rivals", [])
+        for rival in claim["rivals"]
     ]
 
 
@@ -112,8 +114,7 @@ def fraction_rows(record: Record) -> list[tuple[str, list[tuple[Any, Record | No
     """
     metric, smallest_first = primary_metric(record), fractions_of(record)[::-1]
     means = {
-        (arm["arm"], arm.get("fraction", 1.0)): arm["metrics"][metric]["mean"]
-        for arm in record.get("arms") or []
+        (arm["arm"], arm["fraction"]): arm["metrics"][metric]["mean"] for arm in record.get("arms") or []
     }
     if len({fraction for _, fraction in means}) < 2:
         return []
@@ -136,7 +137,7 @@ def segmenter_rows(record: Record) -> list[tuple[Record, dict[str, Record]]]:
             {
                 one["metric"]: one
                 for one in found["comparisons"]
-                if (one["arm"], one.get("fraction", 1.0)) == (arm["arm"], arm.get("fraction", 1.0))
+                if (one["arm"], one["fraction"]) == (arm["arm"], arm["fraction"])
             },
         )
         for arm in found.get("arms") or []
