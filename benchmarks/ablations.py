@@ -43,7 +43,7 @@ from nucleosynth.runs import environment, open_run
 from nucleosynth.seeds import rng
 from nucleosynth.training.config import Optimisation
 from nucleosynth.training.devices import autocast, choose_device
-from nucleosynth.training.loop import fit
+from nucleosynth.training.loop import run_training
 
 RUNS = {"tnbc": HOME / "runs" / "benchmark-ablations", "amibr": HOME / "runs" / "benchmark-classes"}
 CPU = choose_device("cpu")
@@ -130,7 +130,7 @@ def measure(variant: Variant, ground: Ground, *, steps: int, run: Path, seed: in
     config = prepared.config
     optimisation = Optimisation(steps=steps, lr=config.lr, ema_fraction=config.ema_fraction)
     with open_run(out, kind="ablation", config=settings) as opened:
-        fitted = fit(prepared.learner, opened, optimisation, seed=own, device=CPU)
+        fitted = run_training(prepared.learner, opened, optimisation, seed=own, device=CPU)
     generator = prepared.generator(fitted.ema)
     samples = run / "samples" / out.name
     made, scores = ground.judge(generator, samples)

@@ -29,7 +29,7 @@ from nucleosynth.files import partial, write_json
 from nucleosynth.runs import open_run
 from nucleosynth.training.config import Optimisation
 from nucleosynth.training.devices import autocast
-from nucleosynth.training.loop import fit
+from nucleosynth.training.loop import run_training
 
 CHECKPOINT_SECONDS = 300.0  # of the largest peer a checkpoint takes seconds to write
 Budget = Mapping[str, float]
@@ -206,7 +206,7 @@ class PeerTraining:
         with open_run(out, kind="peer", config=settings) as run:
             if not run.done:
                 learner = PeerLearner(peer, peer_batches(tiles, rows, self.batch, seed))
-                fitted = fit(
+                fitted = run_training(
                     learner,
                     run,
                     self._optimisation(len(rows), budget),

@@ -35,7 +35,7 @@ from nucleosynth.files import append_jsonl, file_hash, now, partial, read_json, 
 from nucleosynth.runs import open_run
 from nucleosynth.seeds import torch_seed
 from nucleosynth.training.devices import choose_device
-from nucleosynth.training.loop import fit
+from nucleosynth.training.loop import run_training
 from nucleosynth.training.metrics import trained_seconds
 
 
@@ -123,7 +123,7 @@ def train_classifier(
             batches = Phases(before, batches, round(training_set.first_share * config.steps))
         weights, strong = loss_weights(natural, rule), training_set.strong
         learner = ClassifyingLearner(model, batches, weights, config, strong=strong, seed=seed, device=target)
-        trained = fit(learner, run, config.optimisation, seed=seed, device=target)
+        trained = run_training(learner, run, config.optimisation, seed=seed, device=target)
         model.load_state_dict(trained.ema)
         probabilities, labels = {}, {}
         for part, (tiles, rows) in evaluate.items():

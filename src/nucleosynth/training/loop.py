@@ -61,7 +61,7 @@ class Trained:
     stopped: str
 
 
-def fit(
+def run_training(
     learner: Learner,
     run: Run,
     optimisation: Optimisation,

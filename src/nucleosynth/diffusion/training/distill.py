@@ -39,7 +39,7 @@ from nucleosynth.files import write_json
 from nucleosynth.runs import open_run
 from nucleosynth.seeds import rng, torch_seed
 from nucleosynth.training.devices import autocast, choose_device, compile_if_asked
-from nucleosynth.training.loop import fit
+from nucleosynth.training.loop import run_training
 
 FIRST_LEVEL = 2.0
 """Noise level as of which the first step's errors are weighed; as of its own, colour would count for all."""
@@ -214,7 +214,7 @@ def distill(
                 shown, tiles, rows, descriptors, run.path / "previews" / f"step-{step:08d}.png", seed
             )
 
-        trained = fit(learner, run, config.optimisation, seed=seed, device=target, preview=preview)
+        trained = run_training(learner, run, config.optimisation, seed=seed, device=target, preview=preview)
         made = student(trained.ema, replace(card, steps=trained.steps))
         made.save_pretrained(path)
         summary = {"steps": trained.steps, "tiles_seen": trained.steps * config.batch}

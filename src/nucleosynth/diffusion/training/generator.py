@@ -33,7 +33,7 @@ from nucleosynth.render.outlines import draw_outlines
 from nucleosynth.runs import open_run
 from nucleosynth.seeds import rng, torch_seed
 from nucleosynth.training.devices import choose_device, compile_if_asked
-from nucleosynth.training.loop import fit
+from nucleosynth.training.loop import run_training
 from nucleosynth.training.stopping import HeldOut
 
 STATISTICS_TILES = 2000
@@ -131,7 +131,7 @@ def train_generator(
             path = run.path / "previews" / f"step-{step:08d}.png"
             save_preview(shown, tiles, rows, batches.descriptors, path, seed)
 
-        trained = fit(
+        trained = run_training(
             learner,
             run,
             config.optimisation(len(rows)),

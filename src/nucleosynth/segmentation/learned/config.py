@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -11,20 +11,17 @@ from nucleosynth.data.readers.pictures import PicturesConfig
 from nucleosynth.registry import Registry
 from nucleosynth.training.config import Budget, Optimisation
 
-if TYPE_CHECKING:
-    from nucleosynth.segmentation.learned.network import SegmenterNet
-
 NETWORK_MPP = 0.5
 """µm/px at which all networks work."""
 
-NETWORKS: Registry[type[SegmenterNet]] = Registry(
+NETWORKS: Registry[Any] = Registry(
     "network",
     {
         "embedded": "nucleosynth.segmentation.learned.network:EmbeddedNet",
         "judge": "nucleosynth.segmentation.learned.network:JudgeNet",
     },
 )
-"""The networks by name; adding one is one `SegmenterNet` and one line."""
+"""The networks by name, each a `network.SegmenterNet`; adding one is one class and one line."""
 
 NetworkName = Annotated[str, known_in(NETWORKS)]
 

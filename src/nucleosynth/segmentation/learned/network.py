@@ -187,7 +187,8 @@ class JudgeNet(SegmenterNet):
 
 def build_network(recipe: str) -> SegmenterNet:
     """Return a fresh network of `NETWORKS`; torch's global generator decides the weights."""
-    return NETWORKS.get(recipe)()
+    network: SegmenterNet = NETWORKS.get(recipe)()
+    return network
 
 
 def _region_loss(logits: Tensor, truth: Tensor) -> Tensor:

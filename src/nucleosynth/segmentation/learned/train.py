@@ -23,7 +23,7 @@ from nucleosynth.segmentation.learned.crops import TrainingCrops
 from nucleosynth.segmentation.learned.network import SegmenterNet, build_network
 from nucleosynth.segmentation.learned.weights import save_weights
 from nucleosynth.training.devices import autocast, choose_device
-from nucleosynth.training.loop import Preview, fit
+from nucleosynth.training.loop import Preview, run_training
 
 PREVIEW = 256  # px of each held-out picture that a preview shows
 
@@ -127,7 +127,7 @@ def train_network(
         target = choose_device(device)
         preview = _previews(config.recipe, held_out, run.path, target) if held_out else None
         learner = SegmentationLearner(net, crops, target)
-        trained = fit(learner, run, config.optimisation, seed=seed, device=target, preview=preview)
+        trained = run_training(learner, run, config.optimisation, seed=seed, device=target, preview=preview)
         final = _with_weights(config.recipe, trained.ema)
         card: dict[str, Any] = {
             "parameters": sum(p.numel() for p in final.parameters()),
