@@ -15,6 +15,7 @@ from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.model.build import build_denoiser
 from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.model.conditioning import Condition, mask_planes
+from nucleosynth.diffusion.sampling.solvers import ddim
 from nucleosynth.diffusion.synthesis import choose_donors, synthesise
 from nucleosynth.diffusion.training.generator import train_generator
 from nucleosynth.errors import InputError
@@ -208,3 +209,26 @@ def test_the_donor_of_a_tile_does_not_depend_on_how_many_are_made():
         assert np.array_equal(few, many[:7])
     counts = np.bincount(labels[many], minlength=3)
     assert counts.tolist() == [14, 13, 13]
+
+
+def test_a_function_is_a_sampler_and_every_step_can_be_watched(generator):
+    seen = []
+
+    def watch(step, steps, images):
+        seen.append((step, steps, images))
+
+    made = generator.sample([0, 1, 1], sampler=ddim, steps=4, seed=3, batch=2, on_step=watch)
+    assert np.array_equal(made, generator.sample([0, 1, 1], sampler="ddim", steps=4, seed=3, batch=2))
+    assert [(step, steps) for step, steps, _ in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)] * 2
+    assert np.array_equal(seen[-1][2], made[2:])
+    for name in ("heun", "dpmpp-2m", "spectral"):
+        seen.clear()
+        generator.sample([0], sampler=name, steps=3, on_step=watch)
+        assert [step for step, *_ in seen] == [1, 2, 3], name
+
+
+def test_classes_are_asked_for_by_name_too(generator):
+    by_name = generator.sample(["b", None], steps=2)
+    assert np.array_equal(by_name, generator.sample([1, None], steps=2))
+    with pytest.raises(InputError, match="unknown class 'grade 9'; the generator's classes are"):
+        generator.sample(["grade 9"], steps=2)
