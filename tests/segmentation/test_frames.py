@@ -59,7 +59,7 @@ def test_annotated_nuclei_are_not_replaced(tmp_path, capsys):
     paired = ["--data.reader", "paired", "--data.dataset", "lab", "--data.mask_kind", "instances"]
     command = ["data", "import", "--data.root", str(tmp_path), "--out", str(tmp_path / "tiles")]
     assert main([*command, *paired, "--data.mpp", "0.5", "--nuclei", "classical"]) == 2
-    assert "one.png: carries nuclei already" in capsys.readouterr().err
+    assert "one.png: has nuclei already" in capsys.readouterr().err
 
 
 def test_only_frames_without_nuclei_get_them(tmp_path):

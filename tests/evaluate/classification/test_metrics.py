@@ -129,7 +129,7 @@ def test_threshold_by_hand(positive: list[float], labels: list[int], expected: f
 def test_more_than_two_classes_have_no_threshold() -> None:
     p, y, _ = classifier(3)
     assert choose_threshold(p, y) is None
-    with pytest.raises(InputError, match="only two classes are cut"):
+    with pytest.raises(InputError, match="needs two classes"):
         decide(p, 0.3)
 
 

@@ -80,5 +80,5 @@ def test_bad_input_is_named() -> None:
         patient_scores(two([0.1, 0.9]), [0, 3], ["a", "b"], threshold=None)
     with pytest.raises(InputError, match="groups has 1 entries for 2 tiles"):
         patient_scores(two([0.1, 0.9]), [0, 1], ["a"], threshold=None)
-    with pytest.raises(InputError, match="only two classes are cut"):
+    with pytest.raises(InputError, match="needs two classes"):
         patient_scores(np.full((1, 3), 1 / 3), [0], ["a"], threshold=0.5)

@@ -133,7 +133,7 @@ def test_constant_features_are_refused() -> None:
         with pytest.raises(InputError, match="spoilt@8: features of `synthetic` are the same for all 24"):
             fidelity(real, bright, extractor=Spoilt(value=value))
     grey = np.full_like(real[0], 128)
-    with pytest.raises(InputError, match="features of `real` are the same for all 24 tiles; look at"):
+    with pytest.raises(InputError, match="features of `real` are the same for all 24 tiles; check the"):
         fidelity((grey, None), real, extractor=MeanColour())
 
 

@@ -205,7 +205,7 @@ def test_what_cannot_be_audited_is_one_line(tissue):
     train, held_out, fresh = tissue
     one = Real(train.images[:4], np.array(["p"] * 4))
     for arguments, words in [
-        ((train, fresh, train), "is on both sides"),
+        ((train, fresh, train), "is both training and held out"),
         ((one, fresh, held_out), "of one patient"),
         ((train, fresh[:0], held_out), "no synthetic tiles"),
         ((train, fresh[:, :16, :16], held_out), "expected squares of one size"),

@@ -69,7 +69,7 @@ def test_masks_are_those_of_the_segmenter_and_all_else_stays(bare, tmp_path):
 
 
 def test_masks_are_not_replaced_by_accident(drawn, tmp_path):
-    with pytest.raises(InputError, match="12 of 12 tiles carry masks already"):
+    with pytest.raises(InputError, match="12 of 12 tiles have masks already"):
         add_masks(drawn, tmp_path / "masked")
     assert not (tmp_path / "masked").exists()
     replaced = add_masks(drawn, tmp_path / "masked", replace=True)
@@ -127,5 +127,5 @@ def test_against_made_masks_the_score_is_consistency_without_a_ceiling(drawn, ba
 
 def test_tiles_without_masks_have_nothing_to_judge(drawn, bare, tmp_path):
     synthetic = as_synthetic(bare, tmp_path / "synthetic", patients=2)
-    with pytest.raises(InputError, match="no tile carries a mask"):
+    with pytest.raises(InputError, match="no tile has a mask"):
         mask_scores(drawn, synthetic)
