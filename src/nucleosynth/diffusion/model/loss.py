@@ -17,7 +17,7 @@ def denoising_loss(
     *,
     training: bool,
 ) -> Tensor:
-    """Mean loss of a batch as `TrainingBatches.draw` gives it."""
+    """Return the mean loss of a batch from `TrainingBatches.draw`."""
     pixels, sigma, noise, condition = drawn
     clean = denoiser.standardise(pixels.to(device, memory_format=torch.channels_last))
     moved = condition.to(device)
