@@ -145,7 +145,7 @@ def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, head: str, s
             raise InputError(f"{source}: {name} {found}, {wanted}; use its own weights")
     dropped = [name for name in own if name not in fits]
     if dropped:
-        # A bias of the right size beside a kernel of the wrong one would be half a head.
+        # A bias of the right size with a kernel of the wrong size would be half a head.
         fits = {name: tensor for name, tensor in fits.items() if not name.startswith(f"{head}.")}
         log.info("%s: the head %s has another size and starts fresh", source, head)
     module.load_state_dict(fits, strict=False)

@@ -74,7 +74,7 @@ class ClassifyingLearner:
 
 
 def start_head(model: nn.Module) -> None:
-    """Start the last layer at zero: timm's own start gives a head of few classes logits of +-5 and more."""
+    """Set the last layer to zero: timm's initial weights give a head of few classes logits beyond +-5."""
     head = model.get_classifier()  # type: ignore[operator]
     if isinstance(head, nn.Linear):
         nn.init.zeros_(head.weight)
@@ -98,24 +98,24 @@ def train_classifier(
 ) -> dict[str, Any]:
     """Train on a mixture, choose the threshold on validation, score the parts of ``evaluate``.
 
-    The test patients are never among these: `score_part` looks at them, when all choices are made.
+    The test patients are never among these: `score_part` reads them after all choices are made.
 
     Parameters
     ----------
     parts
-        What the mixture is made of.
+        Parts of the mixture.
     natural
-        Class frequencies of the real training tiles: the reference of every arm.
+        Class frequencies of the real training tiles, used by every arm.
     balance
-        Only for the arms that exist to change it; None takes the configuration's.
+        Only for the arms that change it; None means that of the configuration.
     strong
         Augment strongly, see `augment`.
     first, first_share
-        What the first share of the steps trains on instead of ``parts``.
+        Parts that replace ``parts`` for the first share of the steps.
     evaluate
-        Part name to (tiles, rows); holds ``validation``.
+        Part name to (tiles, rows); includes ``validation``.
     settings
-        What else identifies the run: the arm and the hashes of its tiles.
+        Further settings that identify the run: the arm and the hashes of its tiles.
 
     Returns
     -------
@@ -174,10 +174,10 @@ def classify_tiles(
     test: bool = False,
     fold: int = 0,
 ) -> dict[str, Any]:
-    """Train on the training patients of a fold; score validation and, only when asked, test patients.
+    """Train on the training patients of a fold; score validation patients and, on request, test patients.
 
-    The test patients may be asked for later, with the same ``out``: nothing is trained again, and the look is
-    a line of ``test_access.jsonl``, with the protocols that looked at them before, and of the access log.
+    The test patients may be scored later, with the same ``out``: nothing is trained again. The access is
+    recorded in ``test_access.jsonl``, with the protocols that read them before, and in the access log.
     """
     check_split(tiles, split)
     if test:
@@ -203,13 +203,13 @@ def classify_tiles(
             tiles,
             tiles.rows_of(part.test),
             config,
-            before=lambda: _look(out, part.test),
+            before=lambda: _record_access(out, part.test),
             device=device,
         )
     return result
 
 
-def _look(out: Path, patients: Sequence[str]) -> None:
+def _record_access(out: Path, patients: Sequence[str]) -> None:
     """Record an access to the test patients, in the run and in the access log, just before it."""
     earlier = log_protocol(patients, name=out.name, protocol_hash=file_hash(out / "config.yaml"))
     what = "classifier scored on the test patients"
