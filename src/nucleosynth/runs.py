@@ -1,8 +1,8 @@
 """Run directories and files that appear whole or not at all.
 
 A run directory exists at once with its resolved configuration, its environment and a lock. Artefacts are
-built beside their place and renamed; ``DONE`` is written last with their hashes. The same command again goes
-on; another configuration, or a second process, is refused.
+built next to their final path and renamed; ``DONE`` is written last with their hashes. The same command again
+goes on; another configuration, or a second process, is refused.
 """
 
 from __future__ import annotations
