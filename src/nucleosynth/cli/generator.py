@@ -1,4 +1,4 @@
-"""``nucleosynth train`` and ``nucleosynth sample``: fit a generator or a segmenter, draw tiles."""
+"""``nucleosynth train`` and ``nucleosynth sample``: train a generator or a segmenter, draw tiles."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def train(
     device: Device = "auto",
     settings: Settings = None,
 ) -> None:
-    r"""Fit a diffusion generator to the training patients of one fold; run again to go on.
+    r"""Train a diffusion generator on the training patients of one fold; run again to continue.
 
     For example::
 
@@ -51,13 +51,13 @@ def train(
     Parameters
     ----------
     tiles
-        TileSet with masks and labels, as far as they exist.
+        TileSet, with masks and labels if they exist.
     split
-        Split file; no other patient than those of the fold's training part is read.
+        Split file; only the training patients of the fold are read.
     fold
-        Which fold of the split file, counted from 0.
+        Fold of the split file, counted from 0.
     start
-        A trained generator to go on from, prior or none; the setting generator.start.
+        Initial weights: a trained generator, prior or none; the setting generator.start.
     """
     from nucleosynth.data.tileset import TileSet
     from nucleosynth.diffusion.config import GeneratorConfig
@@ -81,7 +81,7 @@ def train_segmenter(
     device: Device = "auto",
     settings: Settings = None,
 ) -> None:
-    r"""Fit a network that finds nuclei to annotated images; run again to go on.
+    r"""Train a network that finds nuclei on annotated images; run again to continue.
 
     For example::
 
@@ -110,7 +110,7 @@ def train_prior(
     device: Device = "auto",
     settings: Settings = None,
 ) -> None:
-    r"""Fit one generator to tissue of many sources, for others to start from; run again to go on.
+    r"""Train a generator on tissue of many sources, for use as initial weights; run again to continue.
 
     For example::
 
@@ -140,7 +140,7 @@ def distill(
     device: Device = "auto",
     settings: Settings = None,
 ) -> None:
-    r"""Tune a student that draws a tile in two steps from a trained generator; run again to go on.
+    r"""Tune a student that draws a tile in two steps from a trained generator; run again to continue.
 
     For example::
 
@@ -152,7 +152,7 @@ def distill(
     teacher
         Folder that `nucleosynth train` wrote.
     tiles
-        TileSet that the teacher was fitted to; only tiles of its patients are read.
+        TileSet that the teacher was trained on; only tiles of its training patients are read.
     """
     from nucleosynth.data.tileset import TileSet
     from nucleosynth.diffusion.config import DistillConfig
@@ -169,13 +169,13 @@ def preview(
     /,
     *,
     out: Annotated[Path, Parameter(help="The picture to write, a PNG.")] = Path("tissue.png"),
-    columns: Annotated[int, Parameter(help="Layouts of nuclei, side by side.")] = 8,
-    stains: Annotated[int, Parameter(help="Stains, one below the other, where there are no classes.")] = 4,
+    columns: Annotated[int, Parameter(help="Number of nuclei layouts, one per column.")] = 8,
+    stains: Annotated[int, Parameter(help="Number of stains, one per row, if there are no classes.")] = 4,
     steps: Annotated[int | None, Parameter(help="Steps of the sampler; else its own.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
-    """Look at a generator without data: drawn nuclei above, tiles in several stains or classes below.
+    """Preview a generator without data: drawn nuclei above, tiles in several stains or classes below.
 
     For example::
 
@@ -226,9 +226,9 @@ def sample(
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
-    r"""Draw a synthetic TileSet: each tile takes class, nuclei mask and stain from one donor tile.
+    r"""Draw a synthetic TileSet: each tile has class, nuclei mask and stain of one donor tile.
 
-    With layouts the masks are invented: class and stain come from the donor.
+    With layouts the masks are invented; class and stain are those of the donor.
 
     For example::
 
@@ -243,21 +243,22 @@ def sample(
     generator
         Folder that `nucleosynth train` or `nucleosynth distill` wrote.
     donors
-        TileSet that the generator was fitted to.
+        TileSet that the generator was trained on.
     tiles
         Number of tiles to draw.
     labels
-        Class frequencies of the pool: those of the donors, or all classes alike.
+        Class frequencies of the pool: those of the donors, or all classes equal.
     steps
-        Steps of the sampler; else 10, ddim 50, ddpm 1000, of a student all that it has.
+        Steps of the sampler; default 10, ddim 50, ddpm 1000, for a student all of its steps.
     sampler
-        spectral, dpmpp-2m, dpmpp-2m-sde, heun, ddim, ddpm, of a student consistency; else the recipe's own.
+        spectral, dpmpp-2m, dpmpp-2m-sde, heun, ddim, ddpm, for a student consistency; default: the recipe's
+        own.
     sigma_scale
         Factor on the noise level that the network is given; 1 is off.
     variation
         Noise level to which the donor's pixels are noised and then denoised; else tiles come from noise.
     early
-        Earlier model of the same training, for --guidance.auto; else the one beside the generator.
+        Earlier model of the same training, for --guidance.auto; default: that in the generator's folder.
     layouts
         Model that `nucleosynth layouts fit` wrote, or folder that `nucleosynth layouts draw` wrote.
     """
@@ -271,7 +272,7 @@ def sample(
 
     dial = read_dial(size_ratio, anisonucleosis, irregularity, density)
     if layouts is None and dial != Dial():
-        raise InputError("--dial: turns invented layouts only; give them by --layouts")
+        raise InputError("--dial: changes invented layouts only; give them with --layouts")
     request = {
         "tiles": tiles,
         "labels": labels,
