@@ -2,9 +2,9 @@
 
     python -m benchmarks.layouts --minutes 20
 
-reads TNBC below NUCLEOSYNTH_DATA, trains in runs/benchmark-layouts (the same command goes on there) and
-writes benchmarks/results/layouts.json and docs/results/tnbc/layouts.png. Both contenders learn from the
-training patients and are compared with these and the validation patient; ``--held-out test`` is for after
+reads TNBC below NUCLEOSYNTH_DATA, trains in runs/benchmark-layouts (the same command continues there) and
+writes benchmarks/results/layouts.json and docs/results/tnbc/layouts.png. Both contenders are trained on the
+training patients and compared with these and the validation patient; ``--held-out test`` is for after
 the choice.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.layout_scores import Judge, Masks
+from benchmarks.layout_scores import LayoutEvaluator, Masks
 from benchmarks.map_layouts import MapLayouts, decode, encode, map_config, write_maps
 from benchmarks.studies import HOME, open_study
 from nucleosynth.data.split import Split
@@ -43,7 +43,7 @@ PICTURE = HOME / "docs" / "results" / "tnbc" / "layouts.png"
 TILE_UM = 32.0
 STEPS = 10
 SIGMA_SCALES = (1.0, 1.5)
-"""Of the sampler: as it is, and conditioned on more noise than there is."""
+"""`sigma_scale` of the sampler: off, and conditioned on more noise than there is."""
 SPEED_LAYOUTS, SPEED_REPEATS = 32, 5
 SHOWN = 48
 
@@ -57,7 +57,7 @@ def open_tnbc(run: Path, *, size: int = 64) -> tuple[TileSet, Split]:
 
 
 def speed(contenders: Mapping[str, Draw], labels: list[int]) -> dict[str, Any]:
-    """Layouts per minute on one core, the contenders in turn."""
+    """Measure layouts per minute on one core, the contenders in turn."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     labels = [labels[i % len(labels)] for i in range(SPEED_LAYOUTS)]
@@ -82,7 +82,7 @@ def save_picture(path: Path, drawn: Mapping[str, Masks]) -> None:
 
 
 def contenders(model: LayoutModel, learned: MapLayouts) -> dict[str, Draw]:
-    """Both ways to draw, that by diffusion at each setting of the sampler."""
+    """Return both ways to draw, that by diffusion with each setting of the sampler."""
     return {
         "spacing": lambda labels, seed: model.draw(len(labels), label=labels, seed=seed),
         **{
@@ -129,25 +129,25 @@ def main(
             "parameters": learned.generator.parameters,
         },
     }
-    judge = Judge(tiles, fold.train, getattr(fold, held_out))
-    labels = np.tile(tiles.labels[judge.rows], repeats).tolist()
+    evaluator = LayoutEvaluator(tiles, fold.train, getattr(fold, held_out))
+    labels = np.tile(tiles.labels[evaluator.rows], repeats).tolist()
     draws = contenders(model, learned)
     drawn = {name: draw(labels, seed) for name, draw in draws.items()}
-    again = decode(encode(judge.real, learned.mpp), learned.mpp)
+    again = decode(encode(evaluator.real, learned.mpp), learned.mpp)
     found = {
         "data": {
             "name": "TNBC",
             "tile": tiles.size[0],
             "mpp": tiles.mpp,
             "content_hash": tiles.content_hash,
-            "train": {"patients": len(fold.train), "tiles": len(judge.real)},
-            "held_out": {"part": held_out, "tiles": len(judge.held)},
+            "train": {"patients": len(fold.train), "tiles": len(evaluator.real)},
+            "held_out": {"part": held_out, "tiles": len(evaluator.held)},
         },
         "settings": {"seed": seed, "layouts": len(labels), "sampler_steps": STEPS},
         "fitted": fitted,
-        "round_trip": mask_agreement(again, judge.real, groups=judge.patients),
-        "references": judge.references(),
-        "scores": {name: judge.scores(masks, labels, seed=seed) for name, masks in drawn.items()},
+        "round_trip": mask_agreement(again, evaluator.real, groups=evaluator.patients),
+        "references": evaluator.references(),
+        "scores": {name: evaluator.scores(masks, labels, seed=seed) for name, masks in drawn.items()},
         "speed": {
             "layouts": SPEED_LAYOUTS,
             "threads": 1,

@@ -1,4 +1,4 @@
-"""Layouts by the diffusion core: masks as pictures of distances, which the generator learns like tissue.
+"""Layouts by the diffusion core: masks as pictures of distances, on which the generator is trained.
 
 Nothing of the core is changed: `encode` makes pictures, `train_generator` learns them, `decode` cuts nuclei
 out of those that it samples. All channels turn and mirror with the mask, as the generator's batches do.
@@ -27,10 +27,10 @@ EDGE_UM = 1.5
 """Half the width of the ramp across a nucleus' edge."""
 
 GAP_UM = 8.0
-"""Farther from every nucleus than this is all the same."""
+"""Distances to nuclei are clipped at this value."""
 
 CUT = Cut(core=0.4, least_seed=0.25, least_area=1.0)
-"""Chosen by the round trip of training masks: the segmenters' own drops what the border leaves of nuclei."""
+"""Chosen by the round trip of training masks; the segmenters' own setting drops nuclei cut by the border."""
 
 
 def encode(masks: NDArray[np.integer], mpp: float) -> NDArray[np.uint8]:
@@ -72,8 +72,8 @@ def decode(maps: NDArray[np.uint8], mpp: float) -> NDArray[np.uint16]:
 def write_maps(tiles: TileSet, patients: Sequence[str], out: Path) -> TileSet:
     """Write the distance maps of some patients' masks as a TileSet without masks, or open those there.
 
-    All rows name one slide: the stain descriptor, which would tell how crowded a picture is, becomes the same
-    for all and conditions on nothing.
+    All rows name one slide: the stain descriptor, which would reveal the density of a picture, becomes the
+    same for all and carries no information.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def write_maps(tiles: TileSet, patients: Sequence[str], out: Path) -> TileSet:
 def map_config(
     *, minutes: float | None = None, steps: int | None = None, **changes: object
 ) -> GeneratorConfig:
-    """The generator's defaults, but for what belongs to stain and masks; ``steps`` go before ``minutes``."""
+    """Return the generator's defaults, except for stain and masks; ``steps`` replace ``minutes``."""
     budget = {"minutes": minutes} if steps is None else {"steps": steps}
     return GeneratorConfig.model_validate(
         {"start": FROM_SCRATCH, "masks": "none", "jitter": 0, "drop": 0, "hold_out": 0, **budget, **changes}
@@ -125,7 +125,7 @@ class MapLayouts:
     def fit(
         cls, maps: TileSet, config: GeneratorConfig, *, out: Path, seed: int = 0, device: str = "cpu"
     ) -> MapLayouts:
-        """Train in the run directory ``out``, or go on there."""
+        """Train in the run directory ``out``, or continue there."""
         patients = sorted(set(maps.patients.tolist()))
         path = train_generator(maps, patients, config, out=out, seed=seed, device=device)
         return cls(Generator.from_pretrained(path, device=device), maps)

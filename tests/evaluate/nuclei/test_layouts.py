@@ -1,4 +1,4 @@
-"""Drawn layouts against real masks, beside the distance between patients."""
+"""Drawn layouts against real masks, with the distance between patients as reference."""
 
 from __future__ import annotations
 
