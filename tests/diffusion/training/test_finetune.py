@@ -171,7 +171,7 @@ def test_tissue_of_another_scale_is_warned_of(tiles, patients, start, tmp_path, 
     with caplog.at_level(logging.WARNING):
         asked = config(tmp_path / "coarse", steps=1)
         train_generator(tiles, patients[:1], asked, out=tmp_path / "run", device="cpu")
-    assert f"learned tissue at {4 * tiles.mpp:g} µm/px" in caplog.text
+    assert f"trained at {4 * tiles.mpp:g} µm/px" in caplog.text
 
 
 def test_the_hub_gets_no_patient_of_the_initial_weights(start, monkeypatch):
