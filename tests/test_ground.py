@@ -1,4 +1,4 @@
-"""The ground: randomness that names what it is for, configurations that name the right key, safe runs."""
+"""The ground: randomness by name of its purpose, configurations that name the right key, safe runs."""
 
 from __future__ import annotations
 

@@ -146,6 +146,6 @@ def test_a_generator_that_cannot_be_scored_is_refused(trained, tmp_path):
     with pytest.raises(InputError, match=r"its mpp is 1.0, the study's 0.75"):
         main(home / "ours", **{**options, "study": other, "run": tmp_path / "coarse"})
     other.write_text(yaml.safe_dump(tiny_study(data={"reader": "phantom", "patients": 12, "tiles": 84})))
-    with pytest.raises(InputError, match="reads masks, and the tiles of this study carry none or others"):
+    with pytest.raises(InputError, match="reads masks, and the tiles of this study have none or others"):
         main(home / "ours", **{**options, "study": other, "run": tmp_path / "fewer"})
     assert not (tmp_path / "run" / "classifiers").exists()

@@ -1,4 +1,4 @@
-"""Operations are counted as by hand, tiles as drawn; a killed measurement goes on."""
+"""Operations are counted as by hand, tiles as drawn; a killed measurement continues."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def test_refusals(layout_tiles, tmp_path):
         fit_layouts(layout_tiles, ["phantom:p99"])
     few = list(layout_tiles.tiles([0, 1]))
     blank = [dataclasses.replace(t, mask=np.zeros_like(t.mask), label=None) for t in few]
-    with pytest.raises(InputError, match="0 nuclei lie whole in 2 tiles; expected at least 50"):
+    with pytest.raises(InputError, match="0 whole nuclei in 2 tiles; expected at least 50"):
         fit_layouts(write_tileset(tmp_path / "blank", blank, classes=[]), [t.patient_id for t in blank])
     with pytest.raises(InputError, match="class 'x' has no tile"):
         fit_layouts(write_tileset(tmp_path / "x", blank, classes=["x"]), [t.patient_id for t in blank])

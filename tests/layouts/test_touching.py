@@ -1,4 +1,4 @@
-"""Nuclei that touch: counted by hand, parted where they may not, and drawn as often as learned."""
+"""Touching nuclei: counted by hand, separated where they may not touch, drawn as often as in training."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def test_a_nucleus_larger_than_the_tile_counts_and_has_no_size(masks):
 
 @pytest.mark.parametrize("value", [0, 1])
 def test_tiles_without_a_whole_nucleus_teach_no_layout(value):
-    with pytest.raises(InputError, match="0 nuclei lie whole in 9 tiles") as caught:
+    with pytest.raises(InputError, match="0 whole nuclei in 9 tiles") as caught:
         fit_class_statistics(np.full((9, 32, 32), value, np.uint16), mpp=MPP)
     assert "\n" not in str(caught.value)
 

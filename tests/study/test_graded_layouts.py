@@ -57,7 +57,7 @@ CLASSIFIER = ClassifierConfig(
 
 @dataclass(frozen=True)
 class Laboratory:
-    """All that was fitted to the training patients."""
+    """Everything that was fitted to the training patients."""
 
     tiles: TileSet
     generator: Generator

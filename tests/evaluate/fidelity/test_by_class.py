@@ -1,4 +1,4 @@
-"""Fidelity class by class: that of the class alone, nothing embedded twice, few tiles are said."""
+"""Fidelity by class: that of the class alone, nothing computed twice, few tiles are reported."""
 
 from __future__ import annotations
 

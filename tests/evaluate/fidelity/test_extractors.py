@@ -1,4 +1,4 @@
-"""The contract of every extractor, and what is printed where a network or its weights cannot be had."""
+"""The contract of every extractor, and the message if a network or its weights are not available."""
 
 from __future__ import annotations
 

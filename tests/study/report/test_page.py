@@ -200,6 +200,7 @@ def test_a_study_without_classes_leaves_the_arms_out_and_says_why(record, pictur
     text = text_of(page)
     assert "have no classes" in text
     assert "Does it help?" not in text
+    assert "Do synthetic tiles help?" not in text
     assert "Which classes are confused" not in text
     assert "consistency" in text
     assert "ceiling (real)" not in text
@@ -234,7 +235,7 @@ def test_a_record_of_an_older_version_has_no_coverage(record, pictures, tmp_path
 def test_missing_scores_and_pictures_are_left_out(record, tmp_path) -> None:
     record |= {"agreement": None, "fidelity": None, "test_access": []}
     text = text_of(build_report(record, {}, tmp_path).read_text())
-    assert "Do the nuclei appear" not in text
+    assert "Do the nuclei follow" not in text
     assert "How close are the tiles" not in text
     assert "No tile pictures" in text
     assert "None recorded" in text

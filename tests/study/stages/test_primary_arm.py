@@ -102,7 +102,7 @@ def test_other_protocols_that_read_the_test_patients_are_named(tmp_path, monkeyp
 
     third = study(report={"arm": "real+25%"}, seed=7)
     assert lock(first, "a", ["p:1", "p:2"]) == []
-    assert lock(first, "again", ["p:2", "p:1"]) == [], "the same protocol is no new record_test_access"
+    assert lock(first, "again", ["p:2", "p:1"]) == [], "the same protocol is not recorded again"
     assert lock(second, "b", ["p:1", "p:2"]) == [(first.protocol_hash, 2)]
     assert lock(first, "first", ["p:1", "p:2"]) == [], "and was there before the other"
     assert lock(third, "c", ["p:2", "p:3"]) == [(first.protocol_hash, 1), (second.protocol_hash, 1)]

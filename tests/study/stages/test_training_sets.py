@@ -1,4 +1,4 @@
-"""What each arm trains on."""
+"""The training set of each arm."""
 
 from __future__ import annotations
 
