@@ -91,21 +91,21 @@ def timed(
 
 
 def denoising(
-    denoiser: Denoiser, tiles: TileSet, rows: NDArray[np.int64], *, seed: int, told: bool
+    denoiser: Denoiser, tiles: TileSet, rows: NDArray[np.int64], *, seed: int, stained: bool
 ) -> dict[str, float]:
-    """Squared error on held-out tiles at some noise levels, as a fraction of the best linear denoiser's.
+    """Return the squared error on held-out tiles by noise level, relative to the best linear denoiser.
 
     Parameters
     ----------
-    told
-        Whether the stain is given.
+    stained
+        Whether the network is conditioned on the stain.
     """
     if len(rows) > DENOISED:
         rows = np.sort(rng(seed, "denoised").choice(rows, DENOISED, replace=False))
     crops = Crops.of(tiles, rows)
     pixels = torch.from_numpy(crops.images).permute(0, 3, 1, 2)
     planes = mask_planes(torch.from_numpy(crops.masks), torch.from_numpy(crops.has_mask))
-    stain = stain_vector(torch.from_numpy(slide_descriptors(tiles, rows)), torch.full((len(rows),), told))
+    stain = stain_vector(torch.from_numpy(slide_descriptors(tiles, rows)), torch.full((len(rows),), stained))
     condition = Condition(torch.from_numpy(tiles.labels[rows]), planes, stain)
     spectrum = Spectrum.fit(denoiser.standardise(pixels))
     noise = torch.from_numpy(rng(seed, "denoising").standard_normal(pixels.shape, dtype=np.float32))
@@ -121,7 +121,7 @@ def denoising(
 
 
 def measure(variant: Variant, ground: Ground, *, steps: int, run: Path, seed: int) -> dict[str, Any]:
-    """Train, or go on; draw, score and return the record of a variant."""
+    """Train, or continue; draw, score and return the record of a variant."""
     tiles, fold = ground.tiles, ground.fold
     out = run / f"{slug(variant.name)}-{steps}-steps"
     own = seed + variant.seed
@@ -133,13 +133,13 @@ def measure(variant: Variant, ground: Ground, *, steps: int, run: Path, seed: in
         fitted = run_training(prepared.learner, opened, optimisation, seed=own, device=CPU)
     generator = prepared.generator(fitted.ema)
     samples = run / "samples" / out.name
-    made, scores = ground.judge(generator, samples)
+    made, scores = ground.score(generator, samples)
     save_png(samples.with_suffix(".png"), grid(made[:SHOWN], columns=8, scale=2))
     held = tiles.rows_of(fold.validation)
     return {
         "name": variant.name,
         "question": variant.question,
-        "denoising": denoising(generator.denoiser, tiles, held, seed=seed, told=variant.stain),
+        "denoising": denoising(generator.denoiser, tiles, held, seed=seed, stained=variant.stain),
         "parameters": sum(p.numel() for p in prepared.learner.model.parameters()),
         "steps": steps,
         "load_before": os.getloadavg()[0],
@@ -149,7 +149,7 @@ def measure(variant: Variant, ground: Ground, *, steps: int, run: Path, seed: in
 
 
 def place(row: Mapping[str, Any]) -> int:
-    """Return where a row stands in the table."""
+    """Return the position of a row in the table."""
     names = [variant.name for variant in VARIANTS]
     return names.index(row["name"]) if row["name"] in names else len(names)
 

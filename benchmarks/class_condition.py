@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.class_judges import PARTS, Judges, train_judges
 from benchmarks.class_scores import METRICS, Likeness, by_class, differences, labelled_rows
 from benchmarks.class_section import PICTURE
+from benchmarks.label_classifiers import PARTS, LabelClassifiers, train_label_classifiers
 from benchmarks.markdown import PICTURES, number
 from benchmarks.rows import put_row
 from benchmarks.studies import HOME, open_study
@@ -49,12 +49,12 @@ SHOWN, COLUMNS = 24, 8
 
 
 def open_generator(trained: Path, tiles: TileSet, donors: TileSet, fold: Fold, *, device: str) -> Generator:
-    """Load a generator that can be scored: of these tiles' classes, size and scale, and of training patients.
+    """Load a generator and check classes, size, scale and training patients.
 
     Raises
     ------
     InputError
-        It was trained on another patient, makes other tiles, or reads other masks than donors have.
+        It was trained on another patient, makes other tiles, or needs other masks than donors have.
     """
     generator = Generator.from_pretrained(trained, device=device)
     card = generator.card
@@ -68,8 +68,8 @@ def open_generator(trained: Path, tiles: TileSet, donors: TileSet, fold: Fold, *
             )
     if card.masks and card.content_hash != donors.content_hash:
         raise InputError(
-            f"{trained}: reads masks, and the tiles of this study carry none or others; name who found those "
-            "that it was trained on, such as --masks embedded"
+            f"{trained}: reads masks, and the tiles of this study have none or others; name the segmenter of "
+            "its training masks, such as --masks embedded"
         )
     return generator
 
@@ -77,7 +77,7 @@ def open_generator(trained: Path, tiles: TileSet, donors: TileSet, fold: Fold, *
 def draw(
     generator: Generator, donors: TileSet, *, guidance: float, samples: int, seed: int, run: Path
 ) -> TileSet:
-    """Draw tiles of all classes alike, as a study does, or open those that were drawn so."""
+    """Draw equally many tiles of all classes, as a study does, or open those drawn before."""
     asked = {} if guidance == 1 else {"class": guidance}
     config = SynthesisConfig.model_validate({"tiles": samples, "labels": "balanced", "guidance": asked})
     identity, card = generator.generator_id, generator.card
@@ -95,10 +95,10 @@ def draw(
 
 
 def header(
-    study: StudyConfig, judges: Judges, likeness: Likeness, *, samples: int, seed: int
+    study: StudyConfig, classifiers: LabelClassifiers, likeness: Likeness, *, samples: int, seed: int
 ) -> dict[str, Any]:
-    """What rows must share to be compared."""
-    tiles, real = judges.tiles, {part: judges.real(part).scores() for part in PARTS}
+    """Return the settings that rows must share to be compared."""
+    tiles, real = classifiers.tiles, {part: classifiers.real(part).scores() for part in PARTS}
     return {
         "data": {
             "name": study.name,
@@ -111,9 +111,9 @@ def header(
             "samples": samples,
             "seed": seed,
             "classifier": study.classifier.model_dump(mode="json", exclude={"seeds"}),
-            "classifier_seeds": len(judges.runs),
-            "classifier_weights": judges.weights,
-            "thresholds": judges.thresholds,
+            "classifier_seeds": len(classifiers.runs),
+            "classifier_weights": classifiers.weights,
+            "thresholds": classifiers.thresholds,
             "extractor": f"{likeness.extractor.name} {likeness.extractor.weights_hash}",
         },
         "real": real,
@@ -121,7 +121,7 @@ def header(
 
 
 def describe(generator: Generator, trained: Path) -> dict[str, Any]:
-    """Say what was scored, and how it was trained."""
+    """Return the generator's name, training and size for the result."""
     card = generator.card
     return {
         "id": generator.generator_id,
@@ -138,14 +138,14 @@ def describe(generator: Generator, trained: Path) -> dict[str, Any]:
     }
 
 
-def measure(made: TileSet, judges: Judges, likeness: Likeness) -> dict[str, Any]:
+def measure(made: TileSet, classifiers: LabelClassifiers, likeness: Likeness) -> dict[str, Any]:
     """Label tiles and compare them with real ones."""
-    seen, asked = judges.see(made), made.info["provenance"]
+    labelled, asked = classifiers.predict(made), made.info["provenance"]
     return {
         "sampling": {key: asked[key] for key in ("sampler", "steps", "sigma_scale")},
         "donors": asked["donors"],
-        "labels": seen.scores(),
-        "difference": differences(seen, judges.real("validation")),
+        "labels": labelled.scores(),
+        "difference": differences(labelled, classifiers.real("validation")),
         "likeness": likeness.scores(made),
         "environment": {**environment(), "threads": torch.get_num_threads()},
     }
@@ -194,7 +194,7 @@ def main(
     seeds
         Classifiers.
     masks
-        Segmenter that finds the nuclei of the donors; None as the study says.
+        Segmenter that finds the nuclei of the donors; None: that of the study.
     """
     names = run_names(trained)
     protocol = load_study(study)
@@ -204,9 +204,11 @@ def main(
         donors, _ = open_study(load_study(study, {"segmenter.make": masks}), run / f"masks-{masks}")
     options = {"device": device}
     generators = {name: open_generator(path, tiles, donors, fold, **options) for name, path in names.items()}
-    judges = train_judges(protocol, tiles, fold, seeds=seeds, run=run / "classifiers", **options)
+    classifiers = train_label_classifiers(
+        protocol, tiles, fold, seeds=seeds, run=run / "classifiers", **options
+    )
     likeness = Likeness(tiles, fold, seed=seed)
-    shared = header(protocol, judges, likeness, samples=samples, seed=seed)
+    shared = header(protocol, classifiers, likeness, samples=samples, seed=seed)
     train = rng(seed, "shown").permutation(labelled_rows(tiles, fold.train))
     show_tiles(run / "samples" / "real.png", tiles.images[train], tiles.labels[train], tiles.classes)
     for name, generator in generators.items():
@@ -222,7 +224,7 @@ def main(
                 "guidance": weight,
                 "generator": describe(generator, names[name]),
                 "load_before": load,
-                **measure(made, judges, likeness),
+                **measure(made, classifiers, likeness),
             }
             put_row(result, shared, row, keys=KEYS, order=lambda r: [r[key] for key in KEYS])
             show(row)

@@ -143,8 +143,8 @@ class AttentiveBlock(nn.Module):
         h: Tensor = self.block(x, embedding, added)
         n, c, height, width = h.shape
         q, k, v = self.mix(self.norm(h)).reshape(n, 3, 4, c // 4, height * width).transpose(-1, -2).unbind(1)
-        seen = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(n, c, height, width)
-        mixed: Tensor = h + self.out(seen)
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(n, c, height, width)
+        mixed: Tensor = h + self.out(attended)
         return mixed
 
 
@@ -158,9 +158,9 @@ def attention(denoiser: Denoiser) -> Denoiser:
 
 
 class SelfConditioned(Denoiser):
-    """Sees its own last estimate of the clean picture (Chen et al. 2023, "Analog bits").
+    """A denoiser conditioned on its own last estimate (Chen et al. 2023, "Analog bits").
 
-    In sampling the estimate of the call before, if it was for as many tiles at a higher noise level.
+    In sampling this is the estimate of the call before, if it was for as many tiles at a higher noise level.
     """
 
     def __init__(self, plain: Denoiser) -> None:
@@ -173,31 +173,31 @@ class SelfConditioned(Denoiser):
         self._before: tuple[float, Tensor] | None = None
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Condition | Features) -> Tensor:
-        """See `Denoiser`."""
+        """Estimate the clean picture, see `Denoiser`."""
         network = self.network
         assert isinstance(network, UNet)
-        told = network.features(condition) if isinstance(condition, Condition) else condition
+        features = network.features(condition) if isinstance(condition, Condition) else condition
         nothing = torch.zeros_like(x)
         if self.training:
-            seen = nothing
+            previous = nothing
             if float(torch.rand(())) < 0.5:
                 with torch.no_grad():
-                    seen = self._told(x, sigma, told, nothing)
-            return self._told(x, sigma, told, seen)
-        level, seen = float(sigma[0]), nothing
+                    previous = self._estimate(x, sigma, features, nothing)
+            return self._estimate(x, sigma, features, previous)
+        level, previous = float(sigma[0]), nothing
         if self._before is not None and self._before[0] > level and self._before[1].shape == x.shape:
-            seen = self._before[1]
-        estimate = self._told(x, sigma, told, seen)
+            previous = self._before[1]
+        estimate = self._estimate(x, sigma, features, previous)
         self._before = (level, estimate)
         return estimate
 
-    def _told(self, x: Tensor, sigma: Tensor, told: Features, seen: Tensor) -> Tensor:
-        assert told.entry is not None
+    def _estimate(self, x: Tensor, sigma: Tensor, features: Features, previous: Tensor) -> Tensor:
+        assert features.entry is not None
         network = self.network
         assert isinstance(network, UNet)
-        folded = F.pixel_unshuffle(seen, network.unshuffle)
+        folded = F.pixel_unshuffle(previous, network.unshuffle)
         estimate: Tensor = super().forward(
-            x, sigma, replace(told, entry=torch.cat([told.entry, folded], dim=1))
+            x, sigma, replace(features, entry=torch.cat([features.entry, folded], dim=1))
         )
         return estimate
 
@@ -212,7 +212,7 @@ class Weighted(Denoiser):
     modes: float
 
     def weight(self, s: Tensor) -> Tensor:
-        """See `Denoiser`."""
+        """Estimate the clean picture, see `Denoiser`."""
         v = self.spectrum.variance
         left = v * s**2 / (v + s**2)
         return ((s**2 + 1) / s**2).pow(self.levels) * left.pow(-self.modes)

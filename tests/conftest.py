@@ -1,4 +1,4 @@
-"""Fixtures of all tests: own cache and ledger, layouts of drawn tissue, real tissue where it is at hand."""
+"""Fixtures of all tests: own cache and access log, layouts of drawn tissue, real tissue where available."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the looks of fixtures out of the user's ledger."""
+    """Keep the test-set accesses of fixtures out of the user's access log."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NUCLEOSYNTH_STATE", str(tmp_path_factory.mktemp("state")))
         yield

@@ -30,7 +30,7 @@ C = TypeVar("C", bound=BaseModel)
 
 @dataclass(frozen=True)
 class ChosenByName:
-    """Note on a field whose model is chosen by name: that of `data` by its key `reader`.
+    """A mark on a field whose model is chosen by name, as that of `data` by its key `reader`.
 
     The field's type is the base of the models in the registry, as `SerializeAsAny`: what is dumped are the
     fields of the chosen one.
@@ -47,7 +47,7 @@ class ChosenByName:
     key: str
 
     def model_of(self, data: object) -> type[BaseModel] | None:
-        """Return the model that a section's own data choose, None where they choose none."""
+        """Return the model that a section's data choose, None if they choose none."""
         name = data.get(self.key) if isinstance(data, Mapping) else None
         return self.registry.get(name) if isinstance(name, str) and name in self.registry else None
 
@@ -57,7 +57,7 @@ class ChosenByName:
         Raises
         ------
         ValidationError
-            A name that is missing or unknown; what the chosen model refuses.
+            The name is missing or unknown, or the chosen model refuses the data.
         """
         if not isinstance(data, Mapping):
             return data
@@ -210,7 +210,7 @@ def _walk(
 
 
 def _entry(data: object, key: str | int) -> object:
-    """Return what stands under a key or place of plain data, None where there is nothing."""
+    """Return the value at a key or index of plain data, None if there is none."""
     if isinstance(data, Mapping):
         return data.get(key)
     if isinstance(data, list | tuple) and isinstance(key, int) and key < len(data):
@@ -219,7 +219,7 @@ def _entry(data: object, key: str | int) -> object:
 
 
 def _models_of(field: FieldInfo, data: object) -> list[type[BaseModel]]:
-    """Return the models of a field; where its data choose one by name, that one."""
+    """Return the models of a field; if its data choose one by name, that one."""
     for note in field.metadata:
         chosen = note.model_of(data) if isinstance(note, ChosenByName) else None
         if chosen is not None:
@@ -228,7 +228,7 @@ def _models_of(field: FieldInfo, data: object) -> list[type[BaseModel]]:
 
 
 def _keys(models: Sequence[type[BaseModel]]) -> list[str]:
-    """Field names of a section: the candidates for a misspelt key."""
+    """Return the field names of a section: the candidates for a misspelt key."""
     return sorted({field.alias or name for m in models for name, field in m.model_fields.items()})
 
 

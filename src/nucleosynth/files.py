@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all; JSON, JSON lines, arrays and hashes."""
+"""Files that are written completely or not at all; JSON, JSON lines, arrays and hashes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def write_json(path: Path, data: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; damage is named."""
+    """Read a JSON file; refuse a damaged one."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -86,7 +86,7 @@ def read_json(path: Path) -> Any:
 
 
 def user_folder(kind: str, default: str) -> Path:
-    """Return what outlives a run, of a ``kind`` such as CACHE: by its variable, or in the user's home."""
+    """Return a folder that outlives runs, of a ``kind`` such as CACHE: by variable, or in the user's home."""
     base = os.environ.get(f"XDG_{kind}_HOME") or Path.home() / default
     return Path(os.environ.get(f"NUCLEOSYNTH_{kind}") or Path(base) / "nucleosynth")
 

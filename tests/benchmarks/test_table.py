@@ -143,7 +143,7 @@ def test_quality_has_a_table_for_each_budget():
     assert "*between* held-out and training patients 0.020" in page.replace("\n", " ")
 
 
-def test_rows_of_two_machines_are_told_apart():
+def test_rows_name_their_machine_if_there_are_two():
     row = quality_row("ours", 30, 0.05)
     other = {**quality_row("peer", 30, 0.2), "environment": {**ENVIRONMENT, "cpu": "another processor"}}
     page = render({"training_quality": quality(row, {**row, "name": "ours, 5 steps"})}).replace("\n", " ")
@@ -153,7 +153,7 @@ def test_rows_of_two_machines_are_told_apart():
     assert "load of the machine before: 0.1. Rows: peer." in page
 
 
-def test_realism_stands_beside_what_is_real():
+def test_realism_is_compared_with_real_tiles():
     row = quality_row("ours", 180, 0.015)
     result = {
         **quality(),
@@ -264,7 +264,7 @@ def test_classes_are_compared_with_those_of_real_tiles():
     assert "Classes" not in render({})
 
 
-def test_a_student_stands_beside_its_teacher():
+def test_a_student_is_compared_with_its_teacher():
     def row(who: str, passes: int, kid: float, seconds: list[float]) -> dict[str, Any]:
         taken = {"seconds": seconds, "load_before": [0.5], "seconds_per_tile": sorted(seconds)[1] / 32}
         return {**quality_row(f"{who}, {passes}", 1, kid), "who": who, "passes": passes, **taken}
@@ -351,7 +351,7 @@ def test_ablations_by_class_name_what_the_classifier_reaches_on_real_tiles():
     assert "| default |  | 3.4 | 1,234 | 0.050 | 0.025 to 0.100 | 0.710 | 0.80 |" in page
 
 
-def test_starts_are_compared_by_steps_and_by_patients(tmp_path):
+def test_initial_weights_are_compared_by_steps_and_by_patients(tmp_path):
     result = transfer(
         ("none", 7, 5, 0.08), ("prior", 7, 5, 0.03), ("none", 7, 20, 0.05), ("prior", 7, 20, 0.02),
         ("none", 1, 5, 0.2), ("prior", 1, 5, 0.1),

@@ -38,7 +38,7 @@ def flat(path, values, labels, patients=None):
     return write_tileset(path, rows, classes=["a", "b"])
 
 
-def test_shares_and_frequencies_are_those_asked_for(tmp_path):
+def test_shares_and_frequencies_are_those_requested(tmp_path):
     real = flat(tmp_path / "real", [10] * 40 + [20] * 10, [0] * 40 + [1] * 10)
     made = flat(tmp_path / "made", [110] * 5 + [120] * 5, [0] * 5 + [1] * 5)
     parts = [MixturePart(real, np.arange(50), 0.75), MixturePart(made, np.arange(10), 0.25)]
@@ -103,7 +103,7 @@ def test_it_learns_light_from_dark_and_repeats(tmp_path):
     assert again["threshold"] == result["threshold"]
 
 
-def test_the_test_patients_are_not_looked_at_unless_asked(tmp_path):
+def test_the_test_patients_are_not_read_unless_requested(tmp_path):
     tiles = phantom_tileset(tmp_path / "tiles")
     names = sorted(set(tiles.patients.tolist()))
     split = Split(rule="x", folds=[Fold(train=names[:5], validation=names[5:6], test=names[6:])])

@@ -1,4 +1,4 @@
-"""`nucleosynth evaluate` prints JSON and writes what it is told to."""
+"""`nucleosynth evaluate` prints JSON and writes the requested files."""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ def test_synthesis_takes_donors_of_the_fitting_part_alone(tiles, tmp_path):
     assert not list(tmp_path.glob(".pool*"))
 
 
-def test_broken_off_synthesis_goes_on_and_ends_the_same(tiles, tmp_path, monkeypatch):
+def test_interrupted_synthesis_continues_and_ends_the_same(tiles, tmp_path, monkeypatch):
     patients = sorted(set(tiles.patients.tolist()))[:4]
     path = train_generator(tiles, patients, CONFIG, out=tmp_path / "run", device="cpu")
     config = SynthesisConfig(tiles=12, steps=2, batch=4)

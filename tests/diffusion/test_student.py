@@ -32,17 +32,17 @@ def generator(student: Student | None = STUDENT) -> Generator:
 
 
 def test_the_sampler_renoises_each_estimate_to_the_next_level():
-    """A denoiser that halves what it sees, by hand: ((n0 * 4) / 2 + n1 * 2) / 2."""
-    told = []
+    """A denoiser that halves its input, by hand: ((n0 * 4) / 2 + n1 * 2) / 2."""
+    levels = []
 
     def halve(x, sigma):
-        told.append(sigma.tolist())
+        levels.append(sigma.tolist())
         return x / 2
 
     noises = torch.randn(2, 3, 3, 8, 8)
     made = consistency(halve, torch.tensor([4.0, 2.0, 0.0]), lambda step: noises[step])
     assert torch.allclose(made, noises[0] + noises[1])
-    assert told == [[4.0] * 3, [2.0] * 3]
+    assert levels == [[4.0] * 3, [2.0] * 3]
 
 
 def test_one_step_is_one_estimate_from_noise_as_in_every_sampler():

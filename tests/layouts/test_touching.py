@@ -1,4 +1,4 @@
-"""Nuclei that touch: counted by hand, parted where they may not, and drawn as often as learned."""
+"""Touching nuclei: counted by hand, separated where they may not touch, drawn as often as in training."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def test_corners_do_not_count_as_touching():
     assert touching_share(np.array([[[1, 0], [0, 2]]], np.uint16)) == 0
 
 
-def test_who_may_touch_is_left_alone():
+def test_nuclei_that_may_touch_are_not_changed():
     assert np.array_equal(part(THREE, np.ones(4, bool)), THREE)
 
 
 @pytest.mark.parametrize("may", [[True, False, True, True], [True, True, False, True], [False] * 4])
-def test_who_may_not_is_parted_by_one_line_of_the_lower_number(may):
+def test_nuclei_that_may_not_touch_are_separated_by_one_line(may):
     apart = part(THREE, np.array(may))
     assert touching_share(apart[None]) == 0
     lost = (THREE > 0) & (apart == 0)

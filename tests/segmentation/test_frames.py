@@ -59,7 +59,7 @@ def test_annotated_nuclei_are_not_replaced(tmp_path, capsys):
     paired = ["--data.reader", "paired", "--data.dataset", "lab", "--data.mask_kind", "instances"]
     command = ["data", "import", "--data.root", str(tmp_path), "--out", str(tmp_path / "tiles")]
     assert main([*command, *paired, "--data.mpp", "0.5", "--nuclei", "classical"]) == 2
-    assert "one.png: carries nuclei already" in capsys.readouterr().err
+    assert "one.png: has nuclei already" in capsys.readouterr().err
 
 
 def test_only_frames_without_nuclei_get_them(tmp_path):
@@ -77,7 +77,7 @@ def test_only_frames_without_nuclei_get_them(tmp_path):
     assert listed.provenance["masks"]["weights_hash"] == segmenter.weights_hash
 
 
-def test_where_all_is_annotated_nobody_made_the_masks(tmp_path):
+def test_where_all_is_annotated_no_segmenter_is_recorded(tmp_path):
     write_pictures(tmp_path, {"one": CROSSING})
     found = read_frames(PairedConfig(dataset="lab", mask_kind="instances"), root=tmp_path)  # no mpp needed
     assert segmented_frames(found, segmenter=get_segmenter("classical")) is found

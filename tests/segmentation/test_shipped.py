@@ -1,4 +1,4 @@
-"""The shipped weights: small, told apart, described, better than the classical baseline."""
+"""The shipped weights: small, different, described, better than the classical baseline."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_drawn_nuclei_are_found_better_than_by_colour():
     assert judge > 0.75
 
 
-def test_a_frame_seen_in_tiles_gives_the_nuclei_of_the_whole(name):
+def test_a_frame_processed_in_tiles_gives_the_nuclei_of_the_whole(name):
     images, _ = phantom()
     frame = np.concatenate([np.concatenate(images[:3], 1), np.concatenate(images[3:6], 1)])[:, :380]
     net, _ = shipped_weights(name)

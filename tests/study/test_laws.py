@@ -21,7 +21,7 @@ SEEDS = 2
 
 @pytest.fixture(scope="module")
 def tissue(tmp_path_factory):
-    """Forty patients, twenty-four of whom train; and tiles of others that a perfect generator would draw."""
+    """Forty patients, twenty-four for training; and tiles of others, as of a perfect generator."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
         folder = tmp_path_factory.mktemp("laws")
@@ -38,7 +38,7 @@ def tissue(tmp_path_factory):
 
 
 def reached(tissue, arm: Arm, out, *, train: list[str] | None = None) -> float:
-    """Mean balanced accuracy of an arm on the test patients."""
+    """Return the mean balanced accuracy of an arm on the test patients."""
     tiles, fold, pool = tissue
     Split(rule="all of them", folds=[fold]).save(out / "split.json")
     fold = fold.model_copy(update={"train": train or fold.train})

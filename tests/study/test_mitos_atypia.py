@@ -49,7 +49,7 @@ def test_the_protocol_is_the_papers():
 
 
 @pytest.mark.parametrize("recipe", ["per-class", "unified"])
-def test_it_runs_on_a_small_tree_with_both_scans_of_a_slide_on_one_side(tree, tmp_path, recipe):
+def test_it_runs_on_a_small_tree_with_both_scans_of_a_slide_in_one_part(tree, tmp_path, recipe):
     study = load_study(STUDY, {**SMALL, "generator.recipe": recipe})
     out = run_study(study, out=tmp_path / "run", root=tree, device="cpu").parent
     fold = read_json(out / "split.json")["folds"][0]

@@ -39,8 +39,10 @@ SEGMENTATION = {"steps": 3, "batch": 2, "recipe": "judge"}
 POOL = Fit().pool(0)
 
 
-def synthetic(tiles: TileSet, path: Path, patients: list[str], *, saw: list[str] | None = None) -> TileSet:
-    """A pool that stands for a generator's: tiles of the donors, as if they were drawn."""
+def synthetic(
+    tiles: TileSet, path: Path, patients: list[str], *, trained: list[str] | None = None
+) -> TileSet:
+    """Write a pool like that of a generator: tiles of the donors, as if they were drawn."""
     rows = [
         replace(
             tile,
@@ -53,7 +55,7 @@ def synthetic(tiles: TileSet, path: Path, patients: list[str], *, saw: list[str]
         )
         for index, tile in enumerate(tiles.tiles(tiles.rows_of(patients)))
     ]
-    return write_tileset(path, rows, classes=tiles.classes, provenance={"patients": saw or patients})
+    return write_tileset(path, rows, classes=tiles.classes, provenance={"patients": trained or patients})
 
 
 def folder(arm: str) -> str:
@@ -63,7 +65,7 @@ def folder(arm: str) -> str:
 def train(
     out: Path, arm: str, *, to: str | None = None, fold: int = 0, patients: list[str] = FIT, **changes: Any
 ) -> dict[str, Any]:
-    """Run the job of a segmentation arm; ``fold`` says whose pool it takes."""
+    """Run the job of a segmentation arm with the pool of ``fold``."""
     tiles = TileSet.open(out / "tiles")
     settings = {**SEGMENTATION, **changes}
     context = fit_context(tiles, Fold(train=patients), out, fold=fold, seed=2, segmentation=settings)
@@ -90,7 +92,7 @@ def copied(trained, tmp_path) -> Path:
     return Path(shutil.copytree(trained[0], tmp_path / "study"))
 
 
-def looks(out: Path) -> Callable[[], None]:
+def access(out: Path) -> Callable[[], None]:
     return lambda: append_jsonl(out / "test_access.jsonl", {"what": "segmenter"})
 
 
@@ -149,8 +151,8 @@ def test_a_broken_run_goes_on_to_the_same_weights(copied, monkeypatch):
         patch.setattr(TrainingCrops, "draw", breaking)
         with pytest.raises(KeyboardInterrupt):
             train(copied, "both", steps=28, to="broken")
-    with pytest.raises(InputError, match="is not trained to its end"):
-        score_segmenter(copied / "broken", TileSet.open(copied / "tiles"), TEST, before=looks(copied))
+    with pytest.raises(InputError, match="training is not finished"):
+        score_segmenter(copied / "broken", TileSet.open(copied / "tiles"), TEST, before=access(copied))
     assert not (copied / "test_access.jsonl").exists()
     train(copied, "both", steps=28, to="broken")
     assert weights(copied, "broken") == weights(copied, "whole")
@@ -166,10 +168,10 @@ def test_other_patients_change_nothing_in_training(copied, tmp_path):
 
 @pytest.mark.parametrize("arm", ["synthetic-only", "both"])
 @pytest.mark.parametrize(
-    ("donors", "saw"), [([*FIT, TEST[0]], FIT), (FIT, [*FIT, TEST[0]])], ids=["donor", "generator"]
+    ("donors", "trained_on"), [([*FIT, TEST[0]], FIT), (FIT, [*FIT, TEST[0]])], ids=["donor", "generator"]
 )
-def test_a_pool_that_saw_a_stranger_is_refused(copied, arm, donors, saw):
-    synthetic(TileSet.open(copied / "tiles"), copied / Fit(1).pool(0), donors, saw=saw)
+def test_a_pool_that_depends_on_a_held_out_patient_is_refused(copied, arm, donors, trained_on):
+    synthetic(TileSet.open(copied / "tiles"), copied / Fit(1).pool(0), donors, trained=trained_on)
     with pytest.raises(
         InputError, match=f"was trained on patient {TEST[0]}, who is outside the training part"
     ):
@@ -177,7 +179,7 @@ def test_a_pool_that_saw_a_stranger_is_refused(copied, arm, donors, saw):
     assert not (copied / "new").exists()
 
 
-def test_a_pool_of_all_training_patients_is_refused_for_a_share_of_them(copied):
+def test_a_pool_of_all_training_patients_is_refused_for_a_data_fraction(copied):
     with pytest.raises(InputError, match=f"was trained on patient {FIT[3]}"):
         train(copied, "both", patients=FIT[:3], to="fraction")
 
@@ -191,7 +193,7 @@ def test_bad_requests_are_one_line(copied):
     pool = TileSet.open(copied / POOL)
     bare = [replace(tile, mask=None) for tile in pool.tiles()]
     write_tileset(copied / Fit(1).pool(0), bare, classes=pool.classes, provenance={"patients": FIT})
-    with pytest.raises(InputError, match=r"synthetic-0: none of the 30 tiles asked for carries a mask"):
+    with pytest.raises(InputError, match=r"synthetic-0: none of the 30 requested tiles has a mask"):
         train(copied, "both", fold=1, to="new")
     write_tileset(copied / Fit(2).pool(0), pool.tiles(), classes=pool.classes)
     with pytest.raises(InputError, match="has no record of the patients its generator was trained on"):
@@ -202,22 +204,22 @@ def test_bad_requests_are_one_line(copied):
 
 def test_test_patients_are_read_once(copied):
     tiles, run = TileSet.open(copied / "tiles"), copied / "fold-0/segmenters/both"
-    found = score_segmenter(run, tiles, TEST, before=looks(copied), device="cpu")
+    found = score_segmenter(run, tiles, TEST, before=access(copied), device="cpu")
     assert found == read_json(run / "test-nuclei.json")
-    assert found == score_segmenter(run, tiles, TEST, before=looks(copied), device="cpu")
+    assert found == score_segmenter(run, tiles, TEST, before=access(copied), device="cpu")
     assert len(read_jsonl(copied / "test_access.jsonl")) == 1
     assert list(found["sums"]) == TEST
     assert found["kind"] == "agreement"
     assert found["tiles"] == len(tiles.rows_of(TEST))
     with pytest.raises(InputError, match="holds the scores of other patients"):
-        score_segmenter(run, tiles, TEST[:2], before=looks(copied))
+        score_segmenter(run, tiles, TEST[:2], before=access(copied))
 
 
 def test_a_patient_of_the_training_is_not_scored(copied):
     tiles = TileSet.open(copied / "tiles")
     for arm in SEGMENTATION_ARMS:
         with pytest.raises(InputError, match=f"was trained on patient {FIT[2]}"):
-            score_segmenter(copied / folder(arm), tiles, [FIT[2], *TEST], part="x", before=looks(copied))
+            score_segmenter(copied / folder(arm), tiles, [FIT[2], *TEST], part="x", before=access(copied))
     assert not (copied / "test_access.jsonl").exists()
 
 

@@ -1,1 +1,1 @@
-"""An image classifier, trained alike in every arm."""
+"""The image classifier, trained in the same way in every arm."""

@@ -1,4 +1,4 @@
-"""Which tiles a classifier sees: real and synthetic ones mixed at a dose, classes at stated frequencies."""
+"""Training batches of a classifier: real and synthetic tiles at a dose, classes at given frequencies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nucleosynth.seeds import rng
 class MixturePart:
     """Labelled rows of one TileSet and their expected share of each batch.
 
-    ``labels`` (len(rows),) stand in for those of the tiles, for the arm that exists to have wrong ones.
+    ``labels`` (len(rows),) replace those of the tiles, for the arm with shuffled labels.
     """
 
     tiles: TileSet
@@ -66,7 +66,7 @@ class TrainingSet:
 
 
 class Batches(Protocol):
-    """Where the batches of a classifier come from."""
+    """A source of training batches for a classifier."""
 
     def draw(self, step: int, size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         """Return images (size, h, w, 3) uint8 and labels (size,) int64 of a step."""
@@ -79,19 +79,19 @@ def class_frequencies(labels: npt.NDArray[np.int64], classes: int) -> npt.NDArra
 
 
 class Mixture:
-    """Draws batches: first the class of each slot, then its part, then a tile.
+    """A mixture of parts. A batch draws for each entry first the class, then the part, then a tile.
 
     Parameters
     ----------
     parts
-        Their shares add up to 1.
+        Parts whose shares add up to 1.
     frequencies
-        (classes,) chance of each class in a batch; the same in all arms.
+        (classes,) probability of each class in a batch; the same in all arms.
 
     Raises
     ------
     InputError
-        A class without a tile in every part that has a share.
+        No part has a tile of some class.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Mixture:
         return int(members[int(position * len(members))])
 
     def _class_shares(self) -> npt.NDArray[np.float64]:
-        """(classes, parts): a part that lacks a class leaves its share to the others."""
+        """Return shares, (classes, parts): the share of a part without a class goes to the others."""
         shares = np.array([part.share for part in self._parts], dtype=np.float64)
         filled = np.array([[len(rows) > 0 for rows in by_class] for by_class in self._members]).T
         weights = shares * filled

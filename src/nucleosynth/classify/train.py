@@ -73,7 +73,7 @@ class ClassifyingLearner:
 
 
 def start_head(model: nn.Module) -> None:
-    """Start the last layer at zero: timm's own start gives a head of few classes logits of +-5 and more."""
+    """Set the last layer to zero: timm's initial weights give a head of few classes logits beyond +-5."""
     head = model.get_classifier()  # type: ignore[operator]
     if isinstance(head, nn.Linear):
         nn.init.zeros_(head.weight)
@@ -97,9 +97,9 @@ def train_classifier(
     Parameters
     ----------
     evaluate
-        Part name to (tiles, rows); holds ``validation``.
+        Part name to (tiles, rows); includes ``validation``.
     settings
-        What else identifies the run: the arm and the hashes of its tiles.
+        Further settings that identify the run: the arm and the hashes of its tiles.
 
     Returns
     -------
@@ -157,10 +157,10 @@ def classify_tiles(
     test: bool = False,
     fold: int = 0,
 ) -> dict[str, Any]:
-    """Train on the training patients of a fold; score validation and, only when asked, test patients.
+    """Train on the training patients of a fold; score validation patients and, on request, test patients.
 
-    The test patients may be asked for later, with the same ``out``: nothing is trained again, and the look is
-    a line of ``test_access.jsonl``, with the protocols that looked at them before, and of the access log.
+    The test patients may be scored later, with the same ``out``: nothing is trained again. The access is
+    recorded in ``test_access.jsonl``, with the protocols that read them before, and in the access log.
     """
     check_split(tiles, split)
     if test:
@@ -185,13 +185,13 @@ def classify_tiles(
             tiles,
             tiles.rows_of(part.test),
             config,
-            before=lambda: _look(out, part.test),
+            before=lambda: _record_access(out, part.test),
             device=device,
         )
     return result
 
 
-def _look(out: Path, patients: Sequence[str]) -> None:
+def _record_access(out: Path, patients: Sequence[str]) -> None:
     """Record an access to the test patients, in the run and in the access log, just before it."""
     earlier = log_protocol(patients, name=out.name, protocol_hash=file_hash(out / "config.yaml"))
     what = "classifier scored on the test patients"

@@ -1,4 +1,4 @@
-"""``nucleosynth data``: bring tiles in, look at them, split them by patient, hand them on."""
+"""``nucleosynth data``: import, check, show, split and export tiles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nucleosynth.cli.settings import Out, Root, Seed, Settings, StudyFile, load_
 if TYPE_CHECKING:
     from nucleosynth.data.tileset import TileSet
 
-app = App(name="data", help="Bring tiles in, check, show, split and export them.", help_format="plaintext")
+app = App(name="data", help="Import, check, show, split and export tiles.", help_format="plaintext")
 
 
 @app.command(name="import")
@@ -150,7 +150,7 @@ def export(
 def phantom(
     *, out: Out, patients: int = 12, tiles: int = 480, size: int = 64, mpp: float = 0.5, seed: Seed = 0
 ) -> None:
-    """Draw tissue with known nuclei and classes: data to try everything on.
+    """Draw phantom tissue with known nuclei and classes, to try everything without data.
 
     For example::
 

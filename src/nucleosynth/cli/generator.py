@@ -1,4 +1,4 @@
-"""``nucleosynth train`` and ``nucleosynth sample``: fit a generator or a segmenter, draw tiles."""
+"""``nucleosynth train`` and ``nucleosynth sample``: train a generator or a segmenter, draw tiles."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def train(
     device: Device = "auto",
     settings: Settings = None,
 ) -> None:
-    r"""Fit a diffusion generator to the training patients of one fold; run again to go on.
+    r"""Train a diffusion generator on the training patients of one fold; run again to continue.
 
     For example::
 
@@ -48,13 +48,13 @@ def train(
     Parameters
     ----------
     tiles
-        TileSet with masks and labels, as far as they exist.
+        TileSet, with masks and labels if they exist.
     split
-        Split file; no other patient than those of the fold's training part is read.
+        Split file; only the training patients of the fold are read.
     fold
-        Which fold of the split file, counted from 0.
+        Fold of the split file, counted from 0.
     start
-        A trained generator to go on from, prior or none; the setting generator.start.
+        Initial weights: a trained generator, prior or none; the setting generator.start.
     """
     from nucleosynth.data.tileset import TileSet
     from nucleosynth.diffusion.config import GeneratorConfig
@@ -78,7 +78,7 @@ def train_segmenter(
     device: Device = "auto",
     settings: Settings = None,
 ) -> None:
-    r"""Fit a network that finds nuclei to annotated images; run again to go on.
+    r"""Train a network that finds nuclei on annotated images; run again to continue.
 
     For example::
 
@@ -107,7 +107,7 @@ def train_prior(
     device: Device = "auto",
     settings: Settings = None,
 ) -> None:
-    r"""Fit one generator to tissue of many sources, for others to start from; run again to go on.
+    r"""Train a generator on tissue of many sources, for use as initial weights; run again to continue.
 
     For example::
 
@@ -137,7 +137,7 @@ def distill(
     device: Device = "auto",
     settings: Settings = None,
 ) -> None:
-    r"""Tune a student that draws a tile in two steps from a trained generator; run again to go on.
+    r"""Tune a student that draws a tile in two steps from a trained generator; run again to continue.
 
     For example::
 
@@ -149,7 +149,7 @@ def distill(
     teacher
         Folder that `nucleosynth train` wrote.
     tiles
-        TileSet that the teacher was fitted to; only tiles of its patients are read.
+        TileSet that the teacher was trained on; only tiles of its training patients are read.
     """
     from nucleosynth.data.tileset import TileSet
     from nucleosynth.diffusion.config import DistillConfig
@@ -166,13 +166,13 @@ def preview(
     /,
     *,
     out: Annotated[Path, Parameter(help="The picture to write, a PNG.")] = Path("tissue.png"),
-    columns: Annotated[int, Parameter(help="Layouts of nuclei, side by side.")] = 8,
-    stains: Annotated[int, Parameter(help="Stains, one below the other, where there are no classes.")] = 4,
+    columns: Annotated[int, Parameter(help="Number of nuclei layouts, one per column.")] = 8,
+    stains: Annotated[int, Parameter(help="Number of stains, one per row, if there are no classes.")] = 4,
     steps: Annotated[int | None, Parameter(help="Steps of the sampler; else its own.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
-    """Look at a generator without data: drawn nuclei above, tiles in several stains or classes below.
+    """Preview a generator without data: drawn nuclei above, tiles in several stains or classes below.
 
     For example::
 
@@ -210,9 +210,9 @@ def sample(
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
-    r"""Draw a synthetic TileSet: each tile takes class, nuclei mask and stain from one donor tile.
+    r"""Draw a synthetic TileSet: each tile has class, nuclei mask and stain of one donor tile.
 
-    With layouts the masks are invented: class and stain come from the donor.
+    With layouts the masks are invented; class and stain are those of the donor.
 
     For example::
 
@@ -227,13 +227,13 @@ def sample(
     generator
         Folder that `nucleosynth train` or `nucleosynth distill` wrote.
     donors
-        TileSet that the generator was fitted to.
+        TileSet that the generator was trained on.
     tiles
         Number of tiles to draw.
     labels
-        Class frequencies of the pool: those of the donors, or all classes alike.
+        Class frequencies of the pool: those of the donors, or all classes equal.
     early
-        Earlier model of the same training, for --guidance.auto; else the one next to the generator.
+        Earlier model of the same training, for --guidance.auto; default: that in the generator's folder.
     layouts
         Model that `nucleosynth layouts fit` wrote, or folder that `nucleosynth layouts draw` wrote.
     """
@@ -247,7 +247,7 @@ def sample(
 
     turned = dial.read()
     if layouts is None and turned != Dial():
-        raise InputError("--dial: turns invented layouts only; give them by --layouts")
+        raise InputError("--dial: changes invented layouts only; give them with --layouts")
     request = {"tiles": tiles, "labels": labels, **sampling.request}
     config = parse(SynthesisConfig, request, source="sample")
     made = synthesise(

@@ -1,4 +1,4 @@
-"""``nucleosynth layouts``: learn how nuclei lie and look, draw new masks."""
+"""``nucleosynth layouts``: fit a layout model to real masks, draw new masks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from nucleosynth.cli.settings import DialOptions, Out, Seed, open_split
 from nucleosynth.errors import InputError
 
 app = App(
-    name="layouts", help="Invent nuclei masks: learn from real ones, draw new ones.", help_format="plaintext"
+    name="layouts",
+    help="Invent nuclei masks: fit a model to real ones, draw new ones.",
+    help_format="plaintext",
 )
 
 
@@ -25,7 +27,7 @@ def fit(
     fold: int = 0,
     seed: Seed = 0,
 ) -> None:
-    """Learn size, shape, density and spacing of nuclei, class by class.
+    """Fit a model of size, shape, density and spacing of nuclei, by class.
 
     For example::
 
@@ -36,9 +38,9 @@ def fit(
     tiles
         TileSet with masks.
     split
-        Split file; no other patient than those of the fold's training part is read.
+        Split file; only the training patients of the fold are read.
     fold
-        Which fold of the split file, counted from 0.
+        Fold of the split file, counted from 0.
     """
     from nucleosynth.data.tileset import TileSet
     from nucleosynth.layouts.fit import fit_layouts
@@ -77,13 +79,13 @@ def draw(
     tiles
         Number of layouts to draw.
     label
-        Class of all of them.
+        Class of all layouts.
     labels
-        Without --label: class frequencies as learned, or all classes alike.
+        Without --label: class frequencies as in training, or all classes equal.
     size
-        px, of square layouts; without it that of the tiles learned from.
+        px, of square layouts; default: that of the training tiles.
     mpp
-        µm per px; without it that of the tiles learned from.
+        µm per px; default: that of the training tiles.
     regions
         Outlines to fill, drawn at random: nests of cells, or glands with a lumen.
     """

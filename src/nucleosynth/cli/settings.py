@@ -36,18 +36,18 @@ Settings = Annotated[
     Parameter(
         name="--set",
         negative="",
-        help="SECTION.KEY=VALUE: any setting of the study file; --SECTION.KEY VALUE says the same.",
+        help="SECTION.KEY=VALUE: any setting of the study file; --SECTION.KEY VALUE does the same.",
     ),
 ]
 Root = Annotated[
     Path | None,
     Parameter(
-        name="--data.root", env_var="NUCLEOSYNTH_DATA", help="Folder that the data's paths start from."
+        name="--data.root", env_var="NUCLEOSYNTH_DATA", help="Data folder; relative paths start there."
     ),
 ]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1, mps.")]
-Seed = Annotated[int, Parameter(help="Every random draw follows from it.")]
-Out = Annotated[Path, Parameter(help="Folder to write; it appears whole or goes on where it stopped.")]
+Seed = Annotated[int, Parameter(help="Seed of all random draws.")]
+Out = Annotated[Path, Parameter(help="Output folder; an interrupted run continues there.")]
 StudyFile = Annotated[Path | None, Parameter(name="--study", help="Study file to take the settings from.")]
 
 
@@ -57,16 +57,18 @@ class DialOptions:
     """The atypia dial on the command line; 1 leaves layouts as learned."""
 
     size_ratio: Annotated[
-        float, Parameter(name="--dial.size-ratio", help="Times the mean nuclear diameter of real tiles.")
+        float, Parameter(name="--dial.size-ratio", help="Factor on the mean nuclear diameter of real tiles.")
     ] = 1.0
     anisonucleosis: Annotated[
-        float, Parameter(name="--dial.anisonucleosis", help="Times the spread of the diameter within a tile.")
+        float,
+        Parameter(name="--dial.anisonucleosis", help="Factor on the diameter's variation within a tile."),
     ] = 1.0
     irregularity: Annotated[
-        float, Parameter(name="--dial.irregularity", help="Times the waves of the nuclear contour.")
+        float, Parameter(name="--dial.irregularity", help="Factor on the waves of the nuclear contour.")
     ] = 1.0
     density: Annotated[
-        float, Parameter(name="--dial.density", help="Times the nuclei per area, as far as they have room.")
+        float,
+        Parameter(name="--dial.density", help="Factor on the nuclei per area, as far as there is room."),
     ] = 1.0
 
     def read(self) -> Dial:
@@ -148,7 +150,7 @@ def gather_settings(words: Sequence[str]) -> list[str]:
 
 
 def settings_error(message: str, words: Sequence[str]) -> str:
-    """Name the user's own word where a command that takes no settings met one."""
+    """Return a message with the user's own option if a command takes no settings."""
     given = [word.partition("=")[0] for word in words]
     settings = [option for option in given if _is_setting(option)]
     if settings and "--set" in message and "--set" not in given:
@@ -157,7 +159,7 @@ def settings_error(message: str, words: Sequence[str]) -> str:
 
 
 def load_section(model: type[C], section: str, *, study: Path | None, settings: Sequence[str] | None) -> C:
-    """Read one section of a study file, or start from its defaults, and apply the settings.
+    """Read one section of a study file, or take its defaults, and apply the settings.
 
     Raises
     ------
@@ -177,7 +179,7 @@ def load_section(model: type[C], section: str, *, study: Path | None, settings: 
 
 
 def open_split(path: Path, fold: int) -> Split:
-    """Read a split file that has the fold asked for."""
+    """Read a split file and refuse one without the requested fold."""
     from nucleosynth.data.split import Split
 
     split = Split.load(path)

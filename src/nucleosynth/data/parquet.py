@@ -72,7 +72,7 @@ def decode(data: bytes) -> npt.NDArray[Any]:
 
 
 class ShardWriter:
-    """Writes tiles into ``tiles-00000.parquet``, ... and sums up what was written."""
+    """A writer of tiles into ``tiles-00000.parquet``, ..., with a summary of what was written."""
 
     def __init__(self, directory: Path, *, classes: Sequence[str], extra: pa.Schema | None = None) -> None:
         self._directory = directory
@@ -180,7 +180,7 @@ class ShardWriter:
 
 
 def read_table(path: Path) -> pa.Table:
-    """Read all columns but the pixels; a damaged shard is named."""
+    """Read all columns but the pixels; refuse a damaged shard by name."""
     tables = []
     for shard in shard_paths(path):
         try:

@@ -1,4 +1,4 @@
-"""The uint8 memory-mapped cache that learners read: built once per content hash.
+"""The uint8 memory-mapped cache of pixels for training: built once per content hash.
 
 Decoding PNG costs; a memory map does not (about 0.3-1 k tiles/s against 30-90 k/s on one core).
 """
@@ -30,7 +30,7 @@ def open_pixels(path: Path, content_hash: str, info: Mapping[str, Any]) -> Pixel
 
 
 def cache_root() -> Path:
-    """Return where the pixels of TileSets are kept: below ``NUCLEOSYNTH_CACHE``, or the user's caches."""
+    """Return the folder of cached pixels: below ``NUCLEOSYNTH_CACHE``, or in the user's caches."""
     return user_folder("CACHE", ".cache") / "tiles"
 
 

@@ -1,4 +1,4 @@
-"""How a split by patient is made: from a file, a published table or column, fractions, or folds."""
+"""Rules for patient-level splits: a file, a published table or column, fractions, or folds."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class OfficialSplit(Config):
 
 
 class ValidationConfig(Config):
-    """Who of the training part validates: the first of so many folds, or those that a table lists."""
+    """Validation patients within the training part: the first of several folds, or a table."""
 
     folds: int = Field(5, ge=2)
     table: str | None = None
@@ -123,7 +123,7 @@ def _official(tiles: TileSet, config: SplitConfig, official: OfficialSplit, root
 
 
 def _published(tiles: TileSet, official: OfficialSplit, root: Path) -> tuple[str, set[str]]:
-    """Return where a published split stands, and the patients of its part."""
+    """Return the location of a published split, and the patients of its part."""
     if official.table is not None and official.patient is not None:
         table = root / official.table
         return str(table), _listed_patients(table, official.patient, tiles)

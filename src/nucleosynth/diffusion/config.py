@@ -27,7 +27,7 @@ class NetworkConfig(Config):
 
 FROM_SCRATCH, PRIOR = "none", "prior"
 PRIORS = ("nucleosynth/tissue-prior", "nucleosynth/tissue-prior-noamibr", "nucleosynth/tissue-prior-40x")
-"""What `PRIOR` stands for: the one of the nearest scale that was trained on no held-out patient."""
+"""The priors that `PRIOR` chooses from: the one of the nearest scale, trained on no held-out patient."""
 FINE_TUNING_MINUTES = 10.0
 """Default of `GeneratorConfig` for fine-tuning."""
 
@@ -50,7 +50,7 @@ class GeneratorConfig(Budget):
     recipe: RecipeSetting = RECIPES.get(DEFAULT_RECIPE)
     objective: Objective | None = Field(None, description="None: the recipe's own")
     mask_scale: float | None = Field(
-        None, gt=0, description="of mask-guided: what its mask channel is multiplied by; None: 1"
+        None, gt=0, description="factor on the mask channel, for mask-guided; None: 1"
     )
     start: str = Field(
         FROM_SCRATCH,
@@ -58,26 +58,26 @@ class GeneratorConfig(Budget):
         description="initial weights: none (from scratch), prior (one that comes with the package), or a "
         "trained generator to fine-tune",
     )
-    path: str | None = Field(None, description="take this trained generator instead of training one")
-    masks: Literal["auto", "none"] = Field("auto", description="auto: use the masks that the tiles carry")
+    path: str | None = Field(None, description="use this trained generator instead of training one")
+    masks: Literal["auto", "none"] = Field("auto", description="auto: use the masks of the tiles")
     seeds: int = Field(1, ge=1)
     passes: int = Field(
-        400, ge=1, description="minutes become at most so many steps that each tile is seen so often"
+        400, ge=1, description="limit of the steps that minutes allow, in passes over the training tiles"
     )
     hold_out: float = Field(
         0.1,
         ge=0,
         le=0.5,
-        description="share of the training patients held out for the validation loss; none of fewer than 10",
+        description="part of the training patients held out for the validation loss; none if fewer than 10",
     )
-    batch: int = Field(8, ge=1, description="small batches win short runs: more steps from the same tiles")
+    batch: int = Field(8, ge=1, description="small batches suit short runs: more steps with the same tiles")
     lr: float = Field(2e-3, gt=0)
     ema_fraction: float = Field(0.05, ge=0, le=1)
     network: NetworkConfig = NetworkConfig()
     p_mean: float = Field(-0.5, description="mean of log sigma in training, for data of unit variance")
     p_std: float = Field(1.2, gt=0)
     drop: float = Field(
-        0.1, ge=0, lt=1, description="chance with which each condition is dropped, independently"
+        0.1, ge=0, lt=1, description="probability that a condition is dropped, each independently"
     )
     jitter: float = Field(0.5, ge=0, le=1, description="share of the tiles whose stain is jittered")
     crops: bool = Field(True, description="random crops across tiles that touch in their frame")
@@ -111,7 +111,7 @@ class GeneratorConfig(Budget):
         return self.objective or self.recipe.objective
 
     def optimisation(self, tiles: int) -> Optimisation:
-        """Return the settings of the training loop for so many training tiles."""
+        """Return the settings of the training loop for a number of training tiles."""
         return Optimisation(
             steps=self.steps,
             minutes=self.minutes,
@@ -122,7 +122,7 @@ class GeneratorConfig(Budget):
 
 
 class Student(Config):
-    """What makes a generator a student, as its ``config.json`` records it."""
+    """The distillation of a student, as its ``config.json`` records it."""
 
     teacher: str = Field(description="hash of the weights it was distilled from")
     sigmas: tuple[float, ...] = Field(min_length=1, description="noise levels of its steps, from high to low")
@@ -132,7 +132,7 @@ class InitialWeights(Config):
     """The initial weights of a fine-tuned generator, as its ``config.json`` records them."""
 
     generator: str = Field(description="hash of the weights")
-    name: str | None = Field(None, description="of one that comes with the package; None: another")
+    name: str | None = Field(None, description="name of a prior of the package; None: another generator")
     patients: tuple[str, ...] = Field(
         description="their training patients, those of their own initial weights too"
     )
@@ -149,10 +149,12 @@ class DistillConfig(Budget):
     batch: int = Field(8, ge=1)
     lr: float = Field(3e-4, gt=0)
     ema_fraction: float = Field(0.05, ge=0, le=1)
-    drop: float = Field(0.1, ge=0, lt=1, description="chance with which each condition is dropped")
+    drop: float = Field(0.1, ge=0, lt=1, description="probability that a condition is dropped")
     jitter: float = Field(0.5, ge=0, le=1, description="share of the tiles whose stain is jittered")
-    adversarial: float = Field(1.0, ge=0, description="weight of looking real; 0 trains no discriminator")
-    fidelity: float = Field(1.0, ge=0, description="weight of staying near the tile that was noised")
+    adversarial: float = Field(
+        1.0, ge=0, description="weight of the adversarial loss; 0 trains no discriminator"
+    )
+    fidelity: float = Field(1.0, ge=0, description="weight of the distance to the tile that was noised")
     penalty: float = Field(0.02, ge=0, description="weight of the discriminator's gradient penalty")
     width: int = Field(32, ge=8, description="channels of the discriminator's finest grid")
 
@@ -169,7 +171,7 @@ class DistillConfig(Budget):
 
     @property
     def optimisation(self) -> Optimisation:
-        """The settings of the training loop."""
+        """Return the settings of the training loop."""
         return Optimisation(
             steps=self.steps,
             minutes=self.minutes,
@@ -193,14 +195,14 @@ class SynthesisConfig(Config):
         None,
         ge=1,
         le=4,
-        description="factor on the noise level given to the denoiser, where texture is decided; 1 is off",
+        description="factor on the noise level given to the denoiser, at low noise; 1 is off",
     )
     steps: int | None = Field(None, ge=1, le=1000)
     guidance: dict[Literal["class", "mask", "auto"], float] = Field(
         default_factory=dict, description="weights; 1 is off"
     )
     guidance_interval: tuple[float, float] | None = Field(
-        None, description="lowest and highest noise level at which guidance is on; None: at all"
+        None, description="lowest and highest noise level at which guidance is on; None: all levels"
     )
     variation: float | None = Field(
         None,
@@ -216,7 +218,7 @@ class SynthesisConfig(Config):
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """How tiles are drawn from noise, as a `sampling.plan.SamplingRequest`."""
+        """The settings of drawing from noise, as a `sampling.plan.SamplingRequest`."""
         return {
             "sampler": self.sampler,
             "steps": self.steps,

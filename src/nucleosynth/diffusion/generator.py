@@ -1,4 +1,4 @@
-"""The generator as users hold it: load, save, sample."""
+"""The generator: load, save, sample."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Generator:
 
     @property
     def generator_id(self) -> str:
-        """A short hash of the weights."""
+        """Short hash of the weights."""
         return weights_hash(self.denoiser)
 
     @property
     def shipped_name(self) -> str | None:
-        """Its name where it comes with the package, such as nucleosynth/tissue-prior."""
+        """The name of a generator of the package, such as nucleosynth/tissue-prior; else None."""
         return None if self.path is None else shipped_name(self.path)
 
     @property
@@ -66,13 +66,13 @@ class Generator:
     def from_pretrained(cls, path: str | Path, *, device: str = "auto") -> Generator:
         """Load a generator from a directory, or by a name ``owner/model``.
 
-        ``nucleosynth/tissue-prior`` comes with the package; others are of the hub, when the network allows.
+        ``nucleosynth/tissue-prior`` comes with the package; other names are downloaded from the hub.
 
         Raises
         ------
         InputError
-            No generator there, one of another architecture, damaged, missing or foreign weights, or no
-            network.
+            There is no generator, or one of another architecture; weights are damaged, missing or of another
+            model; or there is no network.
         """
         directory = locate(path)
         source = directory / "config.json"
@@ -93,7 +93,7 @@ class Generator:
     def save_pretrained(self, path: str | Path, *, half: bool = False) -> None:
         """Write ``config.json`` and ``model.safetensors``, whole or not at all.
 
-        With ``half`` learned parameters take half the room; read back, the model differs by their rounding.
+        With ``half`` parameters are stored in half precision; after loading, the model differs by rounding.
         """
         learned = {name for name, _ in self.denoiser.named_parameters()} if half else set()
         with partial(Path(path)) as building, disk_errors(Path(path)):
@@ -104,7 +104,7 @@ class Generator:
             write_json(building / "config.json", self.card.as_json())
 
     def push_to_hub(self, repository: str, *, salt: str) -> None:
-        """Upload to a hub repository; its training patients leave as hashes salted with ``salt``."""
+        """Upload to a hub repository; training patients are replaced by hashes salted with ``salt``."""
         import tempfile
 
         from huggingface_hub import HfApi
@@ -135,26 +135,26 @@ class Generator:
         on_step: OnStep | None = None,
         **sampling: Unpack[SamplingRequest],
     ) -> npt.NDArray[np.uint8]:
-        """Make tiles, or variations of tiles.
+        """Draw tiles, or variations of tiles.
 
         Parameters
         ----------
         labels
-            (n,) class indices; None (all, or one of them) or -1 = no class asked for.
+            (n,) class indices; None (all, or one of them) or -1 = no class condition.
         masks
-            (n, h, w) integer instance labels, 0 = background; None = no mask asked for. With neither labels
+            (n, h, w) integer instance labels, 0 = background; None = no mask condition. With neither labels
             nor masks, one tile per entry of ``indices``, or a single tile.
         stain
             (6,) or (n, 6) stain descriptor; None = any stain.
         stain, labels, masks
-            What the recipe does not read is left unread: ``mask-guided`` only the mask, ``per-class`` only
-            the label.
+            Conditions that the recipe does not use are ignored: ``mask-guided`` uses only the mask,
+            ``per-class`` only the label.
         origins
             (n, h, w, 3) tiles of which variations are made; needs ``variation``.
         early
             For guidance ``auto``: an earlier model of the same training; None: ``early`` next to this one.
         seed, indices
-            Tile ``i`` depends on the seed and on ``indices[i]`` alone, never on the batch it is made in.
+            Tile ``i`` depends only on the seed and on ``indices[i]``, never on its batch.
         on_step
             Called at each noise level of each batch: ``on_step(step, steps, tiles)``, the last an
             (n, h, w, 3) uint8 estimate of the finished tiles.
@@ -164,18 +164,18 @@ class Generator:
             `sampling.solvers`. None: the recipe's or the student's own.
         steps
             Steps of the sampler, from 1; each is one network evaluation (``heun``: two, but for the last),
-            times the guidance branches that are on. None: 10, ``ddim`` 50, ``ddpm`` 1000, of a student
-            all that it was tuned for.
+            times the guidance branches that are on. None: 10, ``ddim`` 50, ``ddpm`` 1000, for a student
+            all noise levels that it was tuned for.
         guidance
             Weights ``{"class": 1.5, "mask": 1.0, "auto": 1.0}``; 1 is off.
         guidance_interval
             Lowest and highest noise level at which guidance is on; None: all.
         sigma_scale
-            Factor on the noise level that the denoiser is given, where texture is decided; 1 is off
+            Factor on the noise level given to the denoiser, at low noise; 1 is off
             (`solvers.rescaled_sigma`). None: the recipe's own.
         variation
-            Noise level to which ``origins`` are noised; sampling goes on from there. Tissue has unit
-            variance; at 1 its structure stays, at 40 nothing does. Source: Meng et al. 2022, "SDEdit".
+            Noise level to which ``origins`` are noised; sampling continues from there. Tissue has unit
+            variance; at 1 its structure remains, at 40 nothing remains. Source: Meng et al. 2022, "SDEdit".
 
         Returns
         -------
@@ -184,13 +184,13 @@ class Generator:
         Raises
         ------
         InputError
-            What the model cannot draw, see `resolve_sampling`; conditions of another shape or class.
+            The model cannot draw this, see `resolve_sampling`; or conditions have another shape or class.
         """
         plan = resolve_sampling(self.card, **sampling)
         for term, given in (("class", labels), ("mask", masks)):
             if given is None and term in active_terms(plan.guidance):
                 raise InputError(
-                    f"guidance: `{term}` is on and none is asked for; give it, or leave its weight at 1"
+                    f"guidance: `{term}` is on but not given as condition; give it, or leave its weight at 1"
                 )
         return self.draw(
             plan,
@@ -219,14 +219,14 @@ class Generator:
         batch: int = BATCH,
         on_step: OnStep | None = None,
     ) -> npt.NDArray[np.uint8]:
-        """Make tiles by a plan that was resolved before; as `sample` otherwise."""
+        """Draw tiles by a plan that was resolved before; otherwise as `sample`."""
         count = (
             len(labels) if labels is not None else len(masks) if masks is not None else len(indices or [0])
         )
         indices = range(count) if indices is None else indices
         condition = self._condition(count, labels, masks, stain)
         if len(indices) != count:
-            raise InputError(f"sample: {len(indices)} indices for {count} tiles; give one each")
+            raise InputError(f"sample: {len(indices)} indices for {count} tiles; give one per tile")
         self._require_origins(origins, count, plan.variation)
         parts = [slice(start, min(count, start + batch)) for start in range(0, count, batch)]
         device = next(self.denoiser.parameters()).device
@@ -250,7 +250,7 @@ class Generator:
         Raises
         ------
         InputError
-            None there, or one of another recipe, size, classes or patients.
+            There is none, or it has another recipe, size, classes or patients.
         """
         if isinstance(early, Generator):
             found, name = early, "early"
@@ -291,7 +291,7 @@ class Generator:
         )
 
     def _label(self, label: int | str | None) -> int:
-        """Return the index of a class that is given by index, by name, or not at all."""
+        """Return the index of a class given by index or by name; -1 for None."""
         if label is None:
             return -1
         if isinstance(label, str):

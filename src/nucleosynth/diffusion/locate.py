@@ -1,4 +1,4 @@
-"""Where generators are: a directory, one that comes with the package, or the hub."""
+"""Location of generators: a directory, the package, or the hub."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ OWNER, SHIPPED = "nucleosynth", Path(__file__).parent / "shipped"
 
 
 def shipped_path(name: str) -> Path | None:
-    """Return the directory of a generator that comes with the package, such as nucleosynth/tissue-prior."""
+    """Return the directory of a generator of the package, such as nucleosynth/tissue-prior; else None."""
     owner, _, model = name.partition("/")
     directory = SHIPPED / model
     return directory if owner == OWNER and (directory / "config.json").is_file() else None
 
 
 def shipped_name(directory: Path) -> str | None:
-    """Return the name of a directory that comes with the package, such as nucleosynth/tissue-prior."""
+    """Return the name of a generator's directory in the package, such as nucleosynth/tissue-prior."""
     return f"{OWNER}/{directory.name}" if directory.parent == SHIPPED else None
 
 
 def locate(path: str | Path) -> Path:
-    """Return the directory with ``config.json``: the path, its ``generator``, a shipped or the hub's."""
+    """Return the directory with ``config.json``: a path, its ``generator``, or of the package or the hub."""
     for directory in (Path(path), Path(path) / "generator"):
         if (directory / "config.json").is_file():
             return directory
@@ -42,5 +42,5 @@ def locate(path: str | Path) -> Path:
         return Path(snapshot_download(name))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError):
         raise InputError(
-            f"{path}: neither a directory nor to be had from the hub; give the path of a generator"
+            f"{path}: neither a directory nor available on the hub; give the path of a generator"
         ) from None

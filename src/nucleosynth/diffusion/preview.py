@@ -20,7 +20,7 @@ STAINS = (
     (3.9, 5.8, -11.8, 4.0, 4.7, -12.7),
     (0.6, 3.6, -0.6, -2.1, 2.8, -1.1),
 )
-"""Descriptors of `stain_descriptor`: k-means centres of those that the tissue prior learned from."""
+"""Stains as of `stain_descriptor`: k-means centres over the training tiles of the tissue prior."""
 Pixels = npt.NDArray[np.uint8]
 Descriptor = npt.NDArray[np.float32]
 
@@ -33,20 +33,20 @@ def preview(
     seed: int = 0,
     **sampling: Unpack[SamplingRequest],
 ) -> Pixels:
-    """Draw tiles for the nuclei of phantom tissue, in stains that laboratories have.
+    """Draw tiles for the nuclei of phantom tissue, in typical stains.
 
     Parameters
     ----------
     columns
-        Nuclei layouts, side by side.
+        Number of nuclei layouts, one per column.
     stains
-        So many of `STAINS`, below each other; a generator of classes shows each class in the first instead.
+        Number of `STAINS`, one per row; a generator with classes shows each class in the first stain instead.
     sampling
-        As `Generator.sample` takes it.
+        As for `Generator.sample`.
 
     Returns
     -------
-    (h, w, 3) uint8: the nuclei asked for above, where the generator reads masks, and the tiles below.
+    (h, w, 3) uint8: the requested nuclei above, if the generator reads masks, and the tiles below.
     """
     card = generator.card
     mpp = card.mpp or USUAL_MPP

@@ -1,6 +1,6 @@
-"""From donors to a synthetic TileSet: class, mask and stain of a training tile, pixels of the generator.
+"""Synthetic TileSets from donors: class, mask and stain of a training tile, pixels of the generator.
 
-Masks may be invented instead.
+Masks may come from a layout model instead.
 """
 
 from __future__ import annotations
@@ -43,27 +43,27 @@ def synthesise(
     early: str | Path | None = None,
     seed: int = 0,
 ) -> TileSet:
-    """Make a TileSet of synthetic tiles.
+    """Draw a TileSet of synthetic tiles.
 
-    Each tile takes its class, its mask (flipped or turned) and its stain from one donor. Donors are the tiles
-    of the patients that the generator was trained on, and of no other. A run that was broken off goes on.
+    Each tile has the class, the mask (flipped or turned) and the stain of one donor. Donors are only tiles of
+    the patients that the generator was trained on. An interrupted run continues.
 
     Parameters
     ----------
     donors
-        Real tiles; those of other patients than the generator's are never used.
+        Real tiles; only those of the generator's training patients are used.
     config
         Pool size, label rule, sampler, steps and guidance.
     layouts
-        Invented masks of the donor's class in place of the donor's own.
+        Layout model that invents masks of the donor's class in place of the donor's own.
     early
         Earlier model of the same training, for the guidance term ``auto``; None: next to the generator.
 
     Raises
     ------
     InputError
-        Donors of another size, or none of a patient the generator was trained on; layouts of other classes or
-        training patients, or for a generator without masks.
+        Donors have another size, or none is of a training patient of the generator; layouts have other
+        classes or training patients, or the generator uses no masks.
     """
     config, out = config or SynthesisConfig(), Path(out)
     plan = resolve_sampling(generator.card, **config.sampling, variation=config.variation)
@@ -116,18 +116,18 @@ def draw_like(
     seed: int,
     first: int,
 ) -> npt.NDArray[np.uint8]:
-    """Draw one tile for each row, of its class and mask; for scores, as rows may be of held-out patients.
+    """Draw one tile for the class and mask of each row; only for scores, as rows may be of held-out patients.
 
-    A generator of other classes, or of none, is conditioned on none.
+    A generator with other classes, or none, is not conditioned on the class.
 
     Parameters
     ----------
     plan
-        With a ``variation``, the tiles of the rows are varied.
+        With a ``variation``, the result are variations of the tiles of the rows.
     stain
-        (len(rows), 6), the stain of each.
+        (len(rows), 6), the stain of each row.
     first
-        Added to the row for the index of a tile, to keep its noise apart from others'.
+        Added to the row to give the index of a tile, so that its noise differs from that of other tiles.
 
     Returns
     -------
@@ -170,8 +170,8 @@ def choose_donors(
 ) -> npt.NDArray[np.int64]:
     """Return the donor (position in ``donor_labels``) of each synthetic tile.
 
-    ``as-train`` takes every donor in turn, in an order of its own each time round; ``balanced`` does so
-    within each class, the classes alternating. The donor of tile ``i`` does not depend on how many are made.
+    ``as-train`` uses every donor in turn, in a new order each time; ``balanced`` does so within each class,
+    and the classes alternate. The donor of tile ``i`` does not depend on the number of tiles.
     """
     if labels == "balanced" and not classes:
         raise InputError("synthesis.labels: balanced needs classes; use as-train for tiles without labels")
@@ -192,7 +192,7 @@ def choose_donors(
 
 
 def _start_parts(parts: Path, identity: dict[str, Any]) -> None:
-    """Keep finished batches of the same request; throw away those of another."""
+    """Keep finished batches of the same request; delete those of another."""
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     stored = parts / "request"
     if parts.exists() and not (stored.is_file() and stored.read_text(encoding="utf-8") == key):
@@ -204,7 +204,7 @@ def _start_parts(parts: Path, identity: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class _Pool:
-    """What synthetic tiles are made of: one donor for each, in order."""
+    """The donors of a pool: one for each synthetic tile, in order."""
 
     generator: Generator
     donors: TileSet
@@ -230,7 +230,7 @@ class _Pool:
                 update(indices.stop, "")
 
     def _stains(self) -> npt.NDArray[np.float32]:
-        """Return the stain of each tile: that of its donor's slide, measured on all that may be donors."""
+        """Return the stain of each tile: that of its donor's slide, measured on all possible donors."""
         every = _donor_rows(self.generator, self.donors)
         return slide_descriptors(self.donors, every)[np.searchsorted(every, self.rows)]
 
@@ -284,7 +284,7 @@ class _Pool:
 def _donor_masks(
     generator: Generator, donors: TileSet, rows: npt.NDArray[np.int64], seed: int
 ) -> Callable[[range], Masks | None]:
-    """Return the donors' masks, each flipped or turned as its sample index says."""
+    """Return the donors' masks, each flipped or turned by its sample index."""
 
     def masks_of(indices: range) -> Masks | None:
         if not generator.card.masks or donors.masks is None:
@@ -296,7 +296,7 @@ def _donor_masks(
 
 
 def _turns(seed: int, indices: range) -> torch.Tensor:
-    """How each donor is flipped or turned, as its sample index says."""
+    """Return the flip or turn of each donor, a function of its sample index."""
     return torch.tensor([int(rng(seed, "turn", index).integers(8)) for index in indices])
 
 
@@ -310,7 +310,7 @@ def _turned(donors: TileSet, rows: npt.NDArray[np.int64], seed: int, indices: ra
 def _invented_masks(
     generator: Generator, donors: TileSet, layouts: Layouts, labels: npt.NDArray[np.int64], seed: int
 ) -> Callable[[range], Masks | None]:
-    """Return layouts of the donors' classes; refuses those that cannot or must not be used."""
+    """Return layouts of the donors' classes; refuse layouts that cannot or must not be used."""
     card = generator.card
     if not card.masks:
         raise InputError("layouts: this generator was trained without masks; leave the layouts out")

@@ -1,4 +1,4 @@
-"""The layout model as users hold it: load, save, draw."""
+"""The layout model: load, save, draw."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ KIND = "layout model"
 
 
 class LayoutModel(Config):
-    """What was learned of nuclei from the masks of some patients; a small JSON file."""
+    """The statistics of nuclei in the masks of some patients; a small JSON file."""
 
     kind: Literal["layout model"] = "layout model"
     schema_version: int = Field(1, alias="schema", ge=1, le=1)
     classes: list[str]
     size: tuple[int, int]
-    """px, of the tiles that it was learned from."""
+    """Size of the training tiles, px."""
     mpp: float = Field(gt=0)
     patients: list[str]
-    """Whom it saw."""
+    """Training patients."""
     content_hash: str
-    """Of the TileSet."""
+    """Hash of the TileSet's content."""
     class_statistics: list[ClassStatistics] = Field(min_length=1)
-    """One per class, or a single one where there are no classes."""
+    """One entry per class, or a single one without classes."""
 
     @model_validator(mode="after")
     def _one_per_class(self) -> LayoutModel:
@@ -46,7 +46,7 @@ class LayoutModel(Config):
 
     @property
     def layouts_id(self) -> str:
-        """A short hash of all that was learned."""
+        """Short hash of the whole model."""
         return hashlib.sha256(self._text().encode()).hexdigest()[:12]
 
     def save(self, path: Path | str) -> None:
@@ -60,7 +60,7 @@ class LayoutModel(Config):
         Raises
         ------
         InputError
-            No such file, something else, a newer schema, or a damaged field, named.
+            The file does not exist, is something else, has a newer schema or a damaged field.
         """
         data = read_json(Path(path))
         if not isinstance(data, dict) or data.get("kind") != KIND:
@@ -84,20 +84,21 @@ class LayoutModel(Config):
         Parameters
         ----------
         n
-            How many; left out where ``indices`` are given.
+            Number of layouts; not needed if ``indices`` are given.
         label
-            Class of all, or one of each; None or -1 = any class, as often as in the tiles learned from.
+            Class of all layouts, or one per layout; None or -1 = any class, as often as in the training
+            tiles.
         dial
-            How they are to differ from real ones.
+            Difference from real nuclei.
         size
-            px, of a square or (height, width); None = that of the tiles learned from.
+            px, of a square or (height, width); None = that of the training tiles.
         mpp
-            µm per px; None = that of the tiles learned from.
+            µm per px; None = that of the training tiles.
         regions : (h, w) or (n, h, w) bool
-            Where nuclei may lie, such as nests or glands; None = everywhere. Where the region reaches the
-            border of the tile it is taken to go on outside.
+            Where nuclei may lie, such as nests or glands; None = everywhere. A region at the border of the
+            tile is assumed to continue outside.
         seed, indices
-            Layout i depends on the seed and on ``indices[i]`` (i itself, where left out) alone.
+            Layout i depends only on the seed and on ``indices[i]`` (by default i itself).
 
         Returns
         -------
@@ -107,7 +108,7 @@ class LayoutModel(Config):
         Raises
         ------
         InputError
-            A label outside the classes, or an impossible size, scale or shape of regions.
+            A label is outside the classes, or size, scale or shape of regions are impossible.
         """
         indices = range(n or 0) if indices is None else indices
         shape, scale = self._canvas(size, mpp)
@@ -145,7 +146,7 @@ class LayoutModel(Config):
 
     def _check(self, labels: Sequence[int | None], count: int) -> None:
         if len(labels) != count:
-            raise InputError(f"layouts: {len(labels)} labels for {count} layouts; give one each")
+            raise InputError(f"layouts: {len(labels)} labels for {count} layouts; give one per layout")
         for label in labels:
             if label is not None and not -1 <= label < len(self.classes):
                 known = ", ".join(self.classes) or "none"

@@ -1,4 +1,4 @@
-"""Nuclei found in whole frames before tiles are cut, so that no tile's border decides where one ends."""
+"""Segmentation of whole frames before tiles are cut, so that tile borders do not cut nuclei."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nucleosynth.segmentation.segmenter import NONE, Segmenter, get_segmenter
 def import_with_nuclei(
     data: ReaderConfig, tiles: TilesConfig, segmenter: str, *, root: Path, out: Path
 ) -> TileSet:
-    """Import a data set, nuclei found by a segmenter in frames that lack them; by `NONE` in none.
+    """Import a data set and segment frames without nuclei; with `NONE` no frame is segmented.
 
     Tiles with exact nuclei keep them. Errors and arguments are those of `import_tiles` and
     `segmented_frames`.
@@ -28,30 +28,30 @@ def import_with_nuclei(
 
 
 def segmented_frames(found: FrameSet, *, segmenter: Segmenter, required: bool = False) -> FrameSet:
-    """Return a data set whose frames, when read, carry the nuclei that a segmenter finds.
+    """Return a data set whose frames, when read, have the nuclei that a segmenter finds.
 
-    Annotated nuclei are not replaced: only frames that lack them are segmented. If there is any, the
-    provenance remembers the segmenter, so that it never scores its own masks; else the data set is
-    returned as it is.
+    Annotated nuclei are not replaced: only frames without them are segmented. If there are any, the
+    provenance records the segmenter, so that it never scores its own masks; otherwise the data set is
+    returned unchanged.
 
     Parameters
     ----------
     found
         Frames not yet decoded.
     segmenter
-        Takes whole frames; the learned ones do so in bounded memory.
+        Segmenter for whole frames; the learned ones need bounded memory.
     required
-        Refuse a data set in which there is nothing to do.
+        Refuse a data set without frames to segment.
 
     Raises
     ------
     InputError
-        A frame without nuclei and of unknown scale; with ``required``, nuclei in every frame.
+        A frame without nuclei has an unknown scale; with ``required``, every frame has nuclei.
     """
     if all(frame.annotated for frame in found.frames):
         if required and found.frames:
             raise InputError(
-                f"{found.frames[0].path}: carries nuclei already, like every frame; leave the segmenter out"
+                f"{found.frames[0].path}: has nuclei already, like every frame; leave the segmenter out"
             )
         return found
     maker = {"name": segmenter.name, "weights_hash": segmenter.weights_hash}
@@ -65,7 +65,7 @@ def segmented_frames(found: FrameSet, *, segmenter: Segmenter, required: bool = 
 def _segmented(frame: Frame, segmenter: Segmenter) -> Frame:
     if frame.mpp is None:
         raise InputError(
-            f"{frame.path}: mpp missing; nuclei are found by size, give data.mpp in µm/px or find none"
+            f"{frame.path}: mpp missing; nuclei are found by size, give data.mpp in µm/px, or segmenter none"
         )
     return replace(frame, annotated=True, read=partial(_read, frame, frame.mpp, segmenter))
 

@@ -1,4 +1,4 @@
-"""What a segmenter is, which ones there are, and the one call that uses them."""
+"""The segmenter protocol, the registered segmenters, and the call that uses them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from nucleosynth.registry import Registry
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """Finds nuclei in tiles; each tile on its own, so a batch's size and order never matter.
+    """A method that finds nuclei in tiles; each tile alone, so batch size and order have no influence.
 
     Attributes
     ----------
     name : str
-        What reports print.
+        Name in reports.
     weights_hash : str
-        Names the exact weights, or the settings where there are none: two equal hashes are one segmenter.
+        Hash of the exact weights, or of the settings if there are none: equal hashes mean the same segmenter.
     """
 
     @property
     def name(self) -> str:
-        """What reports print."""
+        """Name in reports."""
 
     @property
     def weights_hash(self) -> str:
-        """Names the exact weights or settings."""
+        """Hash of the exact weights or settings."""
 
     def __call__(self, images: NDArray[np.uint8], mpp: float) -> NDArray[np.int32]:
         """Label nuclei in (n, h, w, 3) uint8 RGB at `mpp` µm/px: (n, h, w) int32, 0 = background."""
@@ -46,7 +46,7 @@ SEGMENTERS: Registry[Callable[[], Segmenter]] = Registry(
         "judge": "nucleosynth.segmentation.backends.learned:judge",
     },
 )
-"""By name, what makes a segmenter; it takes no arguments."""
+"""Factory of a segmenter by name; called without arguments."""
 SEGMENTER_FILES: Registry[Callable[[str], Segmenter]] = Registry(
     "kind of segmenter file",
     {
@@ -54,11 +54,11 @@ SEGMENTER_FILES: Registry[Callable[[str], Segmenter]] = Registry(
         "weights": "nucleosynth.segmentation.backends.learned:trained",
     },
 )
-"""By what stands before the first colon, what opens the file that is named after it."""
+"""Function that opens a segmenter file, by the text before the first colon; it is given the text after it."""
 DEFAULT_SEGMENTER, MASK_JUDGE = "embedded", "judge"
-"""Who makes masks, and the mask judge, which scores them; neither was trained on the other's pictures."""
+"""The default segmenter makes masks, the mask judge scores them; they share no training pictures."""
 NONE = "none"
-"""In place of a segmenter's name: none is used."""
+"""Setting in place of a segmenter's name: none is used."""
 
 
 def register_segmenter(name: str, factory: str | Callable[[], Segmenter]) -> None:
@@ -67,9 +67,9 @@ def register_segmenter(name: str, factory: str | Callable[[], Segmenter]) -> Non
     Parameters
     ----------
     name : str
-        As users write it; an earlier one of the same name is replaced.
+        As users write it; an earlier segmenter of the same name is replaced.
     factory : callable or "module:attribute"
-        Called without arguments when the segmenter is first asked for.
+        Called without arguments at the first use.
     """
     SEGMENTERS.register(name, factory)
     get_segmenter.cache_clear()
@@ -87,13 +87,13 @@ def get_segmenter(backend: str) -> Segmenter:
     Parameters
     ----------
     backend : str
-        A registered name, or a file that the user brings: ``torchscript:instanseg:PATH``,
+        A registered name, or a file of the user: ``torchscript:instanseg:PATH``,
         ``torchscript:hdyolo:PATH``, or ``weights:DIRECTORY`` of `nucleosynth train segmenter`.
 
     Raises
     ------
     InputError
-        For an unknown name, with the nearest and all known ones, or a file that cannot be used.
+        The name is unknown (the message lists the nearest and all known ones), or a file cannot be used.
     """
     kind, colon, request = backend.partition(":")
     if colon and kind in SEGMENTER_FILES:
@@ -114,7 +114,7 @@ def segment(
     images : (n, h, w, 3) uint8
         RGB tiles.
     mpp : float
-        Their scale in µm/px. There is no default: a wrong scale gives wrong nuclei without any sign of it.
+        Their scale in µm/px. There is no default: a wrong scale gives wrong nuclei without an error.
     backend : str or Segmenter
         A name or file, see :func:`get_segmenter`, or a segmenter itself.
 
@@ -126,7 +126,7 @@ def segment(
     Raises
     ------
     InputError
-        For an unknown backend, a missing or impossible `mpp`, or images of another shape or dtype.
+        The backend is unknown, `mpp` is missing or impossible, or images have another shape or dtype.
 
     Examples
     --------

@@ -47,7 +47,7 @@ def run_study(
     engine: Engine | None = None,
     overrides: Mapping[str, str] | Sequence[str] = (),
 ) -> Path:
-    """Run a study, or go on with it where it was, and write its report.
+    """Run a study, or continue an interrupted one, and write its report.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ def run_study(
     out
         The study's run directory.
     root
-        Folder that the paths in ``data`` and ``split`` are relative to; None takes ``NUCLEOSYNTH_DATA``. Not
-        a setting: data counts by content.
+        Folder that the paths in ``data`` and ``split`` are relative to; None means ``NUCLEOSYNTH_DATA``. Not
+        a setting: data is identified by content.
     engine
         Runs the jobs; None runs them one after the other in this process.
 
@@ -68,9 +68,9 @@ def run_study(
     Raises
     ------
     InputError
-        Bad data, split or settings; a generator with a training patient outside the training part.
+        Bad data, split or settings; a generator that was trained on a patient outside the training part.
     WorkError
-        A job that failed; the others are kept, and the same command tries it again.
+        A job failed; the results of the others are kept, and the same command tries it again.
     """
     if not isinstance(study, StudyConfig):
         study = load_study(Path(study), overrides)
@@ -97,12 +97,12 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
         fit: fit_patients(tiles, split, fit, inner=study.inner_folds, seed=study.seed)
         for fit in all_fits(study, folds)
     }
-    taken = pretrained_generator(study)
-    refuse_early(study, tiles, split, patients, pretrained=None if taken is None else taken.card)
+    pretrained = pretrained_generator(study)
+    refuse_early(study, tiles, split, patients, pretrained=None if pretrained is None else pretrained.card)
     contexts = {fit: FitContext(study, tiles, fit, fold, out, device, also) for fit, fold in patients.items()}
     run_jobs = partial(_run_jobs, contexts, engine)
     test = {patient for fold in split.folds for patient in fold.test}
-    made_of = [tiles.content_hash, *([taken.generator_id] if taken else ())]
+    made_of = [tiles.content_hash, *([pretrained.generator_id] if pretrained else ())]
     lock = partial(lock_choice, study, out, folds if classes else 0, test=test, made_of=made_of)
 
     inner = [fit for fit in patients if fit.inner is not None]
@@ -121,7 +121,7 @@ def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engin
 
 
 def _write_protocol(study: StudyConfig, out: Path) -> None:
-    """Write down what is asked, once, before anything is done."""
+    """Write the protocol, once, before any work is done."""
     stored = out / "protocol.json"
     if stored.exists():
         return
@@ -152,7 +152,7 @@ def _split(study: StudyConfig, tiles: TileSet, out: Path, root: Path) -> Split:
 
 
 def _run_jobs(contexts: Mapping[Fit, FitContext], engine: Engine, jobs: Iterable[Job]) -> None:
-    """Run jobs wave by wave; within a wave the others go on where one fails, which is reported at its end."""
+    """Run jobs wave by wave; if one fails, the others of its wave still run, then the error is raised."""
     wanted = list(jobs)
     if not wanted:
         return

@@ -1,4 +1,4 @@
-"""What a study would do, how far it is, and its report of what is there."""
+"""Plan and progress of a study, and a report of the results so far."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nucleosynth.study.stages.primary_arm import chosen_arm, read_lock
 
 
 def plan_study(study: StudyConfig, root: Path | None = None) -> dict[str, Any]:
-    """Return what a study would do: arms, seeds, jobs, budget and hash. Nothing is written or read."""
+    """Return the plan of a study: arms, seeds, jobs, budget and hash. Nothing is written or read."""
     fits = all_fits(study, study.split.folds or 1)
     jobs = [job for fit in fits for job in arm_jobs(study, fit)] if study.data.names_classes else []
     segmenters = [job for fit in fits for job in segmenter_jobs(study, fit)]
@@ -67,7 +67,7 @@ def study_status(out: Path) -> dict[str, Any]:
 def write_report(out: Path, *, real_tiles: bool = True) -> Path:
     """Write the report of a study again; without real tiles, into ``shared-report``.
 
-    A study that is not finished is reported as far as it is, with a list of what is missing.
+    If the study is not finished, the report shows the results so far and lists what is missing.
     """
     study = stored_study(out)
     for name in ("tiles", "split.json"):
@@ -79,12 +79,12 @@ def write_report(out: Path, *, real_tiles: bool = True) -> Path:
 
 
 def _trained(study: StudyConfig, fit: Fit) -> int:
-    """Return how many generators of a fit are trained: none where the study takes one."""
+    """Return the number of generators that a fit trains: none if the study uses a pretrained one."""
     return fit_generators(study, fit) if study.generator.path is None else 0
 
 
 def _progress(out: Path, folders: Sequence[Path]) -> dict[str, Any]:
-    """Count the finished trainings, name those on their way with their step, count those that wait."""
+    """Return the number of finished trainings, the running ones with their step, and the number waiting."""
     done = [folder for folder in folders if (folder / "DONE").exists()]
     started = [folder for folder in folders if folder.exists() and not (folder / "DONE").exists()]
     return {
@@ -95,6 +95,6 @@ def _progress(out: Path, folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def _step(path: Path) -> int:
-    """Return the last step that a training has noted; 0 before the first."""
+    """Return the last logged step of a training; 0 before the first."""
     records = read_jsonl(path / "metrics.jsonl")
     return int(records[-1]["step"]) if records else 0

@@ -193,7 +193,7 @@ def test_numbers_whose_zeros_matter_stay_text() -> None:
     assert typed(["", ""]) == ["", ""]
 
 
-def test_masks_are_found_beside_the_images(root: Path, tmp_path: Path) -> None:
+def test_masks_are_found_next_to_the_images(root: Path, tmp_path: Path) -> None:
     mask = np.zeros((32, 32), np.uint8)
     mask[4:12, 4:12] = 7
     (root / "masks").mkdir()
@@ -273,12 +273,12 @@ def test_amibr_is_read_with_its_published_numbers(real_data: Callable[[str], Pat
     root = real_data("amibr")
     found = read_frames(parse(TableConfig, AMIBR), root=root)
     labels = [frame.label for frame in found.frames]
-    votes = [int(sum(rating.value for rating in frame.ratings)) for frame in found.frames]
+    counts = [int(sum(rating.value for rating in frame.ratings)) for frame in found.frames]
     assert len(found.frames) == 3720
     assert round(sum(label == 1 for label in labels) / len(labels), 2) == 0.22
     assert len({frame.patient_id for frame in found.frames}) == 202
-    assert Counter(votes) == {0: 2496, 1: 392, 2: 420, 3: 412}
-    assert [count >= 2 for count in votes] == [label == 1 for label in labels]
+    assert Counter(counts) == {0: 2496, 1: 392, 2: 420, 3: 412}
+    assert [count >= 2 for count in counts] == [label == 1 for label in labels]
 
 
 @pytest.mark.real

@@ -100,14 +100,14 @@ def test_sigmas_fall_from_the_highest_to_zero():
 
 
 def test_a_rescaled_noise_level_reaches_the_denoiser_only_where_texture_is_decided():
-    told = []
+    levels = []
 
     def denoise(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        told.extend(sigma.tolist())
+        levels.extend(sigma.tolist())
         return x
 
     rescaled_sigma(denoise, 1.5)(torch.zeros(2, 3, 8, 8), torch.tensor([0.5, 10.0]))
-    assert told == [0.75, 10.0]
+    assert levels == [0.75, 10.0]
     assert rescaled_sigma(denoise, 1) is denoise
 
 

@@ -54,7 +54,7 @@ def test_every_condition_and_pixel_is_seen_on_three_grids():
     assert bool((slope != 0).all())
 
 
-def test_each_tile_is_told_apart_on_its_own():
+def test_each_tile_is_discriminated_alone():
     discriminator = PatchDiscriminator(classes=0, width=8)
     pictures = torch.randn(3, 6, 16, 16)
     together = discriminator(pictures, condition(3, label=-1))

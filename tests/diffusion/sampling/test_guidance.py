@@ -24,8 +24,8 @@ from nucleosynth.diffusion.training.generator import train_generator
 from nucleosynth.errors import InputError
 
 
-class Told(nn.Module):
-    """Stands for a network: answers with what it is told, times a factor, and counts its pictures."""
+class EchoCondition(nn.Module):
+    """A network that returns its condition times a factor, and counts its pictures."""
 
     def __init__(self, factor=1.0):
         super().__init__()
@@ -34,12 +34,12 @@ class Told(nn.Module):
 
     def forward(self, x, c_noise, condition):
         self.pictures += len(x)
-        told = condition.label[:, None, None, None] + condition.planes[:, :1].mean(dim=(2, 3), keepdim=True)
-        return torch.zeros_like(x) + self.factor * told
+        echo = condition.label[:, None, None, None] + condition.planes[:, :1].mean(dim=(2, 3), keepdim=True)
+        return torch.zeros_like(x) + self.factor * echo
 
 
 def denoiser(factor=1.0):
-    return Denoiser(Told(factor), mean=torch.zeros(3), std=torch.ones(3), spectrum=Spectrum.flat(8))
+    return Denoiser(EchoCondition(factor), mean=torch.zeros(3), std=torch.ones(3), spectrum=Spectrum.flat(8))
 
 
 def condition(n=2):
@@ -135,8 +135,8 @@ def test_an_earlier_model_of_another_training_is_refused(changes, words):
     [
         ({}, {"guidance": {"stain": 2.0}}, "unknown term `stain`"),
         ({}, {"guidance": {"auto": 2.0}}, "needs an earlier model"),
-        ({}, {"guidance": {"mask": 2.0}}, "`mask` is on and none is asked for"),
-        ({}, {"guidance": {"class": 2.0}, "labels": None}, "`class` is on and none is asked for"),
+        ({}, {"guidance": {"mask": 2.0}}, "`mask` is on but not given as condition"),
+        ({}, {"guidance": {"class": 2.0}, "labels": None}, "`class` is on but not given as condition"),
         ({"classes": []}, {"guidance": {"class": 2.0}, "labels": [-1]}, "trained without `class`"),
         ({}, {"guidance_interval": (5, 1)}, "lower noise level first"),
         ({}, {"steps": 0}, "0 steps; expected 1 to 1000"),
@@ -149,7 +149,7 @@ def test_a_wrong_request_is_one_line(card, arguments, words):
         generator(**card).sample(**{"labels": [0], "steps": 2, **arguments})
 
 
-def test_an_early_model_whose_start_saw_a_stranger_is_refused():
+def test_an_early_model_with_leaking_initial_weights_is_refused():
     own = generator().card
     started = replace(own, start=InitialWeights(generator="prior", patients=("elsewhere:1",)))
     with pytest.raises(InputError, match="early: was trained on patient elsewhere:1, the generator was not"):
@@ -157,7 +157,7 @@ def test_an_early_model_whose_start_saw_a_stranger_is_refused():
     require_same_training(started, own, name="early")
 
 
-def test_training_keeps_an_early_model_that_guides_from_beside(tmp_path, capsys):
+def test_training_keeps_an_early_model_for_guidance(tmp_path, capsys):
     tiles = phantom_tileset(tmp_path / "tiles")
     patients = sorted(set(tiles.patients.tolist()))[:4]
     config = GeneratorConfig.model_validate({"steps": 8, "batch": 4, "network": TINY_NETWORK})

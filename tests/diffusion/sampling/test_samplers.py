@@ -31,7 +31,7 @@ def two_points(x, sigma):
 
 
 def numbered_noise(count, *, seed=0, dtype=torch.float64):
-    """Noise that depends on sample and step, as the protocol asks; and a list of the steps asked for."""
+    """Return noise that depends on sample and step, and a list of the requested steps."""
     asked = []
 
     def noise(step, rows=slice(None)):
@@ -79,18 +79,18 @@ class TestContract:
 
     def test_asks_for_noise_once_a_step_and_evaluates_as_often_as_it_says(self, name):
         noise, asked = numbered_noise(2)
-        told = []
+        levels = []
 
         def denoise(x, sigma):
-            told.append(float(sigma[0]))
+            levels.append(float(sigma[0]))
             assert sigma.shape == (2,)
             return gaussian(x, sigma)
 
         SAMPLERS.get(name).load()(denoise, karras_sigmas(6).double(), noise)
         stochastic = name in ("dpmpp-2m-sde", "ddpm", STUDENT_SAMPLER)
         assert asked == (list(range(6)) if stochastic else [0])
-        assert len(told) == EVALUATIONS.get(name, 6)
-        assert min(told) > 0
+        assert len(levels) == EVALUATIONS.get(name, 6)
+        assert min(levels) > 0
 
     @pytest.mark.parametrize("steps", [1, 2, 6])
     def test_ends_on_what_the_denoiser_is_sure_of(self, name, steps):

@@ -1,4 +1,4 @@
-"""Distillation: whose gradient reaches whom, what is kept of the teacher, resume, and what is refused."""
+"""Distillation: gradients of both networks, what stays of the teacher, resume, and what is refused."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_each_network_learns_from_its_own_loss_alone(tiles, teacher):
         assert torch.allclose(grads[1][name], expected, rtol=1e-3, atol=1e-7), name
 
 
-def test_a_student_keeps_its_teachers_world_and_says_whose_it_is(tiles, teacher, patients, tmp_path):
+def test_a_student_keeps_its_teachers_card_and_names_the_teacher(tiles, teacher, patients, tmp_path):
     path = distill(teacher, tiles, CONFIG, out=tmp_path / "run", device="cpu")
     made = Generator.from_pretrained(path, device="cpu")
     assert made.card.student is not None
@@ -189,7 +189,7 @@ def test_teachers_and_tiles_that_do_not_fit_are_refused(tiles, teacher, tmp_path
     with pytest.raises(InputError, match="tiles are 32 px, the teacher makes 16 px"):
         distill(teacher, other_size, CONFIG, out=tmp_path / "run")
     fewer = phantom_tileset(tmp_path / "fewer", tiles=8, patients=2)
-    with pytest.raises(InputError, match=r"no tile of patient \S+, whom the teacher saw"):
+    with pytest.raises(InputError, match=r"no tile of the teacher's patient \S+; give its training"):
         distill(teacher, fewer, CONFIG, out=tmp_path / "run")
     others = phantom_tileset(tmp_path / "others", tiles=64)
     with pytest.raises(InputError, match="not the tiles that the teacher was trained on"):

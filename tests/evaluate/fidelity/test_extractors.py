@@ -1,4 +1,4 @@
-"""The contract of every extractor, and what is printed where a network or its weights cannot be had."""
+"""The contract of every extractor, and the message if a network or its weights are not available."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ def test_inception_takes_the_cached_weights_or_says_where_they_are(
         raise OSError("no route to host")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
-    with pytest.raises(InputError, match=r"could not be had \(OSError\); fetch .* inception:FILE"):
+    with pytest.raises(InputError, match=r"could not be downloaded \(OSError\); fetch .* inception:FILE"):
         inception.inception_extractor()
     assert asked == [inception.URL]
     inception_file(tmp_path).rename(tmp_path / "checkpoints" / inception.FILE)

@@ -67,7 +67,7 @@ def test_folding_changes_nothing(net):
     assert torch.allclose(before, after, atol=1e-4)
 
 
-def test_nothing_in_it_looks_at_the_whole_picture(net):
+def test_no_layer_uses_the_whole_picture(net):
     assert not [
         m for m in net.modules() if isinstance(m, (nn.GroupNorm, nn.InstanceNorm2d, nn.AdaptiveAvgPool2d))
     ]

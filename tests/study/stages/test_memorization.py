@@ -1,4 +1,4 @@
-"""The audit of a study: asked of training tiles, read against validation patients alone."""
+"""The copies audit of a study: on training tiles, with validation patients as the only reference."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def study(count: int) -> StudyConfig:
 
 
 def audit(tiles, fold, generator, folder, *, count=8, extractor=None, also=(), **changes):
-    """Search for copies; by cheap features unless told otherwise."""
+    """Search for copies, with cheap features by default."""
     context = fit_context(tiles, fold, folder, memorization={"tiles": count}, **changes)
     context = replace(context, also=tuple(other.path for other in also))
     return find_copies(context, generator, extractor or Cells(), folder=folder)
@@ -58,7 +58,7 @@ def generator(tiles, fold, tmp_path):
 def test_no_tile_of_a_test_patient_is_read(tiles, fold, generator, tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(
-        audits, "memorization", lambda *sides, **more: given.append(sides) or memorization(*sides, **more)
+        audits, "memorization", lambda *tiles, **more: given.append(tiles) or memorization(*tiles, **more)
     )
     found = audit(tiles, fold, generator, tmp_path)
     ((train, _, held_out),) = given
@@ -69,7 +69,7 @@ def test_no_tile_of_a_test_patient_is_read(tiles, fold, generator, tmp_path, mon
     assert found["patients_not_compared"] == found["patients_of_start"] == 0
 
 
-def test_a_copy_is_found_and_shown_beside_its_original(tiles, fold, generator, tmp_path):
+def test_a_copy_is_found_and_shown_with_its_original(tiles, fold, generator, tmp_path):
     train = tiles.rows_of(fold.train)
     np.save(tmp_path / "copies.npy", np.asarray(tiles.images[train[:8]])[:, ::-1])
     found = audit(tiles, fold, generator, tmp_path)
@@ -80,20 +80,20 @@ def test_a_copy_is_found_and_shown_beside_its_original(tiles, fold, generator, t
 
 @pytest.fixture
 def elsewhere(tmp_path):
-    """Tiles of other patients, of whom a start saw three."""
+    """Tiles of other patients; initial weights were trained on three of them."""
     drawn = phantom_tiles(PhantomConfig(tiles=20, patients=4, seed=5), size=16, mpp=1.0)
     rows = [replace(row, patient_id=f"elsewhere:{row.patient_id}") for row in drawn]
     return write_tileset(tmp_path / "elsewhere", rows, classes=CLASSES, ordinal=True)
 
 
-def test_what_the_start_learned_from_is_searched_too(tiles, fold, elsewhere, tmp_path):
-    saw, stranger = (sorted(set(elsewhere.patients.tolist()))[part] for part in (slice(3), 3))
+def test_training_tiles_of_the_initial_weights_are_searched_too(tiles, fold, elsewhere, tmp_path):
+    known, unknown = (sorted(set(elsewhere.patients.tolist()))[part] for part in (slice(3), 3))
     config = study(8).generator
-    start = train_generator(elsewhere, saw, config, out=tmp_path / "start", device="cpu")
+    start = train_generator(elsewhere, known, config, out=tmp_path / "start", device="cpu")
     warm = GeneratorConfig.model_validate({**config.model_dump(exclude_unset=True), "start": str(start)})
     path = train_generator(tiles, fold.train, warm, out=tmp_path / "warm", device="cpu")
     generator = Generator.from_pretrained(path, device="cpu")
-    rows = elsewhere.rows_of(saw)[:8]
+    rows = elsewhere.rows_of(known)[:8]
     np.save(tmp_path / "copies.npy", np.asarray(elsewhere.images[rows])[:, ::-1])
 
     alone = audit(tiles, fold, generator, tmp_path)
@@ -103,13 +103,13 @@ def test_what_the_start_learned_from_is_searched_too(tiles, fold, elsewhere, tmp
     found = audit(tiles, fold, generator, tmp_path, also=[elsewhere])
     assert found["verdict"] == "8 near-identical tiles"
     assert (found["patients_of_start"], found["patients_not_compared"]) == (3, 0)
-    assert found["n"]["train"] == len(tiles.rows_of(fold.train)) + len(elsewhere.rows_of(saw))
+    assert found["n"]["train"] == len(tiles.rows_of(fold.train)) + len(elsewhere.rows_of(known))
     synthetic, real = pair_pictures(found, tmp_path)
     assert np.array_equal(synthetic, real)
-    assert stranger not in generator.card.trained_on
+    assert unknown not in generator.card.trained_on
 
 
-def test_tiles_of_a_start_that_do_not_go_with_the_study_are_refused_or_told(
+def test_initial_weights_tiles_that_do_not_match_the_study_are_refused_or_warned_of(
     tiles, fold, generator, elsewhere, tmp_path, caplog
 ):
     one = parse(StudyConfig, tiny_study(memorization={"tiles": 8, "also": ["elsewhere"]}))

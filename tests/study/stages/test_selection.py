@@ -1,4 +1,4 @@
-"""Filters of synthetic tiles: what each drops, that shares are kept, and that nobody held out is read."""
+"""Filters of synthetic tiles: what each drops, that shares stay, and that no held-out tile is read."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _fakes(monkeypatch):
 
 
 def layout(seed: int, label: int, side: int = SIDE) -> np.ndarray:
-    """A mask of few or of many nuclei."""
+    """Return a mask of few or of many nuclei."""
     count = 2 if label == 0 else 7
     return disc_labels(scattered(seed, count=count, side=side), radius=2.0, size=side, mpp=1.0)
 
@@ -84,7 +84,7 @@ def write(path: Path, tiles: list[Tile], **provenance) -> TileSet:
 
 
 def real_tiles(path: Path, patients=range(6), *, disturb: bool = False, side: int = SIDE) -> TileSet:
-    """Twelve tiles a patient; disturbed: held-out patients with other pixels, masks and labels."""
+    """Write twelve tiles a patient; disturbed: held-out patients with other pixels, masks and labels."""
     rows = []
     for index in range(72):
         patient, label = index % 6, index // 6 % 2
@@ -243,7 +243,7 @@ def test_tiles_without_a_class_are_a_class_of_their_own(real, tmp_path):
         assert read_json(tmp_path / name / "selection.json")["classes"][0]["class"] is None
 
 
-def test_a_class_that_one_half_of_the_patients_lacks_is_judged_by_the_other(tmp_path):
+def test_a_class_that_one_half_of_the_patients_lacks_is_scored_by_the_other(tmp_path):
     real = real_tiles(tmp_path / "real")
     one = [tile for tile in real.tiles() if tile.label == 0 or tile.patient_id in ("lab:0", "lab:5")]
     kept = select("confidence", drawn_pool(tmp_path / "pool"), write(tmp_path / "one", one), tmp_path / "run")

@@ -1,4 +1,4 @@
-"""What each arm trains on."""
+"""The training set of each arm."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nucleosynth.study.stages.training_sets import Pool, arm_training_set
 
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory):
-    """Real tiles of twelve patients, four of which train; another TileSet plays the pool."""
+    """Real tiles of twelve patients, four of them for training; another TileSet serves as the pool."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
         folder = tmp_path_factory.mktemp("tilesets")
@@ -83,7 +83,7 @@ def test_rare_only_leaves_the_commonest_class_to_real_tiles(setting):
     assert common not in added.tiles.labels[added.rows]
 
 
-def test_held_back_tiles_are_of_training_patients_that_the_share_left_out(setting):
+def test_held_back_tiles_are_of_training_patients_that_the_fraction_leaves_out(setting):
     tiles, names = setting[0].tiles, setting[2]
     real, added = training_set(setting, arm("held-back")).parts
     assert (real.share, added.share) == (0.6, 0.4)

@@ -78,7 +78,7 @@ class PhantomConfig(ReaderConfig):
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """The truth behind a tile, and the label that a rater gave it."""
+    """The true grade of a tile, and the label given by a rater."""
 
     atypia: float  # 0-3, the latent variable that all nuclear features follow; the grade is its integer part
     size_ratio: float  # mean nuclear diameter relative to benign: 1 + atypia / 2, with some scatter
@@ -157,7 +157,7 @@ def _paint(config: PhantomConfig, *, size: int, mpp: float) -> Iterator[Tile]:
 
 
 def _appearance(config: PhantomConfig, patient: int) -> Appearance:
-    """Stain, habit and optics of one patient."""
+    """Draw stain, texture and optics of one patient."""
     draw = rng(config.seed, "phantom/patient", patient)
     spread = config.stain_spread
     matrix = np.array([HAEMATOXYLIN, EOSIN]) + spread * draw.normal(0, [[0.035], [0.045]], (2, 3))

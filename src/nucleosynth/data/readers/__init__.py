@@ -1,4 +1,4 @@
-"""Readers turn what a laboratory has into a TileSet.
+"""Readers, which turn the images of a laboratory into a TileSet.
 
 Adding one is one module with its settings, a `FrameReader`, and one line in `READERS`.
 """
@@ -32,7 +32,7 @@ DataConfig = Annotated[SerializeAsAny[ReaderConfig], ChosenByName(READERS, key="
 
 
 class ImportConfig(Config):
-    """What an import needs: the sections `data` and `tiles` of a study."""
+    """The settings of an import: the sections `data` and `tiles` of a study."""
 
     data: DataConfig
     tiles: TilesConfig = TilesConfig()

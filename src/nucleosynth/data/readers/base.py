@@ -1,4 +1,4 @@
-"""What a reader is: its settings, the frames that it lists, and the tiles that an import writes."""
+"""The base of readers: settings, frames that they list, and tiles that an import writes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Licence = Annotated[str, Field(description="licence of the data, kept in tileset
 
 @dataclass(frozen=True, slots=True)
 class FrameSet:
-    """What a reader found: frames not yet decoded, and what their labels mean.
+    """The result of a reader: frames not yet decoded, and the meaning of their labels.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ Prepare = Callable[[FrameSet], FrameSet]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileStream:
-    """Tiles on their way into a TileSet, and what it records of them; see `FrameSet`."""
+    """Tiles to be written into a TileSet, and their metadata; see `FrameSet`."""
 
     tiles: Iterator[Tile]
     classes: Sequence[str] = ()
@@ -63,7 +63,7 @@ class ReaderConfig(Config):
 
     @property
     def names_classes(self) -> bool:
-        """Whether the tiles will have classes, told from the settings alone."""
+        """Whether the tiles will have classes, according to the settings."""
         return True
 
     def tile_stream(
@@ -134,10 +134,10 @@ def read_frames(data: FrameReader, *, root: Path) -> FrameSet:
 
 
 def check_unique(frames: Sequence[Frame]) -> None:
-    """Raise InputError where two frames have one id, naming both files."""
-    seen: dict[str, Frame] = {}
+    """Refuse two frames with one id; the message names both files."""
+    known: dict[str, Frame] = {}
     for frame in frames:
-        first = seen.setdefault(frame.frame_id, frame)
+        first = known.setdefault(frame.frame_id, frame)
         if first is not frame:
             raise InputError(
                 f"{frame.path}: its id {frame.frame_id} is already that of {first.path}; "

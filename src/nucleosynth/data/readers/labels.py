@@ -22,7 +22,7 @@ def qualified(dataset: str, name: str) -> str:
 
 
 def is_empty(text: str) -> bool:
-    """Whether a table cell says nothing: empty, NA, NaN, None or null."""
+    """Return whether a table cell is empty: no text, NA, NaN, None or null."""
     return text.strip().lower() in EMPTY
 
 

@@ -1,4 +1,4 @@
-"""Images beside nuclei masks of the same name, such as TNBC, CoNSeP, MoNuSeg or a QuPath export."""
+"""Images with nuclei masks of the same name, such as TNBC, CoNSeP, MoNuSeg or a QuPath export."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _mask_of(image: Path, masks: dict[str, Path], config: PairedConfig) -> Path:
 
 
 def _refuse_orphans(images: dict[str, Path], masks: dict[str, Path], config: PairedConfig) -> None:
-    """Raise InputError for a mask whose image is missing; files of other names are nobody's mask."""
+    """Refuse a mask whose image is missing; files of other names are ignored."""
     before, after = map(re.escape, config.mask.split("{stem}"))
     for name, path in masks.items():
         named = re.fullmatch(f"{before}(.+){after}", name)

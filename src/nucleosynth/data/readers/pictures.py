@@ -1,4 +1,4 @@
-"""Annotated pictures that travel in parts or without a scale, such as CoNSeP in tiles or DSB-2018."""
+"""Annotated pictures in parts or without a scale, such as CoNSeP in tiles or DSB-2018."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ class PicturesConfig(Config):
 
 
 class PicturesReader(PicturesConfig, FrameReader):
-    """Section ``data`` with ``reader: pictures``: one patient per picture, for want of better."""
+    """Section ``data`` with ``reader: pictures``: each picture counts as one patient."""
 
     reader: Literal["pictures"] = "pictures"
     dataset: DatasetName
 
     @property
     def names_classes(self) -> bool:
-        """Whether the tiles will have classes: never, for no name tells one."""
+        """Whether the tiles will have classes: never, as names hold none."""
         return False
 
     def read(self, root: Path) -> FrameSet:

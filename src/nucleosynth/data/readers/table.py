@@ -1,4 +1,4 @@
-"""A table that names image files, with their labels, patients and raters' votes, such as AMi-Br."""
+"""A table that names image files, with labels, patients and labels of raters, such as AMi-Br."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TableConfig(FrameReader):
     patient: _Columns | None = Field(None, description="left out or empty: unknown, one per image")
     slide: _Columns | None = None
     scanner: _Columns | None = None
-    raters: tuple[str, ...] = Field((), description="columns of the raters' votes, written as the label is")
+    raters: tuple[str, ...] = Field((), description="columns of the raters' labels, written like the label")
     mpp: MppOrColumn = Field(None, description="µm/px of the images: a number, or a column")
     extra: tuple[str, ...] = Field((), description="columns to keep in the TileSet")
 
@@ -53,9 +53,9 @@ class TableConfig(FrameReader):
             raise ValueError("`label` and `raters` need `classes`, their names in order")
         if (self.mask is None) != (self.mask_kind is None):
             raise ValueError("`mask` and `mask_kind` need each other")
-        taken = {"image", "mask", "has_mask", "sha256", *(field.name for field in fields(Tile))}
+        reserved = {"image", "mask", "has_mask", "sha256", *(field.name for field in fields(Tile))}
         for name in self.extra:
-            if name in taken:
+            if name in reserved:
                 raise ValueError(f"extra column `{name}` is one of every TileSet; rename it in the table")
         return self
 
@@ -70,7 +70,7 @@ class TableConfig(FrameReader):
 
 
 def read_table(config: TableConfig, root: Path) -> FrameSet:
-    """List the images that a table names; every cell that is used is checked here.
+    """List the images that a table names; check every cell that is used.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def _frame(
 
 
 def _file_id(name: Path, dataset: str) -> str:
-    """Take a file's name as id; of an absolute path the last part, for ids outlive the machine."""
+    """Return a file's name as id; of an absolute path only the last part, as ids must not name folders."""
     return qualified(dataset, name.stem if name.is_absolute() else name.with_suffix("").as_posix())
 
 
@@ -151,7 +151,7 @@ def _id(template: str | None, row: Row, dataset: str) -> str | None:
 
 
 def _ratings(row: Row, config: TableConfig, where: str) -> Iterator[Rating]:
-    """Each vote as the index of its class; a rater who left the cell empty did not vote."""
+    """Return each rater's label as the index of its class; empty cells are left out."""
     for rater in config.raters:
         value = class_index(row[rater], config.classes, where=f"{where}, column {rater}")
         if value is not None:

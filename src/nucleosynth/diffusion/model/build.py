@@ -1,4 +1,4 @@
-"""From a card to a denoiser: built untrained, and filled with weights."""
+"""Build denoisers from cards: untrained, or with weights."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def build_denoiser(
 ) -> Denoiser:
     """Build the untrained denoiser of a card.
 
-    Without statistics of the training tiles it waits for weights to be loaded into it. Prediction of the
-    noise takes none: its pictures lie in [-1, 1].
+    Without statistics of the training tiles, weights must be loaded afterwards. Noise prediction needs no
+    statistics: its pictures lie in [-1, 1].
 
     Raises
     ------
     InputError
-        A tile size that the network cannot fold.
+        The tile size is not a multiple of the network's grid.
     """
     network = imported(card.recipe.network)(card)
     denoiser: Denoiser
@@ -54,7 +54,7 @@ def unet(card: ModelCard) -> UNet:
     Raises
     ------
     InputError
-        A tile size that the network cannot fold.
+        The tile size is not a multiple of the network's grid.
     """
     network, factor = card.network, card.unshuffle
     grain = factor * 2 ** (len(network.multipliers) - 1)
@@ -88,7 +88,7 @@ def with_weights(card: ModelCard, weights: Mapping[str, Tensor]) -> Denoiser:
 
 
 def load_tensors(denoiser: Denoiser, tensors: Mapping[str, Tensor], *, source: Path) -> None:
-    """Put tensors into a denoiser; one that is missing, foreign or of another shape is named."""
+    """Load tensors into a denoiser; refuse and name a missing or unexpected one, or one of another shape."""
     expected = denoiser.state_dict()
     for name, value in expected.items():
         if name not in tensors:

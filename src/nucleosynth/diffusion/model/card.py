@@ -1,4 +1,4 @@
-"""The card of a generator: what must be known of a model to use it; free of torch."""
+"""The card of a generator: data, training patients and architecture; free of torch."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from nucleosynth.errors import InputError
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What must be known to use a generator: its data, its training patients and how it is built.
+    """Everything needed to use a generator: its data, its training patients and its architecture.
 
     Attributes
     ----------
     patients
-        Those of its own training.
+        Patients of its own training, without those of the initial weights.
     recipe
         May be given by name.
     objective
         None: the recipe's own.
     seen
-        The classes (indices) that had training tiles; None where that was not recorded.
+        Classes (indices) with training tiles; None if not recorded.
     student
         None unless it was distilled.
     start
-        Its initial weights; None where it was trained from scratch.
+        The initial weights; None if trained from scratch.
     """
 
     classes: list[str]
@@ -50,26 +50,26 @@ class ModelCard:
     start: InitialWeights | None = None
 
     def __post_init__(self) -> None:
-        """Take a recipe by its name."""
+        """Replace the name of a recipe by the recipe."""
         object.__setattr__(self, "recipe", get_recipe(self.recipe))
 
     @property
     def unshuffle(self) -> int:
-        """Folding factor of its network: given, or the recipe's own for the tile size."""
+        """Folding factor of the network: given, or the recipe's own for the tile size."""
         return self.network.unshuffle or self.recipe.unshuffle(self.size)
 
     @property
     def predicts(self) -> Objective:
-        """The objective it was trained with: given, or the recipe's own."""
+        """The training objective: given, or the recipe's own."""
         return self.objective or self.recipe.objective
 
     @property
     def trained_on(self) -> list[str]:
-        """All patients that its weights depend on, those of its initial weights included."""
+        """All patients that the weights depend on, including those of the initial weights."""
         return sorted({*self.patients, *(self.start.patients if self.start else ())})
 
     def trained_on_among(self, among: Iterable[str]) -> list[str]:
-        """Return the patients of its training, and those ``among`` others that its initial weights know."""
+        """Return its own training patients, and those of its initial weights that are ``among`` others."""
         return sorted({*self.patients, *(set(among) & set(self.trained_on))})
 
     def as_json(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, data: object, *, source: Path) -> ModelCard:
-        """Read the content of ``config.json``; another architecture and a missing field are named."""
+        """Read the content of ``config.json``; refuse another architecture or a missing field."""
         known = [RECIPES.get(name).architecture for name in RECIPES]
         found = data.get("architecture") if isinstance(data, Mapping) else None
         if not isinstance(data, Mapping) or found not in known:
@@ -105,11 +105,11 @@ class ModelCard:
 
 
 SAME = ("recipe", "size", "classes", "masks", "mpp")
-"""What an earlier model of the same training shares with the last one."""
+"""Fields that an earlier model of the same training shares with the last one."""
 
 
 def require_same_training(card: ModelCard, early: ModelCard, *, name: str) -> None:
-    """Refuse an earlier model that is not one of the same training, and say in what it differs."""
+    """Refuse an earlier model of another training; the message names the difference."""
     for key in SAME:
         here, there = getattr(card, key), getattr(early, key)
         if here != there:

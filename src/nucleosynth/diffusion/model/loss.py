@@ -8,7 +8,7 @@ from nucleosynth.diffusion.model.spectrum import Spectrum
 
 
 def spectral_losses(error: Tensor, weight: Tensor, spectrum: Spectrum) -> Tensor:
-    """Weigh the error of clean estimates mode by mode.
+    """Weight the error of clean estimates mode by mode.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ def spectral_losses(error: Tensor, weight: Tensor, spectrum: Spectrum) -> Tensor
 def mode_weight(sigma: Tensor, variance: Tensor) -> Tensor:
     """Return the weight of each mode's squared error at noise levels (n, 1, 1, 1).
 
-    The geometric mean of Karras et al. 2022, eq. 8, for unit variance, where slow colour drowns fine texture,
-    and for the variance of each mode, where every mode counts alike and colour drifts.
+    The geometric mean of two weights of Karras et al. 2022, eq. 8: for unit variance, where slow colour
+    dominates fine texture, and for the variance of each mode, where all modes are equal and colour drifts.
     """
     return ((sigma**2 + 1) * (sigma**2 + variance) / variance).sqrt() / sigma**2
 

@@ -1,6 +1,6 @@
 """Recipes, by name: what a generator predicts, what it is conditioned on, how it is sampled; free of torch.
 
-`unified` is this project's own. `mask-guided` and `per-class` are those of the paper that it answers: a plain
+`unified` is this project's own. `mask-guided` and `per-class` are those of the paper that it extends: a plain
 DDPM (Ho et al. 2020, "Denoising diffusion probabilistic models") with the mask concatenated to its input, and
 one unconditional DDPM for each class.
 """
@@ -32,7 +32,7 @@ def get_recipe(recipe: str | Recipe) -> Recipe:
     Raises
     ------
     InputError
-        For an unknown name, with all known ones.
+        The name is unknown; the message lists the known ones.
     """
     return recipe if isinstance(recipe, Recipe) else RECIPES.get(recipe)
 

@@ -1,4 +1,4 @@
-"""What a recipe is: an object that answers what the rest of the generator asks of it; free of torch."""
+"""The interface of a recipe, with everything that depends on the choice of recipe; free of torch."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ class Recipe:
         ``edm``: preconditioned by the spectrum of tissue, log-normal noise levels. ``epsilon``: predicts the
         noise, at the uniformly drawn steps of the linear schedule.
     planes
-        How many of the mask planes of `conditioning.mask_planes` the network reads.
+        Number of mask planes of `conditioning.mask_planes` that the network reads.
     conditioned
-        Conditioned on class, stain and, at every scale, the mask. Each can be dropped, so each can guide.
+        Conditioned on class, stain and, at every scale, the mask. Each can be dropped, so each can be used
+        for guidance.
     one_class
         Each batch, and each network, is of one class.
     network
@@ -76,29 +77,30 @@ class Recipe:
         return 2 if size <= 64 else 4 if size <= 128 else 8
 
     def usable_rows(self, tiles: TileSet, rows: Rows) -> Rows:  # noqa: ARG002
-        """Return the rows that carry what the recipe cannot do without; here all of them."""
+        """Return the rows with the labels or masks that the recipe needs; here all of them."""
         return rows
 
     def require_rows(self, tiles: TileSet, rows: Rows) -> None:
-        """Raise InputError where the usable training rows are too few for this recipe."""
+        """Refuse training rows that are too few for this recipe."""
 
     def require_conditions(self, labels: Sequence[int], *, masks: bool) -> None:
-        """Raise InputError where tiles are asked for without a condition that the recipe needs."""
+        """Refuse a request for tiles without a condition that the recipe needs."""
 
     def defaults(self, sampler: str | None = None, *, levels: int | None = None) -> dict[str, Any]:
-        """Return ``sampler``, ``steps`` and ``sigma_scale`` where they are not given.
+        """Return the defaults of ``sampler``, ``steps`` and ``sigma_scale``.
 
         Parameters
         ----------
         sampler
-            The one that is given; None: the recipe's own.
+            The given sampler; None: the recipe's own.
         levels
-            Of a student: how many noise levels it was tuned for. It takes them all, by its own sampler.
+            For a student: the number of noise levels it was tuned for. It uses all of them, with its own
+            sampler.
 
         Raises
         ------
         InputError
-            A sampler that does not exist.
+            The sampler does not exist.
         """
         chosen = SAMPLERS.get(sampler or (self.sampler if levels is None else STUDENT_SAMPLER))
         steps = chosen.steps if levels is None else levels
@@ -106,7 +108,7 @@ class Recipe:
 
     @property
     def preview_sampling(self) -> Mapping[str, Any]:
-        """How previews are drawn during training: as always, unless that takes too many steps."""
+        """Return the sampling of previews during training: the default, unless it takes too many steps."""
         return {}
 
 
@@ -126,5 +128,5 @@ class PlainDDPM(Recipe):
 
     @property
     def preview_sampling(self) -> Mapping[str, Any]:
-        """A thousand steps are too many for a preview."""
+        """Return fewer steps: a thousand are too many for a preview."""
         return {"sampler": "dpmpp-2m", "steps": 20}

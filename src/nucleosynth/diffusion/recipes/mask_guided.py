@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 
 
 class MaskGuided(PlainDDPM):
-    """Conditioned on the mask alone, as one channel; cannot draw without one."""
+    """A DDPM conditioned only on the mask, as one input channel; it cannot draw without one."""
 
     name: ClassVar[str] = "mask-guided"
     architecture: ClassVar[str] = "mask-guided-2"
     planes: ClassVar[int] = 1
 
     def usable_rows(self, tiles: TileSet, rows: Rows) -> Rows:
-        """Return the rows that carry a mask."""
+        """Return the rows with a mask."""
         return rows[tiles.has_mask[rows]]
 
     def require_rows(self, tiles: TileSet, rows: Rows) -> None:
-        """Raise InputError where no training tile has a mask."""
+        """Refuse training tiles of which none has a mask."""
         if not len(rows):
             raise InputError(f"{tiles.path}: no training tile has a mask; the recipe {self.name} needs them")
 
     def require_conditions(self, labels: Sequence[int], *, masks: bool) -> None:  # noqa: ARG002
-        """Raise InputError where no masks are given."""
+        """Refuse a request without masks."""
         if not masks:
             raise InputError(f"sample: the recipe {self.name} needs a mask for each tile; give `masks`")
 

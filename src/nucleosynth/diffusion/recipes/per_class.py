@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class PerClass(PlainDDPM):
-    """A network for each class, trained on the tiles of that class alone; reads neither mask nor stain."""
+    """A network for each class, trained only on tiles of that class; it uses neither mask nor stain."""
 
     name: ClassVar[str] = "per-class"
     architecture: ClassVar[str] = "per-class-2"
@@ -23,18 +23,18 @@ class PerClass(PlainDDPM):
     network: ClassVar[str] = "nucleosynth.diffusion.model.build:unet_per_class"
 
     def usable_rows(self, tiles: TileSet, rows: Rows) -> Rows:
-        """Return the rows that carry a class."""
+        """Return the rows with a class."""
         return rows[tiles.labels[rows] >= 0]
 
     def require_rows(self, tiles: TileSet, rows: Rows) -> None:
-        """Raise InputError where a class has no training tile, or tiles have no classes."""
+        """Refuse tiles without classes, or classes without training tiles."""
         absent = [name for c, name in enumerate(tiles.classes) if not (tiles.labels[rows] == c).any()]
         if absent or not tiles.classes:
             what = f"no training tile of class {absent[0]}" if absent else "tiles have no classes"
             raise InputError(f"{tiles.path}: {what}; the recipe {self.name} trains a network for each class")
 
     def require_conditions(self, labels: Sequence[int], *, masks: bool) -> None:  # noqa: ARG002
-        """Raise InputError where a tile is asked for without its class."""
+        """Refuse a request for a tile without its class."""
         if min(labels, default=0) < 0:
             raise InputError(f"sample: the recipe {self.name} needs a class for each tile; give `labels`")
 

@@ -1,4 +1,4 @@
-"""Samplers, by name: which there are, how many steps they usually take, what they begin with; no torch."""
+"""Samplers, by name: their functions, usual number of steps and first noise; free of torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STUDENT_SAMPLER = "consistency"
 
 @dataclass(frozen=True)
 class Sampler:
-    """One sampler.
+    """One sampler with its defaults.
 
     Attributes
     ----------
@@ -28,10 +28,10 @@ class Sampler:
     steps
         Its usual number of steps.
     starts_at
-        What the first noise is multiplied by: the noise level ``sigma``; ``unit``, the standard deviation of
+        Factor on the first noise: the noise level ``sigma``; ``unit``, the standard deviation of
         pictures of unit variance and noise together; ``spectrum``, the same for each mode of tissue.
     on_schedule
-        Walks the schedule of DDPM where the model was trained on it.
+        Whether it uses the schedule of DDPM if the model was trained on it.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Sampler:
     on_schedule: bool = False
 
     def load(self) -> Callable[..., Any]:
-        """Return the function, imported now where it is named."""
+        """Return the function; import it if it is given by name."""
         if callable(self.function):
             return self.function
         found: Callable[..., Any] = imported(self.function)

@@ -1,4 +1,4 @@
-"""Draw one batch by a sampling plan: noise levels, guided denoiser, sampler, and pictures to begin with."""
+"""Draw one batch by a sampling plan: noise levels, guided denoiser, sampler, and initial pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ estimate (n, 3, h, w) of standardised pictures."""
 def noise_levels(plan: SamplingPlan, denoiser: Denoiser) -> Tensor:
     """Return the noise levels, (steps + 1,), the last one zero.
 
-    A student has its own; DDIM and DDPM walk the schedule of DDPM where the denoiser was trained on it.
+    A student has its own; DDIM and DDPM use the schedule of DDPM if the denoiser was trained on it.
     """
     if plan.levels is not None:
         return torch.tensor([*plan.levels[: plan.steps], 0.0])
@@ -54,7 +54,7 @@ def draw(
     early
         Earlier model of the same training, for the guidance term ``auto``.
     on_step
-        Told of every noise level, see `OnStep`.
+        Called at every noise level, see `OnStep`.
     """
     spectrum = getattr(denoiser, "spectrum", None)
     sampler = plan.sampler.load()
@@ -82,7 +82,7 @@ def planned_denoiser(
 
 
 def clipped(denoise: Denoise, limit: float | None) -> Denoise:
-    """Keep estimates within the range of pixels, as DDPM does in sampling; None leaves them."""
+    """Clip estimates to the range of pixels, as DDPM does in sampling; None does not clip."""
     if limit is None:
         return denoise
     return lambda x, sigma: denoise(x, sigma).clamp(-limit, limit)
@@ -91,7 +91,7 @@ def clipped(denoise: Denoise, limit: float | None) -> Denoise:
 def _noised(
     plan: SamplingPlan, origins: Tensor, sigma: Tensor, noise: Noise, spectrum: Spectrum | None
 ) -> Noise:
-    """Return the first noise from which the sampler makes the noised origins as it begins."""
+    """Return the first noise that makes the sampler begin with the noised origins."""
     noised = origins + sigma * noise(0)
     if plan.sampler.starts_at == "spectrum" and spectrum is not None:
         first = spectrum.pixels(spectrum.modes(noised) / (spectrum.variance + sigma**2).sqrt())

@@ -1,4 +1,4 @@
-"""Guidance: push away from the estimates that lack the class or the mask, or of a model that knows less."""
+"""Guidance: away from the estimates without class or mask, or from those of an earlier model."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def guided(
 ) -> Denoise:
     """Return ``D + (w_c - 1)(D - D_without_class) + (w_m - 1)(D - D_without_mask) + (w_a - 1)(D - D_bad)``.
 
-    The terms share evidence, so this is a practical rule, not a factorisation. A weight of 1 is off and costs
-    nothing; all branches of one network go through it as one batch. What depends on the condition alone is
+    The terms overlap, so this is a practical rule, not a factorisation. A weight of 1 is off and costs
+    nothing; all branches of one network are evaluated as one batch. The features of the condition are
     computed here, once for all steps. Noise levels may stay on the CPU, so that no step waits for the device.
 
     Parameters
@@ -54,9 +54,9 @@ def guided(
 
 
 def within(guided: Denoise, plain: Denoise, interval: tuple[float, float]) -> Denoise:
-    """Guide only where the lowest <= sigma <= the highest level; elsewhere guidance costs nothing.
+    """Guide only at noise levels within the interval, bounds included; elsewhere guidance costs nothing.
 
-    One noise level per call, as samplers ask. Source: Kynkäänniemi et al. 2024, "Applying guidance in a
+    Each call has one noise level, as in samplers. Source: Kynkäänniemi et al. 2024, "Applying guidance in a
     limited interval improves sample and distribution quality in diffusion models", eq. 6.
     """
     low, high = interval

@@ -14,11 +14,11 @@ from nucleosynth.errors import InputError
 CONDITIONS = ("class", "mask")
 AUTO = "auto"
 SIGMA_MIN, SIGMA_MAX = 0.03, 40.0
-"""Lowest and highest noise level at which samplers ask the denoiser, for tissue of unit variance."""
+"""Lowest and highest noise level of samplers, for tissue of unit variance."""
 
 
 class SamplingRequest(TypedDict, total=False):
-    """How tiles are to be drawn, as a caller says it; what is left out or None is the model's own."""
+    """Sampling settings of a caller; a missing or None entry is the model's own."""
 
     sampler: str | Callable[..., Any] | None
     steps: int | None
@@ -30,7 +30,7 @@ class SamplingRequest(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class SamplingPlan:
-    """How a model draws tiles; made by `resolve_sampling`.
+    """Complete sampling settings of a model; made by `resolve_sampling`.
 
     Attributes
     ----------
@@ -59,25 +59,25 @@ class SamplingPlan:
 
     @property
     def stated(self) -> dict[str, Any]:
-        """What was left open in a request and is settled now, for the record."""
+        """The settings that a request left open, as resolved, for the record."""
         return {"sampler": self.sampler.name, "steps": self.steps, "sigma_scale": self.sigma_scale}
 
 
 def resolve_sampling(card: ModelCard, **request: Unpack[SamplingRequest]) -> SamplingPlan:
-    """Fill in what a request leaves to the model, and refuse what the model cannot do.
+    """Complete a request with the model's defaults, and refuse what the model cannot do.
 
     Parameters
     ----------
     card
-        Of the model.
+        Card of the model.
     request
         See `SamplingRequest`.
 
     Raises
     ------
     InputError
-        An unknown sampler, steps or levels out of range, a condition that cannot guide, variations of a model
-        that makes none, or anything but its own sampling for a student.
+        The sampler is unknown, steps or levels are out of range, a condition cannot guide, the model makes no
+        variations, or a student is given other sampling settings than its own.
     """
     sampler, steps, scale = _settled(card, request)
     interval, variation = request.get("guidance_interval"), request.get("variation")
@@ -119,7 +119,7 @@ def _settled(card: ModelCard, request: SamplingRequest) -> tuple[Sampler, int, f
 
 
 def _require_student_sampling(card: ModelCard, sampler: Sampler, steps: int, sigma_scale: float) -> None:
-    """Refuse a student another sampler, noise levels it was not tuned at, and its sampler to all others."""
+    """Refuse other samplers and noise levels for a student, and its sampler for other models."""
     if card.student is None:
         if sampler.name == STUDENT_SAMPLER:
             raise InputError(
@@ -135,7 +135,7 @@ def _require_student_sampling(card: ModelCard, sampler: Sampler, steps: int, sig
 
 
 def _require_variation(card: ModelCard, variation: float) -> None:
-    """Refuse variations to a student and to recipes that walk the schedule of DDPM."""
+    """Refuse variations by a student and by recipes on the schedule of DDPM."""
     if not SIGMA_MIN < variation <= SIGMA_MAX:
         bounds = f"above {SIGMA_MIN:g}, at most {SIGMA_MAX:g}"
         raise InputError(f"sample: variation {variation}; expected a noise level {bounds}")

@@ -1,4 +1,4 @@
-"""Training batches of the generator: a function of (seed, step), augmented in one go."""
+"""Training batches of the generator: a function of (seed, step), augmented together."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ FACTOR_SPREAD, SHIFT_SPREAD = 0.12, 0.02
 
 @dataclass(frozen=True)
 class TrainingBatches:
-    """Draws the batch of a step: tiles, conditions, noise levels and noise.
+    """The batches of a training: tiles, conditions, noise levels and noise of each step.
 
-    Noise levels are log-normal, or drawn uniformly from ``levels``. With ``one_class`` the batches take the
-    classes in turn, so each class has the same number of batches and epochs of its own. With a ``mosaic`` of
-    the same rows, tiles are random crops across neighbours.
+    Noise levels are log-normal, or drawn uniformly from ``levels``. With ``one_class`` each batch has one
+    class, in turn, so each class has the same number of batches and its own epochs. With a ``mosaic`` of the
+    same rows, tiles are random crops across neighbours.
     """
 
     tiles: TileSet

@@ -1,13 +1,14 @@
 """A student of one or two steps, tuned from a trained teacher against a discriminator.
 
-The student is the teacher's own network, tuned at the noise levels that it is sampled at and at no other. At
-the highest one it sees noise alone and learns the tile that its teacher draws from that noise in all of its
-steps; at a lower one it sees a noised training tile, as the outcome of the step before is noised again, and
-learns the tile. What it makes a discriminator should take for real beside the same mask and stain.
+The student is the teacher's own network, tuned only at the noise levels of its sampling. At the highest level
+its input is pure noise and its target the tile that the teacher draws from that noise in all of its steps. At
+a lower level its input is a noised training tile, like the noised result of the step before, and its target
+the tile. A discriminator with the same mask and stain as condition should classify its tiles as real.
 
 Source: the pairs of noise and tile are those of Luhman & Luhman 2021, "Knowledge distillation in iterative
-generative models"; beside an adversarial loss as in Yin et al. 2024, "Improved distribution matching
-distillation". Without them few of the teacher's tiles come back: a discriminator alone is content with some.
+generative models", combined with an adversarial loss as in Yin et al. 2024, "Improved distribution matching
+distillation". Without these pairs the student loses variety: a discriminator alone accepts a few kinds of
+tiles.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from nucleosynth.training.devices import autocast, choose_device, compile_if_ask
 from nucleosynth.training.loop import run_training
 
 FIRST_LEVEL = 2.0
-"""Noise level as of which the first step's errors are weighed; as of its own, colour would count for all."""
+"""Noise level whose weights serve for the first step's errors; at its own level only colour would count."""
 PENALISED = 4
 WINDOW = 64
 GRAIN = 0.1
@@ -51,7 +52,7 @@ Teach = Callable[[Tensor, Condition], Tensor]
 
 
 class Contest(nn.Module):
-    """Student and discriminator under one roof, so that one loop trains, averages and stores both."""
+    """Student and discriminator in one module, so that one loop trains, averages and stores both."""
 
     def __init__(self, student: Denoiser, discriminator: PatchDiscriminator) -> None:
         super().__init__()
@@ -62,7 +63,7 @@ class Contest(nn.Module):
 class DistillLearner:
     """The sum of the losses of both networks, for the shared loop.
 
-    Each loss reaches the parameters of its own network only: one backward pass, one optimiser do for both.
+    Each loss reaches only the parameters of its own network, so one backward pass and one optimiser suffice.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class DistillLearner:
     def _seen(
         self, step: int, clean: Tensor, made: Tensor, asked: Condition
     ) -> tuple[Tensor, Tensor, Condition]:
-        """Return what the discriminator sees: plain and whitened pixels, of large tiles a part at a time."""
+        """Return the discriminator's input: plain and whitened pixels; of large tiles only a part."""
         room = max(0, clean.shape[-1] - WINDOW)
         top, left = rng(self._batches.seed, "window", step).integers(room + 1, size=2)
         window = (..., slice(top, top + WINDOW), slice(left, left + WINDOW))
@@ -120,7 +121,7 @@ class DistillLearner:
         return real, passed, replace(asked, planes=asked.planes[window])
 
     def _contention(self, clean: Tensor, made: Tensor, asked: Condition) -> Tensor:
-        """Return the discriminator's loss and, past a frozen copy of it, the student's."""
+        """Return the discriminator's loss and, through a frozen copy of it, the student's."""
         discriminator = self._contest.discriminator
         pictures, conditions = torch.cat([clean, made.detach()]), Condition.join([asked, asked])
         real, caught = discriminator(pictures, conditions).chunk(2)
@@ -129,7 +130,7 @@ class DistillLearner:
         return relativistic(real, caught) + self._config.adversarial * relativistic(passed, real.detach())
 
     def _penalty(self, step: int, clean: Tensor, made: Tensor, asked: Condition) -> Tensor:
-        """Return the gradient penalty on a quarter of the pictures, real and made, in turn: it is dear."""
+        """Return the gradient penalty, in turn on a quarter of the real and synthetic pictures."""
         share = slice(step % min(PENALISED, len(clean)), None, PENALISED)
         some = asked.part(share)
         pictures = torch.cat([clean[share], made.detach()[share]]).requires_grad_()
@@ -146,12 +147,12 @@ def distill(
     seed: int = 0,
     device: str = "auto",
 ) -> Path:
-    """Tune a student on the tiles that its teacher was trained on, or go on with the run in ``out``.
+    """Tune a student on the tiles that its teacher was trained on, or continue the run in ``out``.
 
     Parameters
     ----------
     tiles
-        The teacher's own TileSet; no tile of another patient than the teacher's is read.
+        The teacher's own TileSet; only tiles of the teacher's training patients are read.
     out
         Run directory; the student, again a generator, appears in ``out/generator``.
 
@@ -162,9 +163,9 @@ def distill(
     Raises
     ------
     InputError
-        A teacher that is itself a student, or tiles that it was not trained on.
+        The teacher is itself a student, or was not trained on the tiles.
     WorkError
-        A loss that stays not a number.
+        The loss stays not a number.
     """
     card = teacher.card
     _require_own_tiles(card, tiles)
@@ -224,7 +225,7 @@ def distill(
 
 
 def _teaching(teacher: Generator, device: torch.device) -> Teach:
-    """Return how the teacher draws: in its own way, with what the student is asked for."""
+    """Return a function that draws with the teacher's own sampling, for the student's conditions."""
     plan = resolve_sampling(teacher.card)
     denoiser = teacher.denoiser.to(device)
 
@@ -252,9 +253,7 @@ def _require_own_tiles(card: ModelCard, tiles: TileSet) -> None:
     missing = sorted(set(card.patients) - set(tiles.patients.tolist()))
     if missing:
         raise InputError(
-            f"{tiles.path}: no tile of patient {missing[0]}, whom the teacher saw; give the teacher's tiles"
+            f"{tiles.path}: no tile of the teacher's patient {missing[0]}; give its training tiles"
         )
     if tiles.content_hash != card.content_hash:
-        raise InputError(
-            f"{tiles.path}: not the tiles that the teacher was trained on; a student is tuned on those alone"
-        )
+        raise InputError(f"{tiles.path}: not the tiles that the teacher was trained on; give those")

@@ -64,13 +64,13 @@ def train_generator(
     seed: int = 0,
     device: str = "auto",
 ) -> Path:
-    """Train a generator on the tiles of some patients, or go on with the run in ``out``.
+    """Train a generator on the tiles of some patients, or continue the run in ``out``.
 
     Parameters
     ----------
     patients
-        The fitting part: no tile of another patient is read. They are stored in the model. Of ten and more a
-        share is held out: on them is checked when more training does not help, see `held_out`.
+        Training patients, stored in the model; no tile of another patient is read. If there are at least ten,
+        some are held out for the validation loss, which shows when more training does not help.
     out
         Run directory; the model appears in ``out/generator`` when training has ended.
 
@@ -81,10 +81,10 @@ def train_generator(
     Raises
     ------
     InputError
-        No tile of these patients, none that the recipe can use, tiles that are not square or whose size does
-        not fold; a start that does not fit, see `load_initial_weights`.
+        There is no tile of these patients, or none that the recipe can use; tiles are not square or have a
+        wrong size; the initial weights do not fit, see `load_initial_weights`.
     WorkError
-        A loss that stays not a number.
+        The loss stays not a number.
     """
     height, width = tiles.size
     if height != width:
@@ -158,7 +158,7 @@ def train_generator(
 
 
 def _training_rows(tiles: TileSet, patients: Sequence[str], config: GeneratorConfig) -> npt.NDArray[np.int64]:
-    """Return the rows to train on; refuses where there is none, or none of a class with its own network."""
+    """Return the rows to train on; refuse if there are none, or none of a class with its own network."""
     rows = tiles.rows_of(patients)
     if not len(rows):
         raise InputError(f"{tiles.path}: no tile of the {len(patients)} training patients")
@@ -170,7 +170,7 @@ def _training_rows(tiles: TileSet, patients: Sequence[str], config: GeneratorCon
 def training_batches(
     tiles: TileSet, rows: npt.NDArray[np.int64], config: GeneratorConfig, *, use_masks: bool, seed: int
 ) -> TrainingBatches:
-    """Return the batches of some rows as the settings have them."""
+    """Return the training batches of given rows with the given settings."""
     return TrainingBatches(
         tiles,
         rows,
@@ -189,7 +189,7 @@ def training_batches(
 
 
 def untrained_card(tiles: TileSet, rows: npt.NDArray[np.int64], config: GeneratorConfig) -> ModelCard:
-    """Return the card of a generator of some tiles before its first step: what it will be able to do."""
+    """Return the card of a generator of given tiles before its first step."""
     masks = config.recipe.planes > 0 and config.masks == "auto"
     return ModelCard(
         classes=tiles.classes,
@@ -226,7 +226,7 @@ def save_preview(
     path: Path,
     seed: int,
 ) -> None:
-    """Draw a grid of samples for donors that stay the same through the run, asked masks outlined beside."""
+    """Draw a grid of samples for fixed donors, followed by the same with the requested masks outlined."""
     chosen = np.sort(rng(seed, "preview").permutation(len(rows))[:PREVIEW_TILES])
     donors = rows[chosen]
     masks = np.asarray(tiles.masks[donors]) if generator.card.masks and tiles.masks is not None else None

@@ -1,4 +1,4 @@
-"""Features that fidelity is measured in; every score names the extractor and its weights hash."""
+"""Features for fidelity scores; every score names the extractor and the hash of its weights."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from nucleosynth.registry import Registry
 
 @runtime_checkable
 class Extractor(Protocol):
-    """Maps tiles to feature vectors; each tile on its own, so a batch's size and order never matter.
+    """A map from tiles to feature vectors; each tile alone, so batch size and order have no influence.
 
     Attributes
     ----------
     name : str
-        What reports print; it tells the input size.
+        Name in reports, with the input size.
     weights_hash : str
-        Names the exact weights: scores by other weights cannot be compared.
+        Hash of the exact weights: scores with other weights cannot be compared.
     """
 
     @property
     def name(self) -> str:
-        """What reports print."""
+        """Name in reports, with the input size."""
 
     @property
     def weights_hash(self) -> str:
-        """Names the exact weights."""
+        """Hash of the exact weights."""
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (n, h, w, 3) uint8 RGB to (n, d) float32."""
 
 
 EQUAL = 1e-6
-"""Of the largest feature: tiles that differ by less are the same to the extractor."""
+"""Relative to the largest feature: tiles that differ by less count as the same."""
 
 
 def sound_features(
@@ -50,19 +50,19 @@ def sound_features(
     rows: NDArray[np.int64] | None = None,
     varied: bool = True,
 ) -> NDArray[np.float32]:
-    """Compute the features of tiles, (n, h, w, 3) uint8 to (n, d), and refuse what no score can be made of.
+    """Compute the features of tiles, (n, h, w, 3) uint8 to (n, d), and refuse features that cannot be scored.
 
     Parameters
     ----------
     of
-        Whose tiles, for the message, and ``rows`` (n,) under which their owner knows them.
+        Name of the tiles for the message, which also uses ``rows`` (n,), their rows in the original set.
     varied
-        Whether two tiles and more must differ.
+        Whether two or more tiles must differ.
 
     Raises
     ------
     InputError
-        Where a feature is not a number, or all tiles have the same features.
+        A feature is not a number, or all tiles have the same features.
     """
     x = np.asarray(network(images))
     wrong = np.flatnonzero(~np.isfinite(x).all(axis=1))
@@ -75,7 +75,7 @@ def sound_features(
     if varied and len(x) > 1 and np.ptp(x, axis=0).max() <= EQUAL * np.abs(x).max():
         raise InputError(
             f"{network.name}: features of {of} are the same for all {len(x)} tiles; "
-            "look at the tiles, or use another extractor"
+            "check the tiles, or use another extractor"
         )
     return x
 
@@ -83,7 +83,7 @@ def sound_features(
 class Remembering:
     """An extractor that does not compute the features of a tile twice.
 
-    For scores that share tiles, such as all training tiles and those of one class.
+    It is used for scores that share tiles, such as all training tiles and those of one class.
     """
 
     def __init__(self, extractor: Extractor) -> None:
@@ -113,7 +113,7 @@ EXTRACTORS: Registry[Callable[[str], Extractor]] = Registry(
         "classifier": "nucleosynth.evaluate.fidelity.extractors:classifier_extractor",
     },
 )
-"""By name, what makes an extractor of what stands after the first colon; see `written_as`."""
+"""Factory of an extractor by name; it is given the text after the first colon; see `written_as`."""
 
 
 def register_extractor(name: str, factory: str | Callable[[str], Extractor]) -> None:
@@ -122,9 +122,9 @@ def register_extractor(name: str, factory: str | Callable[[str], Extractor]) -> 
     Parameters
     ----------
     name : str
-        As users write it, without a colon; an earlier one of the same name is replaced.
+        As users write it, without a colon; an earlier extractor of the same name is replaced.
     factory : callable or "module:attribute"
-        Called with what stands after the first colon, or with empty text, when it is first asked for.
+        Called with the text after the first colon, or with empty text, at the first use.
     """
     EXTRACTORS.register(name, factory)
     get_extractor.cache_clear()
@@ -137,7 +137,7 @@ def extractor_forms() -> str:
 
 @functools.cache
 def get_extractor(name: str) -> Extractor:
-    """Return the extractor of a name; loaded once.
+    """Return the extractor with a name; loaded once.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def get_extractor(name: str) -> Extractor:
     Raises
     ------
     InputError
-        For an unknown name, with the known ones, or where its weights cannot be had.
+        The name is unknown (the message lists the known ones), or its weights are not available.
     """
     kind, _, argument = name.partition(":")
     if kind not in EXTRACTORS:

@@ -2,9 +2,9 @@
 
 Both give two maps in [0, 1] per pixel, `nucleus` and `core`, and differ in how: `embedded` is a U-Net whose
 core is the inner part of each nucleus, in proportion to its size; `judge` is a dilated residual network
-without skips or levels that tells background, a rim of fixed width, and interior apart. Every output depends
-on a bounded neighbourhood (no global pooling, no norm that looks at the whole picture), so tiles with enough
-margin give what the whole frame gives.
+without skips or levels that separates background, a rim of fixed width, and interior. Every output depends
+on a bounded neighbourhood (no global pooling, no norm over the whole picture), so tiles with enough margin
+give the same result as the whole frame.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from nucleosynth.segmentation.learned.watershed import Cut
 EMBEDDED_WIDTHS = (24, 48, 144)
 JUDGE_WIDTH = 32
 JUDGE_DILATIONS = (1, 2, 4, 8, 1)
-CORE = 0.4  # relative depth beyond which `embedded` takes a pixel for the core of a nucleus
-RIM = 1.3  # px of the network's grid that `judge` takes for the rim of a nucleus
+CORE = 0.4  # relative depth beyond which a pixel is core for `embedded`
+RIM = 1.3  # width of the rim of a nucleus for `judge`, px of the network's grid
 
 
 class Convolution(nn.Module):
@@ -36,31 +36,31 @@ class Convolution(nn.Module):
         self.norm: nn.Module = nn.BatchNorm2d(out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, into, h, w) -> (n, out, h / stride, w / stride)."""
+        """Map (n, into, h, w) to (n, out, h / stride, w / stride)."""
         return F.relu(self.norm(self.conv(x)), inplace=True)
 
     def fold(self) -> None:
-        """Put the norm's running statistics into the convolution."""
+        """Fold the norm's running statistics into the convolution."""
         if isinstance(self.norm, nn.BatchNorm2d):
             self.conv = fuse_conv_bn_eval(self.conv.eval(), self.norm.eval())
             self.norm = nn.Identity()
 
 
 class SegmenterNet(nn.Module):
-    """Base of the networks: what each of them gives and states.
+    """The base class of the networks, with their output and settings.
 
     Attributes
     ----------
     recipe : str
         Its name in `NETWORKS`, which its weights' card repeats.
     stride : int
-        Sides of the input must be multiples of it, and so must the corners of tiles cut from a frame.
+        Edges of the input must be multiples of it, and so must the corners of tiles cut from a frame.
     reach : int
         An output pixel depends on no input pixel further away than this, px.
     cut : Cut
-        How its maps are cut into nuclei; chosen on held-out training pictures.
+        Settings of the watershed on its maps; chosen on held-out training pictures.
     mirrored : bool
-        Whether it also sees a picture upside down, and its maps are averaged.
+        Whether its maps are averaged with those of the mirrored picture.
     """
 
     recipe: ClassVar[str]
@@ -116,7 +116,7 @@ class EmbeddedNet(SegmenterNet):
         self.head = nn.Conv2d(widths[0], 2 * 4, 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Logits (n, 2, h, w)."""
+        """Return logits (n, 2, h, w)."""
         x = self.stem(F.pixel_unshuffle(pixels, 2))  # n, 24, h/2, w/2
         skips = []
         for down in self.down:
@@ -132,7 +132,7 @@ class EmbeddedNet(SegmenterNet):
         return torch.sigmoid(self(pixels))
 
     def loss(self, pixels: Tensor, depth: Tensor) -> Tensor:
-        """See `SegmenterNet.loss`: the whole nucleus and its core, each on its own."""
+        """Return the loss as `SegmenterNet.loss`: of the whole nucleus and of its core."""
         logits = self(pixels)
         inside, deep = (depth[:, 0] > 0).float(), (depth[:, 0] > CORE).float()
         return _region_loss(logits[:, 0], inside) + _region_loss(logits[:, 1], deep)
@@ -162,7 +162,7 @@ class JudgeNet(SegmenterNet):
         self.head = nn.Conv2d(width, 3 * 4, 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Logits (n, 3, h, w)."""
+        """Return logits (n, 3, h, w)."""
         x = self.blocks(self.stem(F.pixel_unshuffle(pixels, 2)))
         return F.pixel_shuffle(self.head(x), 2)
 
@@ -172,7 +172,7 @@ class JudgeNet(SegmenterNet):
         return torch.stack([rim + interior, interior], 1)
 
     def loss(self, pixels: Tensor, depth: Tensor) -> Tensor:
-        """See `SegmenterNet.loss`: one of three kinds for each pixel, the rim counted double."""
+        """Return the loss as `SegmenterNet.loss`: each pixel is one of three kinds, the rim counts double."""
         logits = self(pixels)
         inside = (depth[:, 0] > 0).float()
         kind = (depth[:, 0] > 0).long() + (depth[:, 1] > RIM).long()  # 0 background, 1 rim, 2 interior

@@ -22,21 +22,21 @@ LEAST_CROP, CROP_GRAIN = 32, 8
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingTiles:
-    """Annotated tiles to learn nuclei from.
+    """Annotated tiles for training a segmenter.
 
     Attributes
     ----------
     name, licence
-        What the model card calls them, and under what terms.
+        Their name and licence in the model card.
     images : (n, h, w, 3) uint8
     masks : (n, h, w) integer
         Label images, 0 = background.
     mpp
         µm/px.
     share
-        How often it is drawn, relative to the others.
+        How often they are drawn, relative to other parts.
     patients
-        Whom the tiles are of; of synthetic ones, whom their generator and donors are of.
+        Patients of the tiles; of synthetic tiles, those of their generator and donors.
     """
 
     name: str
@@ -49,12 +49,12 @@ class TrainingTiles:
 
 
 def tile_pictures(tiles: TrainingTiles) -> list[Picture]:
-    """Return each tile as a picture, named by its place: the same that its files would give.
+    """Return each tile as a picture, named by its position, as if read from files.
 
     Raises
     ------
     InputError
-        No tile, images and masks that do not fit each other, or a scale that no segmenter works at.
+        There is no tile, images and masks do not match, or no segmenter works at the scale.
     """
     mpp = checked_mpp(tiles.mpp)
     check_scale(mpp)
@@ -80,28 +80,28 @@ def train_on_tiles(
     seed: int = 0,
     device: str = "auto",
 ) -> Path:
-    """Train a segmenter on tiles in memory, or go on with the run in ``out``.
+    """Train a segmenter on tiles in memory, or continue the run in ``out``.
 
-    The run is known by its settings and the hashes of pixels, masks and scales. A crop that reaches beyond
-    its tile sees the tile's mirror image.
+    The run is identified by its settings and the hashes of pixels, masks and scales. Beyond the border of a
+    tile, a crop shows the mirror image of the tile.
 
     Parameters
     ----------
     config
         See `crop_for` for a crop that fits the tiles.
     settings
-        What else identifies the run.
+        Further settings that identify the run.
 
     Returns
     -------
-    The directory of the weights; the card beside them names the patients of each part.
+    The directory of the weights; its card names the patients of each part.
 
     Raises
     ------
     InputError
-        As `tile_pictures`, or a run directory of other settings.
+        As `tile_pictures`, or the run directory has other settings.
     WorkError
-        A loss that stays not a number.
+        The loss stays not a number.
     """
     pictures = [tile_pictures(part) for part in parts]
     shares = [part.share for part in parts]

@@ -47,7 +47,7 @@ class SegmentationLearner:
 def train_segmenter(
     config: SegmenterTraining, *, root: Path, out: Path, seed: int = 0, device: str = "auto"
 ) -> Path:
-    """Train a segmenter on annotated pictures, or go on with the run in ``out``.
+    """Train a segmenter on annotated pictures, or continue the run in ``out``.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def train_segmenter(
     Raises
     ------
     InputError
-        Data that is missing or does not fit, or a run directory of other settings.
+        Data is missing or does not fit, or the run directory has other settings.
     WorkError
         A loss that stays not a number.
     """
@@ -91,18 +91,19 @@ def train_network(
     seed: int = 0,
     device: str = "auto",
 ) -> Path:
-    """Train a network on pictures in memory, or go on with the run in ``out``.
+    """Train a network on pictures in memory, or continue the run in ``out``.
 
     Parameters
     ----------
     parts, shares
         Pictures of each part of the training data, and how often it is drawn, relative to the others.
     cards
-        What the model card says of each part, see `training_card`.
+        Entries of the model card for each part, see `training_card`.
     held_out
-        Pictures to validate with and to show; none: the run has no previews.
+        Pictures for validation and previews; none: the run has no previews.
     settings
-        What else identifies the run, beside ``config``, seed and the hashes of the pictures.
+        Further settings that identify the run, in addition to ``config``, seed and the hashes of the
+        pictures.
 
     Returns
     -------
@@ -111,7 +112,7 @@ def train_network(
     Raises
     ------
     InputError
-        A run directory of other settings.
+        The run directory has other settings.
     WorkError
         A loss that stays not a number.
     """
@@ -146,7 +147,7 @@ def train_network(
 def training_card(
     name: str, licence: str, pictures: Sequence[Picture], *, held_out: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Return what a model card says of a part of the training data; ``held_out`` names others of it."""
+    """Return the model card's entry for a part of the training data; ``held_out`` are its other pictures."""
     return {
         "name": name,
         "licence": licence,
@@ -157,7 +158,7 @@ def training_card(
 
 
 def _read(config: SegmenterTraining, root: Path) -> tuple[list[list[Picture]], list[Picture]]:
-    """Pictures of each part to train on, and those of all that are held out."""
+    """Return the training pictures of each part, and the held-out pictures of all parts."""
     parts = [split_pictures(read_pictures(part, root), part.validation) for part in config.data]
     return [kept for kept, _ in parts], [picture for _, held_out in parts for picture in held_out]
 
@@ -169,7 +170,7 @@ def _with_weights(recipe: str, weights: dict[str, Tensor]) -> SegmenterNet:
 
 
 def _previews(recipe: str, held_out: Sequence[Picture], folder: Path, device: torch.device) -> Preview:
-    """Scores and a picture of what the network finds in the held-out pictures on the way."""
+    """Return a function that scores and draws the nuclei found in held-out pictures during training."""
 
     def preview(step: int, ema: dict[str, Tensor]) -> None:
         found = LearnedSegmenter(recipe, _with_weights(recipe, ema), device=device)
@@ -180,7 +181,7 @@ def _previews(recipe: str, held_out: Sequence[Picture], folder: Path, device: to
 
 
 def _validate(segmenter: LearnedSegmenter, pictures: Sequence[Picture]) -> dict[str, Any]:
-    """Panoptic quality and F1 on held-out pictures, pooled over nuclei."""
+    """Return panoptic quality and F1 on held-out pictures, pooled over nuclei."""
     found = (segmenter(picture.pixels[None], picture.mpp) for picture in pictures)
     compared = [
         overlaps(number_nuclei(labels, binary=False), number_nuclei(picture.labels[None], binary=False))

@@ -1,4 +1,4 @@
-"""Weights of the segmenters: safetensors in half precision beside a card in JSON."""
+"""Weights of the segmenters: safetensors in half precision, with a card in JSON."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def load_weights(directory: Path) -> tuple[SegmenterNet, dict[str, Any]]:
     Raises
     ------
     InputError
-        Where a file is missing or damaged, or holds another network.
+        A file is missing or damaged, or holds another network.
     """
     card = read_json(directory / CARD)
     recipe = card.get("recipe") if isinstance(card, dict) else None

@@ -1,4 +1,4 @@
-"""What the classifiers of a study said of the test patients: read once, as statistics over drawn patients."""
+"""Predictions of a study's classifiers on the test patients: read once, as statistics over drawn patients."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Crossed = list[list[Statistic]]
 
 
 class Predictions:
-    """Probabilities of the test tiles of all folds, by arm, fraction of the patients, generator and seed.
+    """Probabilities of the test tiles of all folds, by arm, data fraction, generator and seed.
 
-    An arm counts as finished where all of its classifiers, of all folds, have been scored on the test tiles.
-    ``chosen`` stands for the arm that was chosen in each fold.
+    An arm counts as finished when all of its classifiers, of all folds, have been scored on the test tiles.
+    ``chosen`` is the name for the arm that was chosen in each fold.
     """
 
     def __init__(self, study: StudyConfig, tiles: TileSet, split: Split, out: Path) -> None:
@@ -48,12 +48,12 @@ class Predictions:
 
     @property
     def rarest_class_patients(self) -> int:
-        """How many test patients hold a tile of the class that the fewest hold; 0 without tiles."""
+        """Number of test patients with a tile of the rarest class; 0 without tiles."""
         held = [len(np.unique(self.groups[self.labels == label])) for label in np.unique(self.labels)]
         return min(held, default=0)
 
     def arms(self, fraction: float) -> list[str]:
-        """Return the finished arms at a fraction of the patients, in the order of the protocol."""
+        """Return the finished arms at a data fraction, in the order of the protocol."""
         arms = fit_arms(self._study, Fit(0, fraction), chosen_arm(self.locked, Fit(0, fraction)))
         return [arm.name for arm in arms if self.finished(arm.name, fraction)]
 
@@ -65,7 +65,7 @@ class Predictions:
         return CHOSEN if len(names) > 1 else next(iter(names), None)
 
     def arm(self, name: str, fold: int, fraction: float) -> str:
-        """Return the arm that a name stands for in a fold: itself, but for ``chosen``."""
+        """Return the arm that a name means in a fold: the same name, except for ``chosen``."""
         if name != CHOSEN:
             return name
         return chosen_arm(self.locked, Fit(fold, fraction)) or name
@@ -75,7 +75,7 @@ class Predictions:
         return self.in_every_fold(arm, fraction) and all(map(self._scored, self._jobs(arm, fraction)))
 
     def in_every_fold(self, arm: str, fraction: float) -> bool:
-        """Return whether every fold runs an arm; where only chosen ones are tested, folds may differ."""
+        """Return whether every fold runs an arm; folds may differ if only chosen arms are tested."""
         return len({job.fit.fold for job in self._jobs(arm, fraction)}) == self._folds
 
     def crossed(self, arm: str, metric: str, fraction: float) -> Crossed:

@@ -23,7 +23,7 @@ from nucleosynth.training.metrics import METRICS_FILE, trained_seconds
 
 
 def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) -> dict[str, Any]:
-    """Collect everything that ``report.json`` holds, as plain data; of a study on its way, what is there."""
+    """Collect the content of ``report.json`` as plain data; of an unfinished study, the results so far."""
     protocol = read_json(out / "protocol.json")
     folds = len(split.folds) if tiles.classes else 0
     results, missing = read_results(study, out, folds)
@@ -71,7 +71,7 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
 
 
 def generator_scores(study: StudyConfig, out: Path) -> list[dict[str, Any]]:
-    """Return the few figures of each scored generator that tell it from others."""
+    """Return a few scores of each scored generator, to compare generators."""
     return [
         {"fraction": fit.fraction, **_scores(one)}
         for fit in outer_fits(study, 1)
@@ -164,7 +164,7 @@ def _counts(tiles: TileSet, patients: list[str]) -> dict[str, Any]:
 
 
 def _training(folder: Path) -> dict[str, Any]:
-    """Return what training recorded; nothing where the study took a generator that was there."""
+    """Return what training recorded; nothing where the study uses a pretrained generator."""
     if not (folder / "summary.json").exists():
         return {}
     records = read_jsonl(folder / METRICS_FILE)
@@ -186,7 +186,7 @@ def _synthesis(study: StudyConfig, pool_path: Path) -> dict[str, Any] | None:
 
 
 def _provenance(study: StudyConfig, tiles: TileSet, out: Path) -> dict[str, Any]:
-    machine = read_json(out / "environment.json")  # where the study began, not where it is reported
+    machine = read_json(out / "environment.json")  # the machine that ran the study
     return {
         "versions": machine["versions"],
         "hardware": {

@@ -1,4 +1,4 @@
-"""What the classifiers reached: every run, and each arm as a whole."""
+"""The scores of the classifiers: of every run, and of each arm as a whole."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def summarise_arms(results: Sequence[Result], predictions: Predictions) -> list[
 
 
 def _named(results: Sequence[Result], predictions: Predictions) -> list[tuple[float, str]]:
-    """Return fractions and arms of every fold, in order; ``chosen`` last where folds chose differently."""
+    """Return fractions and arms of every fold, in order; ``chosen`` last if folds chose different arms."""
     every = dict.fromkeys((result["fraction"], result["arm"]) for result in results)
     named = [(fraction, arm) for fraction, arm in every if predictions.in_every_fold(arm, fraction)]
     data_fractions = dict.fromkeys(fraction for fraction, _ in every)
@@ -96,7 +96,7 @@ def _named(results: Sequence[Result], predictions: Predictions) -> list[tuple[fl
 
 
 def _per_class(confusion: Any) -> list[dict[str, float | None]]:
-    """Recall, precision and F1 of each class, over all runs of an arm."""
+    """Return recall, precision and F1 of each class, over all runs of an arm."""
     hits, labels, predicted = np.diagonal(confusion), confusion.sum(1), confusion.sum(0)
 
     def ratio(above: float, below: float) -> float | None:
@@ -138,7 +138,7 @@ def _probabilities(predictions: Predictions, arm: str, fraction: float) -> dict[
 
 
 def spread(values: Sequence[float | None]) -> dict[str, Any]:
-    """Mean, least and largest of the values that are defined, and each of them."""
+    """Return mean, smallest and largest of the defined values, and each of them."""
     known = [value for value in values if value is not None]
     if not known:
         return {"mean": None, "per_seed": list(values), "min": None, "max": None}

@@ -50,7 +50,7 @@ def read_segmenters(study: StudyConfig, out: Path, folds: int) -> tuple[dict[str
 
 
 def _crossed(scored: list[tuple[Job, dict[str, Any]]]) -> list[list[Sums]]:
-    """Put the folds of each generator and seed together, [generator][seed]."""
+    """Join the folds of each generator and seed, [generator][seed]."""
     joined: dict[tuple[int, int], dict[str, Any]] = {}
     for job, found in scored:
         joined.setdefault((job.generator, job.seed), {}).update(found["sums"])

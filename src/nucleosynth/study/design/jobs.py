@@ -1,4 +1,4 @@
-"""A job: one piece of a study's work, with what it reads and what it makes, as plain data."""
+"""A job: one piece of a study's work, with its inputs and outputs, as plain data."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from nucleosynth.errors import WorkError
 from nucleosynth.study.design.fits import Fit
 
 LOCK = "locked.json"
-"""The primary arm of every fit; a job that reads it may read the test patients."""
+"""File with the primary arm of every fit; a job that reads it may read the test patients."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of work; which function does it follows from its stage.
+    """One piece of work; its stage names the function that does it.
 
     Attributes
     ----------
     stage
         Name in `stages.STAGES`.
     folder
-        Where it writes, relative to the study's directory.
+        Output folder, relative to the study's directory.
     name
-        Of its arm, or of its filter; empty where it has none.
+        Name of its arm or filter; empty if it has none.
     generator, seed
-        Which generator of the fit, and which classifier or segmenter.
+        Number of the generator of the fit, and of the classifier or segmenter.
     inputs, outputs
-        Paths below the study's directory that must be there before, and that are there after.
+        Paths below the study's directory that must exist before, and that exist after.
     """
 
     stage: str
@@ -42,23 +42,23 @@ class Job:
 
     @property
     def plain(self) -> dict[str, Any]:
-        """The same as plain data."""
+        """Return the job as plain data."""
         return asdict(self)
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Job:
-        """Read what `plain` returns, also after JSON."""
+        """Make a job from what `plain` returned, also after a round trip through JSON."""
         made = cls(**{**data, "fit": Fit(**data["fit"])})
         return replace(made, inputs=tuple(made.inputs), outputs=tuple(made.outputs))
 
     @property
     def reads_test(self) -> bool:
-        """Whether it may read the test patients."""
+        """Whether the job may read the test patients."""
         return LOCK in self.inputs
 
 
 def waves(jobs: Iterable[Job], there: Callable[[str], bool]) -> list[list[Job]]:
-    """Order jobs into waves: the jobs of one wave do not depend on each other.
+    """Sort jobs into waves: the jobs of one wave do not depend on each other.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def waves(jobs: Iterable[Job], there: Callable[[str], bool]) -> list[list[Job]]:
     Raises
     ------
     WorkError
-        A job reads what is not there and what no job makes.
+        A job reads a path that does not exist and that no job makes.
     """
     waiting = list(jobs)
     made = {path for job in waiting for path in job.outputs}
@@ -79,7 +79,7 @@ def waves(jobs: Iterable[Job], there: Callable[[str], bool]) -> list[list[Job]]:
         for job in ready:
             lost = next((path for path in job.inputs if path not in done and not there(path)), None)
             if lost is not None:
-                raise WorkError(f"{job.folder}: needs {lost}, which is not there and which nothing makes")
+                raise WorkError(f"{job.folder}: needs {lost}, which does not exist and which no job makes")
         if not ready:
             raise WorkError(f"{waiting[0].folder}: waits for {waiting[0].inputs}, which wait for it")
         ordered.append(ready)

@@ -1,4 +1,4 @@
-"""What a study runs: its fits, the arms of each, and the jobs of each."""
+"""The schedule of a study: its fits, the arms of each, and the jobs of each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nucleosynth.study.design.segmentation import SEGMENTATION_ARMS
 
 
 def outer_fits(study: StudyConfig, folds: int) -> list[Fit]:
-    """Return the fits whose test patients are scored, those of all training patients first."""
+    """Return the fits whose test patients are scored; those with all training patients come first."""
     return [Fit(fold, fraction) for fraction in study.arms.data_fractions for fold in range(folds)]
 
 
@@ -26,8 +26,8 @@ def fit_arms(study: StudyConfig, fit: Fit, chosen: str | None = None) -> list[Ar
     Parameters
     ----------
     chosen
-        The arm that was chosen for the fit, None before that. Where no other candidate is tested, one arm
-        ``chosen`` stands for it until then.
+        The arm that was chosen for the fit, None before that. If no other candidate is tested, one arm named
+        ``chosen`` is listed until then.
     """
     if fit.inner is not None:
         return study.arms.candidates
@@ -40,12 +40,12 @@ def fit_arms(study: StudyConfig, fit: Fit, chosen: str | None = None) -> list[Ar
 
 
 def fit_generators(study: StudyConfig, fit: Fit) -> int:
-    """Return how many generators a fit has: one in an inner fold."""
+    """Return the number of generators of a fit: one in an inner fold."""
     return study.generator.seeds if fit.inner is None else 1
 
 
 def training_jobs(study: StudyConfig, fit: Fit, *, classes: bool, chosen: str | None = None) -> list[Job]:
-    """Return the jobs of a fit that read no test patient: from generators to classifiers and segmenters.
+    """Return the jobs of a fit that read no test patients: from generators to classifiers and segmenters.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def training_jobs(study: StudyConfig, fit: Fit, *, classes: bool, chosen: str | 
 
 
 def generator_jobs(study: StudyConfig, fit: Fit, generator: int) -> list[Job]:
-    """Return the job that trains a generator; none where the study takes a pretrained one."""
+    """Return the job that trains a generator; none if the study uses a pretrained one."""
     if study.generator.path is not None:
         return []
     outputs = _generator_inputs(study, fit, generator)
@@ -145,7 +145,7 @@ def segmenter_jobs(study: StudyConfig, fit: Fit) -> list[Job]:
 
 
 def scoring_jobs(study: StudyConfig, fit: Fit, *, classes: bool, chosen: str | None = None) -> list[Job]:
-    """Return the jobs of an outer fit after the lock: everything is scored, the generators too."""
+    """Return the jobs of an outer fit after the lock, which score everything, also the generators."""
     jobs = [
         Job(
             f"{job.stage}-test",

@@ -27,8 +27,8 @@ SHOWN = 32
 def write_record(study: StudyConfig, out: Path, *, real_tiles: bool = True) -> Path:
     """Write ``report.json``, ``report.html`` and ``figures/`` from a study's directory.
 
-    Without real tiles, and without variations of them, the report goes into ``shared-report``, with patients
-    under numbers.
+    Without real tiles, and without variations of them, the report is written into ``shared-report``, with
+    numbers in place of patient ids.
 
     Returns
     -------
@@ -38,9 +38,9 @@ def write_record(study: StudyConfig, out: Path, *, real_tiles: bool = True) -> P
     split = Split.load(out / "split.json")
     record = study_record(study, tiles, split, out)
     if not real_tiles:
-        record = {**record, "command": "nucleosynth study run"}  # it names folders of this machine
+        record = {**record, "command": "nucleosynth study run"}  # the original names folders of this machine
     pictures = study_pictures(study, tiles, split.folds[0], out)
-    if not real_tiles and study.synthesis.variation is not None:  # too near to the real tiles they vary
+    if not real_tiles and study.synthesis.variation is not None:  # too near to the real tiles
         pictures = {name: value for name, value in pictures.items() if not name.startswith("synthetic")}
     target = out if real_tiles else out / "shared-report"
     save_figures(record, pictures, target / "figures")
@@ -49,7 +49,7 @@ def write_record(study: StudyConfig, out: Path, *, real_tiles: bool = True) -> P
 
 
 def study_pictures(study: StudyConfig, tiles: TileSet, fold: Fold, out: Path) -> dict[str, Any]:
-    """Draw tiles at random: real ones of training patients, synthetic ones of the pool or for test masks."""
+    """Pick tiles at random: real ones of training patients, synthetic ones of the pool or for test masks."""
     train, first = tiles.rows_of(fold.train), outer_fits(study, 1)[0]
     pool_path = out / first.pool(0)
     losses = read_jsonl(out / first.generator(0) / METRICS_FILE)

@@ -23,7 +23,7 @@ def train_arm(context: FitContext, job: Job) -> dict[str, Any]:
     Raises
     ------
     InputError
-        The pool has a training patient outside the training part of the fit, or holds too few tiles.
+        The pool depends on a patient outside the training part of the fit, or has too few tiles.
     """
     study, tiles, arm = context.study, context.tiles, context.study.arms.named(job.name)
     pool = Pool.open(context, job.generator, kept_by=arm.filter) if arm.synthetic else None

@@ -1,4 +1,4 @@
-"""The fit context: what every stage of a fit reads, and where it writes."""
+"""The fit context: the inputs of every stage of a fit, and its output folders."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class FitContext:
     Attributes
     ----------
     patients
-        Of the fit, by part. A stage that must not read the test patients has a context without them.
+        Patients of the fit, by part. A stage that must not read the test patients has a context without them.
     out
         The study's directory: ``tiles``, ``split.json`` and the folders of all jobs.
     also
-        TileSets that the initial weights of generators were trained on, searched for copies too.
+        TileSets on which the initial weights of generators were trained; searched for copies too.
     """
 
     study: StudyConfig
@@ -57,7 +57,7 @@ class FitContext:
         )
 
     def plain(self, job: Job) -> dict[str, Any]:
-        """Return a job of this fit as plain data, for any process that sees the study's directory.
+        """Return a job of this fit as plain data, for any process with access to the study's directory.
 
         Only a job that waits for the lock is given the test patients.
         """
@@ -90,7 +90,7 @@ class FitContext:
         return self.tiles.rows_of(getattr(self.patients, part))
 
     def usable_rows(self, part: Part) -> npt.NDArray[np.int64]:
-        """Return those rows of a part that carry what the study's recipe needs."""
+        """Return those rows of a part that have the labels or masks that the study's recipe needs."""
         return self.study.generator.recipe.usable_rows(self.tiles, self.rows(part))
 
     @cached_property

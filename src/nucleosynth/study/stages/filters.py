@@ -40,45 +40,45 @@ class FilterInput:
 
 
 class Filter(ABC):
-    """Scores synthetic tiles; the higher, the rather a tile is kept. Its name is that in `arms.FILTERS`."""
+    """A score of synthetic tiles; the highest are kept. Its name is that in `arms.FILTERS`."""
 
     name: ClassVar[str]
 
     @classmethod
     @abstractmethod
     def of(cls, context: FitContext, job: Job) -> Filter:
-        """Return the filter as a study sets it, for one generator of a fit."""
+        """Return the filter with the settings of a study, for one generator of a fit."""
 
     @classmethod  # noqa: B027 - most filters require nothing
     def require(cls, study: StudyConfig, tiles: TileSet) -> None:
-        """Raise InputError, before anything is trained, for what the filter could not do after it."""
+        """Refuse, before any training, a study in which the filter would fail; raise InputError."""
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """Return what decides its scores apart from the tiles, for the record."""
+        """Return what decides the scores apart from the tiles, for the record."""
 
     def reads(self, given: FilterInput) -> Rows:
-        """Return which of the rows it reads; raise InputError for what it cannot score."""
+        """Return the rows that the filter reads; raise InputError for tiles that it cannot score."""
         return given.rows
 
     @abstractmethod
     def score(self, given: FilterInput) -> Floats:
-        """Return the score of each tile of the pool, (n,); the rows are those that it reads."""
+        """Return the score of each tile of the pool, (n,), given the rows that `reads` returned."""
 
 
 def refuse_filters(study: StudyConfig, tiles: TileSet) -> None:
-    """Refuse before hours of training what a filter of the study could not do after it."""
+    """Refuse, before hours of training, a study in which one of its filters would fail."""
     for name in study.arms.filters:
         filter_class(name).require(study, tiles)
 
 
 def filter_class(name: str) -> type[Filter]:
-    """Return the filter of a name.
+    """Return the filter with a name.
 
     Raises
     ------
     InputError
-        For an unknown name.
+        The name is unknown.
     """
     found: type[Filter] = FILTERS.get(name)
     return found
@@ -91,11 +91,11 @@ def finder(study: StudyConfig) -> str:
 
 @dataclass(frozen=True)
 class Confidence(Filter):
-    """The probability that classifiers of real tiles give to the class of a tile.
+    """The probability that classifiers trained on real tiles give to the class of a tile.
 
-    There are two, each trained on half of the training patients with the other half in place of validation
-    patients; their mean counts, or the one that knows the class. Tiles without a class are all alike to it.
-    Runs are kept in ``folder``.
+    There are two classifiers, each trained on half of the training patients and validated on the other half.
+    The score is their mean, or that of the one trained on the class. All tiles without a class get the same
+    score. Runs are kept in ``folder``.
     """
 
     config: ClassifierConfig
@@ -164,7 +164,7 @@ class Confidence(Filter):
 
 @dataclass(frozen=True)
 class Typicality(Filter):
-    """How near a tile is, in features, to training tiles of its class (`evaluate.typicality`)."""
+    """The nearness of a tile, in features, to training tiles of its class (`evaluate.typicality`)."""
 
     extractor: str
 
@@ -177,7 +177,7 @@ class Typicality(Filter):
 
     @classmethod
     def require(cls, study: StudyConfig, tiles: TileSet) -> None:  # noqa: ARG003
-        """Raise InputError without an extractor."""
+        """Refuse a study without an extractor."""
         if study.fidelity.extractor == NONE:
             raise InputError("arms.filters: typicality needs features; name a `fidelity.extractor`")
 
@@ -198,10 +198,10 @@ class Typicality(Filter):
 
 @dataclass(frozen=True)
 class Masks(Filter):
-    """IoU of the nuclei that a tile was asked for and those found in it; nothing is fitted.
+    """The IoU of the requested nuclei of a tile and those found in it; nothing is fitted.
 
-    The mask judge of a study must not choose tiles too. Chance alone gives tiles full of nuclei a higher
-    IoU (`nuclei.agreement`), so the filter likes crowded ones.
+    The mask judge of a study must not choose tiles too. The chance level of IoU is higher for tiles with many
+    nuclei (`nuclei.agreement`), so the filter prefers crowded tiles.
     """
 
     segmenter: str
@@ -216,7 +216,7 @@ class Masks(Filter):
 
     @classmethod
     def require(cls, study: StudyConfig, tiles: TileSet) -> None:
-        """Raise InputError without masks or scale, and where the mask judge would choose."""
+        """Refuse a study without masks or scale, or in which the mask judge would choose tiles."""
         if tiles.mpp is None or tiles.masks is None:
             missing = "masks" if tiles.masks is None else "µm/px"
             raise InputError(f"arms.filters: masks needs tiles with {missing}; {tiles.path} has none")
@@ -227,7 +227,7 @@ class Masks(Filter):
             )
 
     def identity(self) -> dict[str, Any]:
-        """Return name and weights of the segmenter; refuse the mask judge, whatever it is called."""
+        """Return name and weights of the segmenter; refuse the mask judge under any name."""
         if self.segmenter == NONE:
             raise InputError("filter `masks`: needs nuclei; name a segmenter instead of none")
         finder = get_segmenter(self.segmenter)
@@ -239,7 +239,7 @@ class Masks(Filter):
         return {"segmenter": {"name": finder.name, "weights_hash": finder.weights_hash}}
 
     def reads(self, given: FilterInput) -> Rows:
-        """Return no row; the pool must have masks and a scale."""
+        """Return no rows; refuse a pool without masks or a scale."""
         pool = given.pool
         bare = int((~pool.has_mask).sum())
         if bare:
@@ -257,13 +257,13 @@ class Masks(Filter):
     def score(self, given: FilterInput) -> Floats:
         """Return the IoU of each tile."""
         pool = given.pool
-        assert pool.masks is not None  # `reads` saw to it,
-        assert pool.mpp is not None  # and to this
+        assert pool.masks is not None  # `reads` checked both
+        assert pool.mpp is not None
         return tile_iou(find_nuclei(get_segmenter(self.segmenter), pool.images, pool.mpp), pool.masks)
 
 
 class Copies(Filter):
-    """How unlike a tile is, in structure, to the training tile that is most like it (`evaluate.copies`)."""
+    """The dissimilarity, in structure, of a tile to its most similar training tile (`evaluate.copies`)."""
 
     name: ClassVar[str] = "copies"
 
@@ -277,7 +277,7 @@ class Copies(Filter):
         return {}
 
     def reads(self, given: FilterInput) -> Rows:
-        """Return all training rows, of tiles that fold."""
+        """Return all training rows; refuse tiles of a size that cannot be compared."""
         height, width = given.pool.size
         if height != width or height % CELLS:
             raise InputError(
@@ -286,7 +286,7 @@ class Copies(Filter):
         return given.rows
 
     def score(self, given: FilterInput) -> Floats:
-        """Return minus the similarity of each tile to its nearest."""
+        """Return minus the similarity of each tile to its nearest training tile."""
         search = StructureSearch(np.asarray(given.tiles.images[given.rows]))
         return -search(np.asarray(given.pool.images)).similarity.astype(np.float64)
 

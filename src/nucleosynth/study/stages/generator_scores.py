@@ -34,14 +34,14 @@ from nucleosynth.study.stages.primary_arm import record_test_access
 
 _log = logging.getLogger(__name__)
 PARTS: tuple[Part, ...] = ("validation", "test")
-FIRST_INDEX = 10_000_000  # apart from those of the pool
+FIRST_INDEX = 10_000_000  # far from the indices of the pool
 
 
 def score_generator(context: FitContext, job: Job) -> None:
-    """Score a generator on held-out patients into ``generator-scores.json``, once.
+    """Score a generator on held-out patients and write ``generator-scores.json``, once.
 
-    Tiles are drawn for the labels and masks of held-out patients, with stains of training patients, and are
-    used for scores alone: no arm ever trains on them.
+    Tiles are drawn for the labels and masks of held-out patients, with stains of training patients. They are
+    used for scores alone: no arm trains on them.
 
     The file holds ``agreement`` and ``fidelity`` (each None, or with ``validation`` and ``test``) and
     ``generator``.
@@ -79,7 +79,7 @@ def score_generator(context: FitContext, job: Job) -> None:
 
 
 def shared_extractor(name: str) -> Extractor | None:
-    """Return the extractor of a study, which computes the features of a tile once a process; None: none."""
+    """Return the extractor of a study, or None; it computes the features of a tile once per process."""
     return None if name == NONE else _remembering(name)
 
 
@@ -89,12 +89,12 @@ def _remembering(name: str) -> Extractor:
 
 
 def mask_judge(study: StudyConfig, tiles: TileSet) -> Segmenter | None:
-    """Return the segmenter that finds the nuclei of synthetic tiles, or None where the study wants none.
+    """Return the mask judge, which finds the nuclei of synthetic tiles; None if the study has none.
 
     Raises
     ------
     InputError
-        An unknown name, or the segmenter that made the masks of the tiles.
+        The name is unknown, or is that of the segmenter that made the masks of the tiles.
     """
     if study.segmenter.judge == NONE:
         return None
@@ -112,7 +112,7 @@ def held_out_rows(context: FitContext, part: Part) -> npt.NDArray[np.int64]:
 def _held_out_tiles(
     context: FitContext, generator: Generator, rows: npt.NDArray[np.int64], kept: Path
 ) -> tuple[npt.NDArray[np.uint8], float | None]:
-    """Draw one tile per held-out row: its label and mask, the stain of a training slide; and the seconds."""
+    """Draw a tile for the label and mask of each held-out row, with a training stain; also return seconds."""
     if kept.exists():
         return np.asarray(np.load(kept)), None
     study, tiles, train = context.study, context.tiles, context.rows("train")
@@ -132,7 +132,7 @@ def _agreement(
     rows: npt.NDArray[np.int64],
     made: npt.NDArray[np.uint8],
 ) -> MaskScores | None:
-    """Compare masks asked for and found; the real tiles of the same rows are the ceiling."""
+    """Compare requested masks with the nuclei found; the real tiles of the same rows give the ceiling."""
     tiles = context.tiles
     with_mask = tiles.has_mask[rows]
     segmenter = mask_judge(context.study, tiles)
@@ -149,7 +149,7 @@ def _agreement(
 def _fidelity(
     context: FitContext, extractor: Extractor, rows: npt.NDArray[np.int64], made: npt.NDArray[np.uint8]
 ) -> Mapping[str, Any] | None:
-    """Compare tiles drawn for held-out rows with training tiles; None, with a warning, where that is idle."""
+    """Compare tiles drawn for held-out rows with training tiles; None, with a warning, if impossible."""
     study, tiles = context.study, context.tiles
     train = some_rows(study.seed, "judged", context.rows("train"), study.fidelity.tiles)
     settings: dict[str, Any] = {"extractor": extractor, "limit": study.fidelity.tiles, "seed": study.seed}

@@ -56,8 +56,8 @@ def open_generator(context: FitContext, number: int) -> Generator:
     Raises
     ------
     InputError
-        It was trained on a patient outside the training part of the fit, is of another recipe, or did not
-        draw the pool that is there.
+        The generator was trained on a patient outside the training part of the fit, is of another recipe, or
+        did not draw the existing pool.
     """
     from nucleosynth.diffusion.generator import Generator
 
@@ -74,6 +74,6 @@ def open_generator(context: FitContext, number: int) -> Generator:
     pool = context.path(context.fit.pool(number))
     if pool.exists() and TileSet.open(pool).info["provenance"]["generator"] != generator.generator_id:
         raise InputError(
-            f"{path}: is not the generator that drew {pool}; put that one back, or start again elsewhere"
+            f"{path}: is not the generator that drew {pool}; put that one back, or use a new run directory"
         )
     return generator

@@ -1,4 +1,4 @@
-"""Whether a study's generator copies its training tiles: asked where it would be likeliest."""
+"""The copies audit of a study's generator, on the tiles where copies are most likely."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ from nucleosynth.study.stages.context import FitContext, Part
 from nucleosynth.study.stages.generator_scores import shared_extractor
 from nucleosynth.study.stages.generators import open_generator
 
-FIRST_INDEX = 20_000_000  # apart from those of the pool and of the tiles for held-out patients
+FIRST_INDEX = 20_000_000  # far from the indices of the pool and of the tiles for held-out patients
 MADE, NEAREST = "copies.npy", "nearest.npy"
 Pixels = npt.NDArray[np.uint8]
 _log = logging.getLogger(__name__)
 
 
 def initial_weights_tiles(study: StudyConfig, tiles: TileSet, root: Path) -> list[TileSet]:
-    """Open the TileSets of ``memorization.also``; refused where they cannot be compared with the study's."""
+    """Open the TileSets of ``memorization.also``; refuse those that cannot be compared with the study's."""
     found = [TileSet.open(root / name) for name in study.memorization.also]
     for other in found:
         if other.size != tiles.size:
             sizes = [f"{height} x {width}" for height, width in (other.size, tiles.size)]
             raise InputError(
                 f"memorization.also: {other.path} has tiles of {sizes[0]} px, the study of {sizes[1]} px; "
-                "cut them alike"
+                "cut both to the same size"
             )
     return found
 
 
 def audit_generator(context: FitContext, job: Job) -> None:
-    """Search the tiles of a generator for copies of training tiles, into ``memorization.json``, once."""
+    """Search the tiles of a generator for copies of training tiles; write ``memorization.json``, once."""
     stored = context.path(job.outputs[0])
     if stored.exists():
         return
@@ -63,18 +63,18 @@ def find_copies(
 ) -> dict[str, Any] | None:
     """Search for copies of training tiles among tiles drawn for their own class, mask and stain.
 
-    As many are drawn for validation tiles: a tile is like the one whose mask it follows, also where the
-    generator was not trained on that one. Variations have no such control: they are near their donor because
-    they were made from it, and whoever publishes them must know. No test patient is read. Tiles are kept in
-    ``folder`` as ``copies.npy`` and ``control.npy``, the nearest training tile of each pair as
-    ``nearest.npy``.
+    As a control, as many tiles are drawn for validation tiles: a tile is similar to the one whose mask it
+    follows, even if the generator was not trained on that one. Variations have no such control: they are
+    near their donor because they were made from it, which must be known before they are published. No test
+    patient is read. Tiles are kept in ``folder`` as ``copies.npy`` and ``control.npy``, the nearest training
+    tile of each pair as ``nearest.npy``.
 
     Returns
     -------
     The scores of `memorization` with ``pairs`` (rows of ``copies.npy`` and of all tiles compared),
     ``patients_of_start`` whose tiles were compared too, and ``patients_not_compared``, whose tiles are not
-    here; None where the study wants no audit, has no extractor for its fidelity, or has too little to tell:
-    less than two training patients, tiles of a size that does not fold, or features that are no numbers.
+    available; None if the study has no audit or no extractor, or if the search is impossible: fewer than two
+    training patients, tiles of a size that cannot be compared, or features that are not finite.
     """
     study, tiles = context.study, context.tiles
     train, held_out = context.rows("train"), context.rows("validation")
@@ -87,7 +87,7 @@ def find_copies(
         return None
     made = {name: _drawn(context, generator, rows, folder / f"{name}.npy") for name, rows in asked.items()}
     others = [TileSet.open(path) for path in context.also]
-    learned = _learned_from([(tiles, train), *((other, _trained_on(generator, other)) for other in others)])
+    learned = _training_tiles([(tiles, train), *((other, _trained_on(generator, other)) for other in others)])
     try:
         found = memorization(
             learned,
@@ -112,7 +112,7 @@ def find_copies(
 
 
 def _trained_on(generator: Generator, other: TileSet) -> npt.NDArray[np.int64]:
-    """Return the rows of the patients that a generator was trained on; warn where there is none."""
+    """Return the rows of the patients that a generator was trained on; warn if there are none."""
     rows = np.flatnonzero(np.isin(other.patients, generator.card.trained_on))
     if not len(rows):
         _log.warning(
@@ -121,11 +121,11 @@ def _trained_on(generator: Generator, other: TileSet) -> npt.NDArray[np.int64]:
     return rows
 
 
-def _learned_from(sides: Sequence[tuple[TileSet, npt.NDArray[np.int64]]]) -> Real:
+def _training_tiles(groups: Sequence[tuple[TileSet, npt.NDArray[np.int64]]]) -> Real:
     """Return the given rows of some TileSets, one after the other."""
     return Real(
-        np.concatenate([np.asarray(tiles.images[rows]) for tiles, rows in sides]),
-        np.concatenate([tiles.patients[rows] for tiles, rows in sides]),
+        np.concatenate([np.asarray(tiles.images[rows]) for tiles, rows in groups]),
+        np.concatenate([tiles.patients[rows] for tiles, rows in groups]),
     )
 
 
@@ -135,7 +135,7 @@ def _some(context: FitContext, part: Part) -> npt.NDArray[np.int64]:
 
 
 def _drawn(context: FitContext, generator: Generator, rows: npt.NDArray[np.int64], kept: Path) -> Pixels:
-    """Draw one tile for each row, of its class, mask and stain, as the study's pool is drawn."""
+    """Draw one tile for the class, mask and stain of each row, with the sampling of the pool."""
     if kept.exists():
         return np.asarray(np.load(kept))
     study, tiles = context.study, context.tiles
@@ -147,9 +147,9 @@ def _drawn(context: FitContext, generator: Generator, rows: npt.NDArray[np.int64
 
 
 def pair_pictures(audit: dict[str, Any] | None, folder: Path) -> tuple[Pixels, Pixels] | None:
-    """Return the synthetic tiles of the nearest pairs, turned as they match, and their training tiles.
+    """Return the synthetic tiles of the nearest pairs, turned to match, and their training tiles.
 
-    None without pairs, and for those that an older version found.
+    None without pairs, and for pairs that an older version found.
     """
     if not audit or not audit["pairs"] or not (folder / NEAREST).exists():
         return None

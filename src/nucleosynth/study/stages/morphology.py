@@ -11,9 +11,9 @@ from nucleosynth.study.stages.context import FitContext
 
 
 def compare_pool(context: FitContext, job: Job) -> None:
-    """Compare the nuclei of a pool with those of training tiles, found by the mask judge in both; once.
+    """Compare the nuclei of a pool with those of training tiles, once; the mask judge finds both.
 
-    Without a mask judge or a scale nothing is compared.
+    Nothing is compared without a mask judge or a scale.
     """
     (stored,), finder = job.outputs, context.study.segmenter.judge
     path = context.path(stored)

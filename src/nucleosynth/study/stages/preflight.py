@@ -1,4 +1,4 @@
-"""What is refused before hours of training, as it would be refused after them."""
+"""Checks before hours of training, for errors that would otherwise occur after them."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def refuse_early(
     *,
     pretrained: ModelCard | None,
 ) -> None:
-    """Refuse what a study could not do, or must not.
+    """Refuse a study that would fail later, or that would break a rule.
 
     Parameters
     ----------
     fits
         Every fit with its patients.
     pretrained
-        Card of the generator that the study names, None where it trains its own.
+        Card of the pretrained generator that the study names, None if it trains its own.
 
     Raises
     ------
     InputError
-        The first thing that is wrong, in one line.
+        The first error found, in one line.
     """
     mask_judge(study, tiles)
     refuse_filters(study, tiles)
@@ -47,7 +47,7 @@ def refuse_early(
 
 
 def refuse_sampling(study: StudyConfig, tiles: TileSet, fold: Fold, pretrained: ModelCard | None) -> None:
-    """Refuse a way to draw tiles that the generator will not have."""
+    """Refuse sampling settings that the generator does not support."""
     from nucleosynth.diffusion.sampling.plan import resolve_sampling
     from nucleosynth.diffusion.training.generator import untrained_card
 

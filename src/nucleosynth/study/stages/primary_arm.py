@@ -23,14 +23,14 @@ from nucleosynth.study.design.schedule import arm_jobs, outer_fits
 def choose_arms(study: StudyConfig, out: Path, folds: int) -> dict[str, dict[str, Any]]:
     """Choose the primary arm of every fit whose test patients will be scored.
 
-    The candidate with the highest ``choice.metric`` is taken, the mean over inner folds, generators and
-    classifier seeds, or, without inner folds, on the validation patients; the earlier in the list where two
-    are equal. Inner folds in which the metric is undefined, as of one class, have no say.
+    The candidate with the highest ``choice.metric`` is chosen: the mean over inner folds, generators and
+    classifier seeds or, without inner folds, on the validation patients. If two are equal, the earlier in the
+    list is chosen. Inner folds in which the metric is undefined, as with one class, do not count.
 
     Returns
     -------
-    Folder of the fit to ``{"arm", "by", "metric", "scores": {arm: mean}}``; ``arm`` None where no arm holds
-    real and synthetic tiles, ``by`` ``protocol`` where the arm is named there.
+    Folder of the fit to ``{"arm", "by", "metric", "scores": {arm: mean}}``; ``arm`` is None if no arm has
+    real and synthetic tiles, ``by`` is ``protocol`` if the arm is named there.
     """
     return {fit.folder: _choose(study, out, fit) for fit in outer_fits(study, folds)}
 
@@ -53,7 +53,7 @@ def _choose(study: StudyConfig, out: Path, fit: Fit) -> dict[str, Any]:
 
 
 def _choosing(study: StudyConfig, fit: Fit) -> list[Fit]:
-    """Return the fits whose validation patients choose the arm of a fit."""
+    """Return the fits whose validation patients are used to choose the arm of a fit."""
     return fit.within(study.inner_folds) or [fit]
 
 
@@ -68,12 +68,12 @@ def _means(study: StudyConfig, out: Path, fit: Fit, candidates: list[str]) -> di
 
 
 def refuse_choice(study: StudyConfig, tiles: TileSet, fits: Mapping[Fit, Fold]) -> None:
-    """Refuse before hours of training a choice by AUROC among tiles of one class.
+    """Refuse, before hours of training, a choice by AUROC on tiles of one class.
 
     Raises
     ------
     InputError
-        None of the parts by which the arm of a fit is chosen holds two classes.
+        No part that is used to choose the arm of a fit has two classes.
     """
     if not (tiles.classes and study.undecided and study.choice.metric == AUROC):
         return
@@ -81,7 +81,7 @@ def refuse_choice(study: StudyConfig, tiles: TileSet, fits: Mapping[Fit, Fold]) 
         parts = [fits[one].validation for one in _choosing(study, fit)]
         if not any(len(_classes_of(tiles, patients)) > 1 for patients in parts):
             raise InputError(
-                f"{fit.folder}: the patients who choose an arm have tiles of one class, and AUROC needs two; "
+                f"{fit.folder}: the patients used to choose an arm have one class, and AUROC needs two; "
                 "give other validation patients, or choice.folds, or name an arm in report.arm"
             )
 
@@ -93,12 +93,12 @@ def _classes_of(tiles: TileSet, patients: list[str]) -> set[int]:
 def lock_choice(
     study: StudyConfig, out: Path, folds: int, *, test: Iterable[str] = (), made_of: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Write the choice down, once; what comes after may record_test_access at the test patients.
+    """Write the choice to ``locked.json``, once; after that the test patients may be read.
 
     Parameters
     ----------
     test
-        These patients, of all folds; other protocols that read them on this machine are named.
+        Test patients of all folds; other protocols that read them on this machine are named.
     made_of
         As in `log_protocol`.
 
@@ -122,7 +122,7 @@ def lock_choice(
 
 
 def record_test_access(out: Path, what: str, *, fit: Fit, **names: object) -> None:
-    """Record an access to the test patients just before it; refused while choices are open.
+    """Record an access to the test patients just before it; refuse it while the choice is open.
 
     Raises
     ------
@@ -137,12 +137,12 @@ def record_test_access(out: Path, what: str, *, fit: Fit, **names: object) -> No
 
 
 def read_lock(out: Path) -> dict[str, Any] | None:
-    """Return the content of ``locked.json``; None before there is one."""
+    """Return the content of ``locked.json``; None if it does not exist yet."""
     return dict(read_json(out / LOCK)) if (out / LOCK).exists() else None
 
 
 def chosen_arm(locked: Mapping[str, Any] | None, fit: Fit) -> str | None:
-    """Return the primary arm of a fit; None before the lock, and where there is none, as without classes."""
+    """Return the primary arm of a fit; None before the lock, and if there is none, as without classes."""
     if locked is None:
         return None
     found: Mapping[str, Any] = locked["chosen"].get(fit.folder, {})

@@ -35,12 +35,12 @@ def run_job(data: Mapping[str, Any]) -> object:
     Parameters
     ----------
     data
-        What `FitContext.plain` returns: plain data.
+        Plain data, as `FitContext.plain` returns it.
 
     Raises
     ------
     InputError, WorkError
-        What the stage finds wrong.
+        The errors of the stage.
     """
     job = Job.from_plain(data["job"])
     return STAGES.get(job.stage)(FitContext.open(data), job)

@@ -29,7 +29,7 @@ from nucleosynth.training.metrics import trained_seconds
 
 
 def train_arm(context: FitContext, job: Job) -> dict[str, Any]:
-    """Train the segmenter of one segmentation arm; no test patient is read.
+    """Train the segmenter of one segmentation arm; the test patients are not read.
 
     Returns
     -------
@@ -38,8 +38,8 @@ def train_arm(context: FitContext, job: Job) -> dict[str, Any]:
     Raises
     ------
     InputError
-        Tiles without masks or scale; a pool with a training patient outside the fit, or none where the arm
-        needs one; a study without segmentation arms.
+        Tiles without masks or scale; a pool that depends on a patient outside the training part of the fit,
+        or no pool where the arm needs one; a study without segmentation arms.
     """
     study, tiles, train = context.study, context.tiles, sorted(set(context.patients.train))
     arm, config = arm_named(job.name), study.segmentation
@@ -86,7 +86,7 @@ def score_arm(context: FitContext, job: Job) -> dict[str, Any]:
 
 
 def segmenter_training(config: SegmentationConfig, tiles: TileSet) -> NetworkTraining:
-    """Return how every arm is trained: crops as wide as a tile, equally many steps."""
+    """Return the training settings of every arm: crops as wide as a tile, equally many steps."""
     if not config.steps:
         raise InputError("segmentation.steps is 0, so the study has no segmentation arms; set it above 0")
     return NetworkTraining(
@@ -106,13 +106,13 @@ def segmenter_training_tiles(
     fit: Sequence[str],
     pool: TileSet | None,
 ) -> list[TrainingTiles]:
-    """Return what an arm trains on.
+    """Return the training set of a segmentation arm.
 
     Raises
     ------
     InputError
-        Tiles without masks or scale; a pool with a training patient outside ``fit`` or without a record of
-        its training patients, or no pool where the arm needs one.
+        Tiles without masks or scale; a pool that depends on a patient outside ``fit`` or has no record of its
+        training patients, or no pool where the arm needs one.
     """
     share = config.synthetic_share(arm)
     parts = []
@@ -149,22 +149,22 @@ def score_segmenter(
     Returns
     -------
     dict
-        ``sums`` of each patient who has tiles with masks (see `nuclei_sums`), ``scores`` pooled over them,
+        ``sums`` of each patient with masked tiles (see `nuclei_sums`), ``scores`` pooled over them,
         ``patients`` asked for, ``tiles`` counted, ``weights_hash``, ``tileset``, and ``kind``: ``agreement``
         where the masks were annotated, ``consistency`` where a segmenter found them.
 
     Raises
     ------
     InputError
-        A run that is not finished or was trained on one of the patients, scores of other patients in its
-        place, or tiles without masks or scale.
+        The run is not finished or was trained on one of the patients, its file holds the scores of other
+        patients, or tiles have no masks or scale.
     """
     asked = sorted(set(patients))
     stored = run / f"{part}-nuclei.json"
     if stored.exists():
         return _stored(stored, asked)
     if not (run / "DONE").exists():
-        raise InputError(f"{run}: is not trained to its end; run the study again to go on with it")
+        raise InputError(f"{run}: training is not finished; run the study again to continue it")
     net, card = load_weights(run / "weights")
     known = {patient for part in card["training"] for patient in part["patients"]}
     if known & set(asked):
@@ -213,7 +213,7 @@ def _masked_rows(tiles: TileSet, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     masked = rows[tiles.has_mask[rows]]
     if not len(masked):
         raise InputError(
-            f"{tiles.path}: none of the {len(rows)} tiles asked for carries a mask to learn from or score by"
+            f"{tiles.path}: none of the {len(rows)} requested tiles has a mask for training or scoring"
         )
     return masked
 

@@ -1,7 +1,7 @@
-"""Which synthetic tiles are kept: of each class the best by the score of a filter.
+"""Selection of synthetic tiles: of each class those with the best score of a filter.
 
-Of every class the same share is kept, so all filters leave equally many tiles and the classes as they are:
-two selections of a pool differ in which tiles they hold, and in nothing else.
+The same share of every class is kept, so all filters leave equally many tiles and the same class frequencies:
+two selections of a pool differ only in which tiles they hold.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def run_filter(context: FitContext, job: Job) -> None:
-    """Let a filter choose from the pool of a generator."""
+    """Select tiles from the pool of a generator with a filter."""
     select_tiles(
         filter_class(job.name).of(context, job),
         TileSet.open(context.path(context.fit.pool(job.generator))),
@@ -43,20 +43,21 @@ def select_tiles(
 ) -> Rows:
     """Return the rows of a pool that a filter keeps: of each class the best share by its score.
 
-    Tiles without a class are a class of their own. Only tiles of training patients are read.
+    Tiles without a class count as one more class. Only tiles of training patients are read.
 
     Parameters
     ----------
     pool
         Synthetic tiles.
     tiles
-        Real ones.
+        Real tiles.
     train
         The training patients.
     keep
-        Share of each class, above 0 and at most 1, rounded up; of equal tiles the first drawn are kept.
+        Share of each class, above 0 and at most 1, rounded up; of tiles with equal scores the first drawn are
+        kept.
     out
-        Run directory; the result is kept there as ``selection.json`` and not computed twice.
+        Run directory; the result is stored there as ``selection.json`` and not computed twice.
 
     Returns
     -------
@@ -66,8 +67,8 @@ def select_tiles(
     Raises
     ------
     InputError
-        A pool with a training patient outside ``train``, or that does not go with the tiles; an ``out`` of
-        another selection; what a filter needs and does not have.
+        The pool depends on a patient outside ``train`` or does not match the tiles; ``out`` holds another
+        selection; something that the filter needs is missing.
     """
     _check(pool, tiles, train, keep)
     rows = chosen.reads(FilterInput(pool, tiles, tiles.rows_of(train)))
@@ -99,7 +100,7 @@ def best_share(scores: Floats, labels: Rows, order: Rows, *, keep: float) -> Row
         The higher the better.
     labels : (n,) int
     order : (n,) int
-        Of equal scores the lower comes first.
+        Of equal scores the tile with the lower number comes first.
     keep
         Share of each class, rounded up, so that at least one tile of it is kept.
     """
@@ -107,12 +108,12 @@ def best_share(scores: Floats, labels: Rows, order: Rows, *, keep: float) -> Row
     kept = []
     for label in np.unique(labels):
         members = ranked[labels[ranked] == label]
-        kept.append(members[: ceil(keep * len(members) - 1e-9)])  # 0.1 * 30 is a little more than 3
+        kept.append(members[: ceil(keep * len(members) - 1e-9)])  # 0.1 * 30 is slightly more than 3
     return np.sort(np.concatenate(kept)).astype(np.int64)
 
 
 def _check(pool: TileSet, tiles: TileSet, train: Sequence[str], keep: float) -> None:
-    """Refuse what no filter can work with, and a pool with a training patient of another part."""
+    """Refuse tiles that no filter can use, and a pool that depends on a patient outside ``train``."""
     if not 0 < keep <= 1:
         raise InputError(f"keep {keep:g}: expected a share of the pool, above 0 and at most 1")
     require_no_leakage(str(pool.path), training_patients(pool), train)
@@ -131,7 +132,7 @@ def _drawn(pool: TileSet) -> Rows:
 
 
 def _by_class(pool: TileSet, scores: Floats, kept: Rows) -> list[dict[str, Any]]:
-    """Count tiles and kept ones of each class, with the quantiles of their scores; no class is None."""
+    """Count all and kept tiles of each class, with the quantiles of their scores; no class is None."""
     found = []
     for label in np.unique(pool.labels).tolist():
         own = pool.labels == label

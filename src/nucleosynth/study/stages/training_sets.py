@@ -1,4 +1,4 @@
-"""What each arm trains on: real tiles of the training patients, and what the arm adds to them."""
+"""The training set of each arm: real tiles of the training patients, and the tiles that the arm adds."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ SELECTION = "selection.json"
 
 @dataclass(frozen=True)
 class Pool:
-    """Synthetic tiles, and those of them that an arm may use."""
+    """Synthetic tiles, and the rows that an arm may use."""
 
     tiles: TileSet
     rows: npt.NDArray[np.int64]
 
     @classmethod
     def open(cls, context: FitContext, generator: int, *, kept_by: str | None = None) -> Pool:
-        """Open the pool of a generator, or what a filter keeps of it.
+        """Open the pool of a generator, or the selection that a filter keeps of it.
 
         Raises
         ------
         InputError
-            Generator, donors or filter have a training patient outside the training part of the fit.
+            Generator, donors or filter depend on a patient outside the training part of the fit.
         """
         fit, train = context.fit, context.patients.train
         path = context.path(fit.pool(generator))
@@ -66,7 +66,7 @@ def training_patients(pool: TileSet) -> set[str]:
 
 
 def arm_training_set(context: FitContext, arm: Arm, pool: Pool | None) -> TrainingSet:
-    """Return what an arm trains on.
+    """Return the training set of an arm.
 
     Only tiles of the training patients of the fit are read, except by ``held-back``, which adds those of the
     training patients that the data fraction leaves out.
@@ -74,7 +74,7 @@ def arm_training_set(context: FitContext, arm: Arm, pool: Pool | None) -> Traini
     Raises
     ------
     InputError
-        A dose asks for more tiles than there are, or there is nothing to add.
+        A dose needs more tiles than there are, or there is nothing to add.
     """
     tiles, real = context.tiles, _labelled(context.tiles, context.patients.train)
     alone = replace(TrainingSet.of(tiles, real), balance=arm.balance, strong=arm.kind == "augmented")
@@ -93,7 +93,7 @@ def arm_training_set(context: FitContext, arm: Arm, pool: Pool | None) -> Traini
 
 
 def _added(arm: Arm, real_labels: npt.NDArray[np.int64], pool: Pool, *, seed: int) -> MixturePart:
-    """Return the tiles that an arm adds, with a share of 1."""
+    """Return the tiles that an arm adds, as a mixture part with share 1."""
     rows = pool.rows
     if arm.kind == "rare-only":
         rows = rows[pool.tiles.labels[rows] != np.bincount(real_labels).argmax()]
