@@ -6,21 +6,37 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nucleosynth.errors import InputError
 
-
-class Config(BaseModel):
-    """Base of every configuration section: frozen, typed, and closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass as _ModelClass
+else:
+    _ModelClass = type(BaseModel)  # pydantic names it in private only
 
 
 C = TypeVar("C", bound=BaseModel)
+
+
+class _OneLineErrors(_ModelClass):
+    """Lets a section that is built by keywords, as in a notebook, refuse wrong ones in one line."""
+
+    def __call__(self: type[C], *args: Any, **kwargs: Any) -> C:  # type: ignore[misc]  # self is a model
+        try:
+            made: C = type.__call__(self, *args, **kwargs)
+        except ValidationError as error:
+            raise InputError(f"{self.__name__}: {_explain(error, self)}") from None
+        return made
+
+
+class Config(BaseModel, metaclass=_OneLineErrors):
+    """Base of every configuration section: frozen, typed, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 def parse(model: type[C], data: Mapping[str, object], *, source: str = "configuration") -> C:

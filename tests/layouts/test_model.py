@@ -7,7 +7,6 @@ import warnings
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from nucleosynth.errors import InputError
 from nucleosynth.layouts.atypia import Dial
@@ -135,7 +134,7 @@ def test_bad_requests_are_one_line(layout_model, arguments, words):
 
 
 def test_bad_dial():
-    with pytest.raises(ValidationError):
+    with pytest.raises(InputError, match="Dial: `size_ratio`: input should be"):
         Dial(size_ratio=-1)
 
 

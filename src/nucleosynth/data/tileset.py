@@ -9,17 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from nucleosynth.arguments import as_path
 from nucleosynth.data import parquet as shards
 from nucleosynth.data import pixel_cache as cache
+from nucleosynth.data.selection import TileSelection
 from nucleosynth.data.tile import Rating, Tile
 from nucleosynth.errors import InputError
 from nucleosynth.files import disk_errors, partial, read_json, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA_VERSION = 1
 
@@ -95,7 +100,7 @@ class TileSet:
         InputError
             Not a TileSet, or one written by a newer version of nucleosynth.
         """
-        path = Path(path)
+        path = as_path(path, "path")
         if not (path / "tileset.json").is_file():
             raise InputError(
                 f"{path}: not a TileSet (no tileset.json); make one with `nucleosynth data import`"
@@ -115,6 +120,18 @@ class TileSet:
 
     def __len__(self) -> int:
         return int(self.info["count"])
+
+    def __iter__(self) -> Iterator[Tile]:
+        return self.tiles()
+
+    @overload
+    def __getitem__(self, key: int) -> Tile: ...
+    @overload
+    def __getitem__(self, key: slice | npt.ArrayLike) -> TileSelection: ...
+    def __getitem__(self, key: Any) -> Tile | TileSelection:
+        """Return one tile, or a view of some: by number, slice, list or array of numbers or booleans."""
+        chosen: Tile | TileSelection = self._every[key]
+        return chosen
 
     def __repr__(self) -> str:
         height, width = self.size
@@ -162,6 +179,11 @@ class TileSet:
         """(n,) int64 indices into ``classes``; -1 = unlabelled."""
         return np.asarray(self.table.column("label").fill_null(-1).to_numpy(), dtype=np.int64)
 
+    @property
+    def class_names(self) -> npt.NDArray[np.str_]:
+        """(n,) name of the class of each tile, empty where unlabelled."""
+        return self._every.class_names
+
     @cached_property
     def patients(self) -> npt.NDArray[np.str_]:
         """(n,) patient ids, empty where unknown; of a synthetic tile its donor's."""
@@ -204,6 +226,18 @@ class TileSet:
                 extra={name: record[name] for name in extra},
                 **{name: record[name] for name in known},
             )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return all columns but the pixels as a table; see `TileSelection.to_pandas`."""
+        return self._every.to_pandas()
+
+    def _repr_html_(self) -> str:
+        """Show counts and some tiles in a notebook."""
+        return self._every._html(f"TileSet {self.path}")
+
+    @property
+    def _every(self) -> TileSelection:
+        return TileSelection(self, np.arange(len(self), dtype=np.int64))
 
     def verify(self) -> None:
         """Decode every tile and compare hashes; raise InputError naming the damaged shard or row."""
