@@ -67,6 +67,15 @@ def as_number(value: Any, name: str, *, least: float | None = None, most: float 
     return number
 
 
+def as_flag(value: Any, name: str) -> bool:
+    """Return True or False, or raise an InputError."""
+    if not isinstance(value, bool) and getattr(getattr(value, "dtype", None), "kind", "") != "b":
+        raise InputError(f"{name} is {shown(value)}; expected True or False")
+    if getattr(value, "ndim", 0):
+        raise InputError(f"{name} is {shown(value)}; expected one of True and False")
+    return bool(value)
+
+
 def as_text(value: Any, name: str, *, such_as: str) -> str:
     """Return a text that is not empty, or raise an InputError with an example."""
     if not isinstance(value, str) or not value:
@@ -106,13 +115,13 @@ def as_instance(value: Any, kind: type[T], name: str, *, how: str) -> T:
     return value
 
 
-def as_names(values: Any, name: str, *, such_as: str) -> list[str]:
+def as_names(values: Any, name: str, *, such_as: str, least: int = 1) -> list[str]:
     """Return some names, such as patients, as a list of str; a single text is one name.
 
     Raises
     ------
     InputError
-        No list, an empty one, or an entry that is no text.
+        No list, one of fewer than ``least`` entries, or an entry that is no text.
     """
     if isinstance(values, str):
         values = [values]
@@ -122,7 +131,7 @@ def as_names(values: Any, name: str, *, such_as: str) -> list[str]:
     for entry in found:
         if not isinstance(entry, str):
             raise InputError(f"{name} holds {shown(entry)}; expected names such as {such_as!r}")
-    if not found:
+    if len(found) < least:
         raise InputError(f"{name} is empty; give at least one name such as {such_as!r}")
     return [str(entry) for entry in found]
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from nucleosynth.arguments import as_path
+from nucleosynth.arguments import as_names, as_path
 from nucleosynth.data import parquet as shards
 from nucleosynth.data import pixel_cache as cache
 from nucleosynth.data.selection import TileSelection
@@ -208,8 +208,9 @@ class TileSet:
         return pa.schema([field for field in self.table.schema if field.name not in shards.ALL_COLUMNS])
 
     def rows_of(self, patients: Iterable[str]) -> npt.NDArray[np.int64]:
-        """Return the rows of some patients, in order."""
-        return np.flatnonzero(np.isin(self.patients, sorted(set(patients)))).astype(np.int64)
+        """Return the rows of some patients, in order; of unknown patients there is none."""
+        names = as_names(patients, "patients", such_as="lab:p1", least=0)
+        return np.flatnonzero(np.isin(self.patients, sorted(set(names)))).astype(np.int64)
 
     def tiles(self, rows: Iterable[int] | None = None) -> Iterator[Tile]:
         """Iterate over tiles as objects (slow; learners use ``images`` and ``labels``)."""

@@ -32,7 +32,8 @@ from nucleosynth.diffusion.model.discriminator import PatchDiscriminator, gradie
 from nucleosynth.diffusion.recipes import RECIPES
 from nucleosynth.diffusion.sampling.plan import settle
 from nucleosynth.diffusion.training.batches import TrainingBatches
-from nucleosynth.diffusion.training.generator import save_preview, with_weights
+from nucleosynth.diffusion.training.generator import with_weights
+from nucleosynth.diffusion.training.previews import save_preview
 from nucleosynth.errors import InputError
 from nucleosynth.files import write_json
 from nucleosynth.runs import open_run

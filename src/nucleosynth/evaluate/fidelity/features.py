@@ -6,11 +6,12 @@ import difflib
 import functools
 import hashlib
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleosynth.arguments import shown
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.fidelity.extractors import classifier_extractor, lite0_extractor
 from nucleosynth.evaluate.fidelity.inception import inception_extractor
@@ -120,6 +121,20 @@ _FACTORIES: dict[str, Callable[[str], Extractor]] = {
     "classifier": classifier_extractor,
 }
 FORMS = "lite0, inception[:FILE], dinov2[:FILE], clip[:FILE], timm:MODEL[@FILE], classifier:RUN"
+
+
+def extractor_names() -> tuple[str, ...]:
+    """Return the registered kinds of extractor, sorted; some take more after a colon, see `get_extractor`."""
+    return tuple(sorted(_FACTORIES))
+
+
+def as_extractor(extractor: Any) -> Extractor:
+    """Return an extractor, which a name stands for, or raise an InputError."""
+    if isinstance(extractor, str):
+        return get_extractor(extractor)
+    if isinstance(extractor, Extractor):
+        return extractor
+    raise InputError(f"extractor is {shown(extractor)}; expected a name such as 'lite0', or an extractor")
 
 
 @functools.cache
