@@ -135,7 +135,8 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
             return f"`{kind}`: unknown `{context['tag']}`; {hint}{more}"
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    return f"`{field}`: {message} (got {first['input']!r:.80}){more}" if field else f"{message}{more}"
+    given = " ".join(repr(first["input"]).split())  # an array's text has several lines
+    return f"`{field}`: {message} (got {given:.80}){more}" if field else f"{message}{more}"
 
 
 def _nearest(name: str, options: Sequence[str], *, otherwise: str) -> str:

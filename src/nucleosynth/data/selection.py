@@ -58,6 +58,11 @@ class TileSelection:
             return next(self.tiles.tiles([int(self.rows[chosen])]))
         return TileSelection(self.tiles, self.rows[chosen])
 
+    def pick(self, key: Any) -> TileSelection:
+        """Return a view of some tiles; one tile is a view of one."""
+        chosen = _places(list(key) if isinstance(key, Iterator) else key, len(self), str(self.tiles.path))
+        return TileSelection(self.tiles, np.atleast_1d(self.rows[chosen]))
+
     def __repr__(self) -> str:
         return f"TileSelection({len(self)} of {self.tiles!r})"
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from nucleosynth.arguments import as_names, as_path
+from nucleosynth.arguments import as_names, as_path, shown
 from nucleosynth.data import parquet as shards
 from nucleosynth.data import pixel_cache as cache
 from nucleosynth.data.selection import TileSelection
@@ -197,8 +197,9 @@ class TileSet:
 
     def column(self, name: str) -> list[Any]:
         """Return one column as Python values."""
-        if name not in self.table.column_names:
-            raise InputError(f"{self.path}: no column `{name}`; it has {', '.join(self.table.column_names)}")
+        if not isinstance(name, str) or name not in self.table.column_names:
+            wanted, known = name if isinstance(name, str) else shown(name), ", ".join(self.table.column_names)
+            raise InputError(f"{self.path}: no column `{wanted}`; it has {known}")
         values: list[Any] = self.table.column(name).to_pylist()
         return values
 
@@ -214,11 +215,13 @@ class TileSet:
 
     def tiles(self, rows: Iterable[int] | None = None) -> Iterator[Tile]:
         """Iterate over tiles as objects (slow; learners use ``images`` and ``labels``)."""
-        chosen = range(len(self)) if rows is None else rows
+        return self._read(range(len(self)) if rows is None else self._every.pick(rows).rows.tolist())
+
+    def _read(self, rows: Iterable[int]) -> Iterator[Tile]:
         known = [name for name in shards.TILE_COLUMNS if name not in ("ratings",)]
         extra = self.extra.names
-        for row in chosen:
-            record = self.table.slice(int(row), 1).to_pylist()[0]
+        for row in rows:
+            record = self.table.slice(row, 1).to_pylist()[0]
             mask = self.masks[row] if self.masks is not None and self.has_mask[row] else None
             yield Tile(
                 image=self.images[row],

@@ -55,7 +55,7 @@ def fit_layouts(
         Unknown scale, no tile of these patients with a mask, or too few whole nuclei.
     """
     tiles, seed = as_tileset(tiles), as_int(seed, "seed")
-    rounds = as_int(rounds, "rounds", least=0)
+    rounds = as_int(rounds, "rounds", least=0, most=1000)
     patients, mpp = sorted(set(training_patients(tiles, patients, fold=fold))), tiles.scale
     rows = tiles.rows_of(patients)
     rows = rows[tiles.has_mask[rows]]

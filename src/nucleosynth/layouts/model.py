@@ -115,7 +115,7 @@ class LayoutModel(Config):
             A label outside the classes, or an impossible size, scale or shape of regions.
         """
         seed = as_int(seed, "seed")
-        count = None if n is None else as_int(n, "n", least=0)
+        count = None if n is None else as_int(n, "n", least=0, most=1_000_000)
         if indices is not None:
             indices = as_indices(indices, count=count)
             count = len(indices)
@@ -144,7 +144,8 @@ class LayoutModel(Config):
         return int(generator.choice(len(share), p=share / share.sum()))
 
     def _canvas(self, size: Any, mpp: Any) -> tuple[tuple[int, int], float]:
-        sides = self.size if size is None else (size, size) if np.ndim(size) == 0 else tuple(size)
+        several = isinstance(size, tuple | list | np.ndarray)
+        sides = self.size if size is None else tuple(size) if several else (size, size)
         shape = tuple(as_int(side, "layouts: size") for side in sides)
         scale = as_mpp(mpp, otherwise=self.mpp)
         if len(shape) != 2 or min(shape) < 8 or max(shape) > 4096:

@@ -43,7 +43,7 @@ def table(rows: Rows, *, head: Sequence[str] = ()) -> str:
         "<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in row) + "</tr>" for row in cells
     )
     top = f"<thead><tr>{top}</tr></thead>" if top else ""
-    return f'<table style="border-collapse:collapse;margin:6px 0">{top}<tbody>{body}</tbody></table>'
+    return f'<table style="border-collapse:collapse;margin:6px 0;font-size:inherit">{top}<tbody>{body}</tbody></table>'
 
 
 def thumbnails(images: Pixels, masks: Masks | None = None, *, columns: int = COLUMNS) -> str:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import nn
 
+from nucleosynth.arguments import as_text
 from nucleosynth.errors import InputError
 
 COMPILE = "NUCLEOSYNTH_COMPILE"
@@ -40,8 +41,9 @@ def _best() -> torch.device:
 
 def _named(name: str) -> torch.device:
     try:
+        name = as_text(name, "device", such_as="auto")
         device = torch.device(name)
-    except (RuntimeError, TypeError):
+    except (RuntimeError, ValueError):
         raise InputError(f"--device {name}: unknown; use auto, cpu, cuda, cuda:N or mps") from None
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not present.get(device.type, False) or (device.index or 0) >= max(1, torch.cuda.device_count()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nucleosynth.arguments import as_int
+from nucleosynth.errors import InputError
 from nucleosynth.evaluate.fidelity.distances import cmmd, fid, kid, kid_interval
 from nucleosynth.evaluate.fidelity.features import Extractor, as_extractor
 from nucleosynth.evaluate.fidelity.fid_infinity import PARTS, fid_extrapolated
@@ -77,8 +78,10 @@ def fidelity(
         When a set is empty, the sets differ in tile size or scale, or features are constant or not numbers.
     """
     network, seed = as_extractor(extractor), as_int(seed, "seed")
-    limit, halves = as_int(limit, "limit", least=2), as_int(halves, "halves", least=1)
-    resamples = as_int(resamples, "resamples", least=1)
+    limit, halves = as_int(limit, "limit", least=2), as_int(halves, "halves", least=1, most=10_000)
+    resamples = as_int(resamples, "resamples", least=1, most=10_000_000)
+    if real is None or synthetic is None:
+        raise InputError(f"{'real' if real is None else 'synthetic'} is None; expected tiles to compare")
     given = {"real": real, "synthetic": synthetic, "held_out": held_out}
     groups = {name: TileGroup.of(tiles, name) for name, tiles in given.items() if tiles is not None}
     check_alike(groups.values())
