@@ -121,6 +121,7 @@ def test_pages_hold_what_is_checked():
     assert any("arms" in content for content in studies(texts["study.md"]))
 
 
+@pytest.mark.slow
 def test_the_cells_of_the_notebook_page_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cells = [cell for language, cell in FENCE.findall(NOTEBOOK.read_text("utf-8")) if language == "python"]

@@ -82,7 +82,8 @@ def _generators() -> Iterator[ModelEntry]:
         classes = ", ".join(card["classes"]) or "no classes"
         asked = "nuclei masks and stain" if card["masks"] else "stain"
         purpose = (
-            f"initial weights for training, and tiles for a first look; conditioning: {asked}; {classes}"
+            "initial weights for training, tiles for a first look; "
+            f"conditioning: {asked}, {classes}; trained on {len(card['patients'])} patients"
         )
         yield ModelEntry(
             name=f"{OWNER}/{place.name}",

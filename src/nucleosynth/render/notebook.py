@@ -20,6 +20,7 @@ THUMBNAIL = 96
 COLUMNS = 6
 
 _BOX = "font-family:system-ui,sans-serif;font-size:13px;line-height:1.45;max-width:52rem"
+_TABLE = "border-collapse:collapse;margin:6px 0;font-size:inherit"
 _CELL = "padding:2px 12px 2px 0;text-align:left;vertical-align:top;white-space:normal"
 
 
@@ -43,7 +44,7 @@ def table(rows: Rows, *, head: Sequence[str] = ()) -> str:
         "<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in row) + "</tr>" for row in cells
     )
     top = f"<thead><tr>{top}</tr></thead>" if top else ""
-    return f'<table style="border-collapse:collapse;margin:6px 0;font-size:inherit">{top}<tbody>{body}</tbody></table>'
+    return f'<table style="{_TABLE}">{top}<tbody>{body}</tbody></table>'
 
 
 def thumbnails(images: Pixels, masks: Masks | None = None, *, columns: int = COLUMNS) -> str:
