@@ -63,11 +63,6 @@ class Real:
             raise InputError(f"{name}: {len(patients)} patients for {len(images)} tiles; give one each")
         return cls(images, np.array(patients, dtype=np.str_))
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of a tile, px."""
-        return (self.images.shape[1], self.images.shape[2])
-
     def some(self, n: int, *, seed: int, stream: str) -> Real:
         """Return at most ``n`` of them, drawn at random."""
         rows = some_rows(seed, stream, len(self.images), n)
@@ -151,8 +146,8 @@ def memorization(
         Tiles of different shapes, an empty set, a patient on both sides, fewer than two training patients.
     """
     train, held_out = Real.of(train, "train"), Real.of(held_out, "held_out")
-    synthetic = as_images(synthetic, name="synthetic", size=train.size)
-    control = None if control is None else as_images(control, name="control", size=train.size)
+    synthetic = as_images(synthetic, name="synthetic")
+    control = None if control is None else as_images(control, name="control")
     network, seed = as_extractor(extractor), as_int(seed, "seed")
     limit, pairs = as_int(limit, "limit", least=1), as_int(pairs, "pairs", least=0)
     _check(train, synthetic, held_out)
