@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
@@ -18,11 +18,10 @@ from pydantic_core.core_schema import no_info_before_validator_function
 from nucleosynth.errors import InputError
 from nucleosynth.registry import Registry
 
-
-class Config(BaseModel):
-    """Base of every configuration section: frozen, typed, and closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass as _ModelClass
+else:
+    _ModelClass = type(BaseModel)  # pydantic names it in private only
 
 
 C = TypeVar("C", bound=BaseModel)
@@ -86,6 +85,23 @@ def known_in(registry: Registry[Any]) -> AfterValidator:
     return AfterValidator(check)
 
 
+class _OneLineErrors(_ModelClass):
+    """Lets a section that is built by keywords, as in a notebook, refuse wrong ones in one line."""
+
+    def __call__(self: type[C], *args: Any, **kwargs: Any) -> C:  # type: ignore[misc]  # self is a model
+        try:
+            made: C = type.__call__(self, *args, **kwargs)
+        except ValidationError as error:
+            raise InputError(f"{self.__name__}: {_explain(error, self, kwargs)}") from None
+        return made
+
+
+class Config(BaseModel, metaclass=_OneLineErrors):
+    """Base of every configuration section: frozen, typed, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
 def parse(model: type[C], data: Mapping[str, object], *, source: str = "configuration") -> C:
     """Build a model from plain data.
 
@@ -145,9 +161,12 @@ def _value(key: str, value: str) -> object:
 
 def _pairs(overrides: Mapping[str, str] | Sequence[str]) -> Iterator[tuple[str, str]]:
     if isinstance(overrides, Mapping):
-        yield from overrides.items()
-        return
+        overrides = [f"{key}={value}" for key, value in overrides.items()]
+    if isinstance(overrides, str | bytes) or not isinstance(overrides, Sequence):
+        raise InputError(f"overrides are {overrides!r:.60}; expected KEY=VALUE texts, or a mapping of them")
     for text in overrides:
+        if not isinstance(text, str):
+            raise InputError(f"override {text!r:.60}: expected KEY=VALUE, such as classifier.seeds=3")
         key, separator, value = text.partition("=")
         if not separator or not key:
             raise InputError(f"override `{text}`: expected KEY=VALUE, such as classifier.seeds=3")
@@ -176,7 +195,8 @@ def _explain(error: ValidationError, model: type[BaseModel], data: object) -> st
             return f"`{field}` is missing; {message}{more}"
         case "name_unknown":
             return f"`{field}`: {message}{more}"
-    return f"`{field}`: {message} (got {first['input']!r:.80}){more}" if field else f"{message}{more}"
+    given = " ".join(repr(first["input"]).split())  # an array's text has several lines
+    return f"`{field}`: {message} (got {given:.80}){more}" if field else f"{message}{more}"
 
 
 def _nearest(name: str, options: Sequence[str], *, otherwise: str) -> str:

@@ -15,6 +15,10 @@ class InputError(NucleosynthError):
     exit_code = 2
 
 
+class OutOfRangeError(InputError, IndexError):
+    """An index past the end; Python's own protocols, such as iteration, take it as IndexError."""
+
+
 class WorkError(NucleosynthError):
     """A failure of the work itself: disk full, a loss that is not a number, a lost worker."""
 

@@ -18,6 +18,17 @@ from nucleosynth.errors import InputError, WorkError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+_NO_PLACE = (
+    errno.EACCES,
+    errno.EROFS,
+    errno.EPERM,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+)
+"""Places where nothing can be written: forbidden, or a folder where a file should be, or the reverse."""
+
 
 def now() -> str:
     """Return the time in UTC, ISO 8601, to the second."""
@@ -34,7 +45,7 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise WorkError(
                 f"{path}: disk full while writing; free some space and run the command again"
             ) from None
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno in _NO_PLACE:
             raise InputError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
         raise
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
+from nucleosynth.arguments import shown
 from nucleosynth.errors import InputError
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ class Registry(Generic[T]):
         """Return the message for an unknown name."""
         near = self.nearest(name)
         hint = f"did you mean {near}? " if near else ""
-        return f"unknown {self.kind} {name!r}; {hint}known are {', '.join(self)}"
+        return f"unknown {self.kind} {shown(name)}; {hint}known are {', '.join(self)}"
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names, in the order in which they were added."""
@@ -69,7 +70,7 @@ class Registry(Generic[T]):
         return len(self._entries)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return isinstance(name, str) and name in self._entries
 
 
 def imported(place: str) -> Any:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.phantoms import phantom_tileset
 
+from nucleosynth.data.tileset import TileSet
 from nucleosynth.layouts.fit import fit_layouts
 from nucleosynth.layouts.touching import part, touching_share
 
@@ -48,14 +49,11 @@ def test_drawn_nuclei_touch_as_often_as_real_ones(tmp_path, monkeypatch):
     apart = np.stack([part(mask, np.zeros(int(mask.max()) + 1, bool)) for mask in np.asarray(tiles.masks)])
     assert touching_share(apart) == 0
 
-    class Apart:  # the same tiles, with nuclei that never touch
+    class Apart(TileSet):  # the same tiles, with nuclei that never touch
         masks = apart
 
-        def __getattr__(self, name):
-            return getattr(tiles, name)
-
     patients = sorted(set(tiles.patients.tolist()))
-    for real in (tiles, Apart()):
+    for real in (tiles, Apart(tiles.path, tiles.info)):
         model = fit_layouts(real, patients, rounds=4)
         drawn = touching_share(model.draw(300, seed=1))
         assert drawn == pytest.approx(touching_share(np.asarray(real.masks)), abs=0.06)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -35,19 +34,13 @@ def import_(
             --data.images DIR --data.mpp 0.25 --tiles.size 128 --out runs/tiles
     """
     from nucleosynth.config import load_yaml, override, parse
-    from nucleosynth.data.readers import ImportConfig, import_tiles
+    from nucleosynth.data.readers import ImportConfig
+    from nucleosynth.segmentation.frames import import_tiles
 
     stated = load_yaml(study) if study else {}
     wanted = override({key: stated[key] for key in ("data", "tiles") if key in stated}, settings or ())
     config = parse(ImportConfig, wanted, source=str(study or "settings"))
-    prepare = None
-    if nuclei:
-        from nucleosynth.segmentation.frames import segmented_frames
-        from nucleosynth.segmentation.segmenter import get_segmenter
-
-        prepare = partial(segmented_frames, segmenter=get_segmenter(nuclei), required=True)
-    made = import_tiles(config.data, config.tiles, root=root or Path(), out=out, prepare=prepare)
-    print(_summary(made))
+    print(_summary(import_tiles(config.data, config.tiles, root=root or Path(), out=out, nuclei=nuclei)))
 
 
 @app.command

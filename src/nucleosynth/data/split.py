@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from nucleosynth.arguments import as_path
 from nucleosynth.config import Config, parse
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
@@ -48,13 +49,14 @@ class Split(Config):
     folds: list[Fold] = Field(min_length=1)
 
     @classmethod
-    def load(cls, path: Path) -> Split:
+    def load(cls, path: Path | str) -> Split:
         """Read a split file; a patient in two parts is named."""
+        path = as_path(path, "path")
         return parse(cls, read_json(path), source=str(path))
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write the split file."""
-        write_json(path, self.model_dump(by_alias=True))
+        write_json(as_path(path, "path"), self.model_dump(by_alias=True))
 
 
 def check_split(tiles: TileSet, split: Split) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from nucleosynth.config import Config
+from nucleosynth.arguments import as_int, as_path
+from nucleosynth.config import Config, parse
+from nucleosynth.data.inputs import as_tileset
 from nucleosynth.data.split import Fold, Split, check_split, grouped_folds
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
+
+FRACTIONS = (0.7, 0.15, 0.15)
+"""Shares of the patients for training, validation and test, where nothing else is said."""
 
 
 class OfficialSplit(Config):
@@ -96,6 +101,46 @@ def make_split(tiles: TileSet, config: SplitConfig, root: Path) -> Split:
         split = _fractions(tiles, config)
     check_split(tiles, split)
     return split
+
+
+def split(
+    tiles: TileSet,
+    *,
+    fractions: Sequence[float] | None = None,
+    folds: int | None = None,
+    seed: int = 0,
+    out: Path | str | None = None,
+) -> Split:
+    """Split a TileSet by patient: all tiles of a patient are in one part. The mix of classes is kept alike.
+
+    Parameters
+    ----------
+    tiles
+        A TileSet, or the path of one.
+    fractions
+        Shares of the patients for training, validation and test, which add up to 1; None: `FRACTIONS`.
+    folds
+        In place of fractions: so many folds, 3 or more. Each is the test part once, the next one validates.
+    seed
+        Another seed gives another split.
+    out
+        File to write the split to; None: it is only returned.
+
+    Raises
+    ------
+    InputError
+        Shares that do not add up to 1, too few patients, a class without a tile in a part.
+    """
+    opened = as_tileset(tiles)
+    path = None if out is None else as_path(out, "out")
+    shares = fractions.tolist() if isinstance(fractions, np.ndarray) else fractions
+    rule: dict[str, object] = {"seed": as_int(seed, "seed")}
+    rule |= {name: value for name, value in (("fractions", shares), ("folds", folds)) if value is not None}
+    config = parse(SplitConfig, {"fractions": FRACTIONS, **rule} if len(rule) == 1 else rule, source="split")
+    made = make_split(opened, config, Path())
+    if path is not None:
+        made.save(path)
+    return made
 
 
 def _official(tiles: TileSet, config: SplitConfig, official: OfficialSplit, root: Path) -> Split:

@@ -15,7 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from nucleosynth.arguments import as_flag, as_instance, as_int, as_path, shown
 from nucleosynth.backbones import weights_hash
+from nucleosynth.data.arrays import as_images, as_instances
+from nucleosynth.data.conditions import Labels, as_indices, as_labels, as_stain
 from nucleosynth.diffusion.locate import locate, shipped_name
 from nucleosynth.diffusion.model.build import build_denoiser, load_tensors
 from nucleosynth.diffusion.model.card import ModelCard, require_same_training
@@ -25,6 +28,7 @@ from nucleosynth.diffusion.sampling.draw import draw
 from nucleosynth.diffusion.sampling.plan import SamplingPlan, SamplingRequest, active_terms, resolve_sampling
 from nucleosynth.errors import InputError
 from nucleosynth.files import disk_errors, partial, read_json, write_json
+from nucleosynth.render.notebook import generator_html
 from nucleosynth.seeds import normal
 from nucleosynth.training.devices import autocast, choose_device, compile_if_asked
 
@@ -57,6 +61,25 @@ class Generator:
         """Number of learned parameters."""
         return sum(p.numel() for p in self.denoiser.parameters())
 
+    def _repr_html_(self) -> str:
+        """Show what the model is in a notebook; nothing is sampled."""
+        card, start = self.card, self.card.start
+        return generator_html(
+            {
+                "name": self.shipped_name or (None if self.path is None else str(self.path)),
+                "recipe": card.recipe.name,
+                "size": card.size,
+                "mpp": card.mpp,
+                "classes": card.classes,
+                "masks": card.masks,
+                "patients": len(card.patients),
+                "steps": card.steps,
+                "parameters": self.parameters,
+                "initial_weights": None if start is None else start.name or start.generator,
+                "student": None if card.student is None else len(card.student.sigmas),
+            }
+        )
+
     def to(self, device: str) -> Generator:
         """Move to a device by name (``auto``, ``cpu``, ``cuda``)."""
         self.denoiser.to(choose_device(device)).to(memory_format=torch.channels_last)
@@ -74,7 +97,7 @@ class Generator:
             There is no generator, or one of another architecture; weights are damaged, missing or of another
             model; or there is no network.
         """
-        directory = locate(path)
+        directory = locate(as_path(path, "path"))
         source = directory / "config.json"
         card = ModelCard.from_json(read_json(source), source=source)
         denoiser = build_denoiser(card)
@@ -95,8 +118,11 @@ class Generator:
 
         With ``half`` parameters are stored in half precision; after loading, the model differs by rounding.
         """
+        target = as_path(path, "path")
+        half = as_flag(half, "half")
+        _require_free(target)
         learned = {name for name, _ in self.denoiser.named_parameters()} if half else set()
-        with partial(Path(path)) as building, disk_errors(Path(path)):
+        with partial(target) as building, disk_errors(target):
             building.mkdir()
             tensors = {n: v.detach().cpu().contiguous() for n, v in self.denoiser.state_dict().items()}
             tensors = {n: v.half() if n in learned else v for n, v in tensors.items()}
@@ -123,11 +149,11 @@ class Generator:
 
     def sample(
         self,
-        labels: Sequence[int | str | None] | None = None,
-        masks: npt.NDArray[Any] | None = None,
+        labels: Labels = None,
+        masks: Any = None,
         *,
         stain: npt.ArrayLike | None = None,
-        origins: npt.NDArray[np.uint8] | None = None,
+        origins: Any = None,
         early: Generator | str | Path | None = None,
         seed: int = 0,
         indices: Sequence[int] | None = None,
@@ -198,7 +224,7 @@ class Generator:
             masks,
             stain=stain,
             origins=origins,
-            early=self.early_model(early) if plan.needs_early else None,
+            early=self.early_for(plan, early),
             seed=seed,
             indices=indices,
             batch=batch,
@@ -208,11 +234,11 @@ class Generator:
     def draw(
         self,
         plan: SamplingPlan,
-        labels: Sequence[int | str | None] | None = None,
-        masks: npt.NDArray[Any] | None = None,
+        labels: Labels = None,
+        masks: Any = None,
         *,
         stain: npt.ArrayLike | None = None,
-        origins: npt.NDArray[np.uint8] | None = None,
+        origins: Any = None,
         early: Generator | None = None,
         seed: int = 0,
         indices: Sequence[int] | None = None,
@@ -220,14 +246,21 @@ class Generator:
         on_step: OnStep | None = None,
     ) -> npt.NDArray[np.uint8]:
         """Draw tiles by a plan that was resolved before; otherwise as `sample`."""
-        count = (
-            len(labels) if labels is not None else len(masks) if masks is not None else len(indices or [0])
-        )
-        indices = range(count) if indices is None else indices
-        condition = self._condition(count, labels, masks, stain)
+        plan = as_instance(plan, SamplingPlan, "plan", how="make one with resolve_sampling")
+        size, seed, batch = self.card.size, as_int(seed, "seed"), as_int(batch, "batch", least=1)
+        if on_step is not None and not callable(on_step):
+            raise InputError(f"on_step is {shown(on_step)}; expected a function of step, steps and tiles")
+        asked = None if masks is None else as_instances(masks, name="sample: masks", size=(size, size))
+        numbers = None if indices is None else as_indices(indices, name="sample: indices")
+        given = next((len(one) for one in (asked, numbers) if one is not None), None)
+        wanted = as_labels(labels, self.card.classes, count=given, name="sample: labels")
+        count, indices = len(wanted), range(len(wanted)) if numbers is None else numbers
         if len(indices) != count:
-            raise InputError(f"sample: {len(indices)} indices for {count} tiles; give one per tile")
-        self._require_origins(origins, count, plan.variation)
+            raise InputError(f"sample: {len(indices)} indices for {count} tiles; give one each")
+        if early is not None:
+            as_instance(early, Generator, "early", how="load one with Generator.from_pretrained")
+        condition = self._condition(wanted, asked, None if stain is None else as_stain(stain, count))
+        origins = self._origins(origins, count, plan.variation)
         parts = [slice(start, min(count, start + batch)) for start in range(0, count, batch)]
         device = next(self.denoiser.parameters()).device
         made = [
@@ -242,7 +275,7 @@ class Generator:
             )
             for part in parts
         ]
-        return np.concatenate(made)
+        return np.concatenate([np.zeros((0, size, size, 3), np.uint8), *made])
 
     def early_model(self, early: Generator | str | Path | None = None) -> Generator:
         """Return an earlier model of the same training: the one given, or ``early`` next to this generator.
@@ -255,67 +288,63 @@ class Generator:
         if isinstance(early, Generator):
             found, name = early, "early"
         else:
-            place = early or (None if self.path is None else self.path.parent / EARLY)
-            if place is None:
+            if early is not None:
+                place = as_path(early, "early")
+            elif self.path is not None:
+                place = self.path.parent / EARLY
+            else:
                 raise InputError("guidance.auto: needs an earlier model of the same training; give `early`")
             device = next(self.denoiser.parameters()).device
             found, name = Generator.from_pretrained(place, device=str(device)), str(place)
         require_same_training(self.card, found.card, name=name)
         return found
 
+    def early_for(self, plan: SamplingPlan, early: Generator | str | Path | None) -> Generator | None:
+        """Return the earlier model that a plan needs, None for a plan without guidance by it.
+
+        Raises
+        ------
+        InputError
+            One is given and not needed; or as `early_model`.
+        """
+        if as_instance(plan, SamplingPlan, "plan", how="make one with resolve_sampling").needs_early:
+            return self.early_model(early)
+        if early is not None:
+            raise InputError("early: is for the guidance `auto`; set its weight, or leave `early` out")
+        return None
+
     def _condition(
         self,
-        count: int,
-        labels: Sequence[int | str | None] | None,
-        masks: npt.NDArray[Any] | None,
-        stain: npt.ArrayLike | None,
+        labels: list[int],
+        masks: npt.NDArray[np.int32] | None,
+        stain: npt.NDArray[np.float32] | None,
     ) -> Condition:
-        size = self.card.size
-        wanted = [-1] * count if labels is None else [self._label(label) for label in labels]
-        self._require_labels(wanted)
-        if masks is not None and masks.shape != (count, size, size):
-            raise InputError(f"sample: masks of shape {masks.shape}; expected ({count}, {size}, {size})")
+        count, size = len(labels), self.card.size
+        self._require_labels(labels)
         if masks is not None and not self.card.masks:
             raise InputError("sample: this generator was trained without masks; leave `masks` out")
-        self.card.recipe.require_conditions(wanted, masks=masks is not None)
+        self.card.recipe.require_conditions(labels, masks=masks is not None)
         given = torch.full((count,), masks is not None)
-        pixels = torch.zeros(count, size, size) if masks is None else torch.from_numpy(masks.astype(np.int32))
-        descriptors = (
-            np.zeros((count, STAIN_SIZE)) if stain is None else np.broadcast_to(stain, (count, STAIN_SIZE))
-        )
-        stains = torch.from_numpy(np.array(descriptors, dtype=np.float32))
+        pixels = torch.zeros(count, size, size) if masks is None else torch.from_numpy(masks)
+        stains = np.zeros((count, STAIN_SIZE), np.float32) if stain is None else stain
         return Condition(
-            torch.tensor(wanted, dtype=torch.int64),
+            torch.tensor(labels, dtype=torch.int64),
             mask_planes(pixels, given),
-            stain_vector(stains, torch.full((count,), stain is not None)),
+            stain_vector(torch.from_numpy(stains), torch.full((count,), stain is not None)),
         )
 
-    def _label(self, label: int | str | None) -> int:
-        """Return the index of a class given by index or by name; -1 for None."""
-        if label is None:
-            return -1
-        if isinstance(label, str):
-            if label not in self.card.classes:
-                known = ", ".join(self.card.classes) or "none"
-                raise InputError(f"sample: unknown class {label!r}; the generator's classes are {known}")
-            return self.card.classes.index(label)
-        return int(label)
-
-    def _require_origins(
-        self, origins: npt.NDArray[np.uint8] | None, count: int, variation: float | None
-    ) -> None:
+    def _origins(self, origins: object, count: int, variation: float | None) -> npt.NDArray[np.uint8] | None:
+        """Return the tiles to make variations of; refuse them without a noise level, and one without them."""
         if (origins is None) != (variation is None):
             raise InputError("sample: `origins` and `variation` need each other; give both or neither")
-        shape = (count, self.card.size, self.card.size, 3)
-        if origins is not None and (origins.shape != shape or origins.dtype != np.uint8):
-            raise InputError(f"sample: origins are {origins.dtype} {origins.shape}; expected uint8 {shape}")
+        if origins is None:
+            return None
+        return as_images(origins, name="sample: origins", count=count, size=(self.card.size, self.card.size))
 
     def _require_labels(self, labels: Sequence[int]) -> None:
         """Refuse classes that the generator does not have or was not trained on."""
         names, seen = self.card.classes, self.card.seen
         for label in sorted(set(labels)):
-            if not -1 <= label < len(names):
-                raise InputError(f"sample: label {label} is outside the generator's classes {names}")
             if label >= 0 and self.card.recipe.reads_classes and seen is not None and label not in seen:
                 raise InputError(
                     f"sample: label {label} ({names[label]}): the generator was trained on no tile of it"
@@ -364,3 +393,11 @@ class Generator:
     def _pixels(self, pictures: Tensor) -> npt.NDArray[np.uint8]:
         made: Tensor = self.denoiser.to_pixels(pictures.float())
         return made.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def _require_free(target: Path) -> None:
+    """Refuse to replace anything but a generator or an empty directory."""
+    if not target.exists() or (target / "config.json").is_file():
+        return
+    if not target.is_dir() or any(target.iterdir()):
+        raise InputError(f"{target}: exists and is not a generator; choose another directory")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
 
+from nucleosynth.arguments import as_int, as_path
 from nucleosynth.data.phantom.tissue import PhantomConfig, phantom_tiles
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.sampling.plan import SamplingRequest
@@ -26,7 +28,7 @@ Descriptor = npt.NDArray[np.float32]
 
 
 def preview(
-    generator: Generator,
+    generator: Generator | str | Path,
     *,
     columns: int = 8,
     stains: int = 4,
@@ -37,6 +39,8 @@ def preview(
 
     Parameters
     ----------
+    generator
+        A generator, or where it is, as `Generator.from_pretrained` takes it.
     columns
         Number of nuclei layouts, one per column.
     stains
@@ -47,7 +51,16 @@ def preview(
     Returns
     -------
     (h, w, 3) uint8: the requested nuclei above, if the generator reads masks, and the tiles below.
+
+    Raises
+    ------
+    InputError
+        No generator there, or a number out of range.
     """
+    if not isinstance(generator, Generator):
+        generator = Generator.from_pretrained(as_path(generator, "generator"))
+    columns, seed = as_int(columns, "columns", least=1, most=1000), as_int(seed, "seed")
+    stains = as_int(stains, "stains", least=1, most=len(STAINS))
     card = generator.card
     mpp = card.mpp or USUAL_MPP
     drawn = list(

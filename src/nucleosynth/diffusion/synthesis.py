@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,9 @@ import numpy.typing as npt
 import torch
 
 from nucleosynth import progress
+from nucleosynth.arguments import as_instance, as_int, as_path
+from nucleosynth.config import parse
+from nucleosynth.data.inputs import as_tileset
 from nucleosynth.data.slide_stain import slide_descriptors
 from nucleosynth.data.split import require_no_leakage
 from nucleosynth.data.tile import Tile
@@ -35,10 +38,10 @@ from nucleosynth.seeds import rng
 
 def synthesise(
     generator: Generator,
-    donors: TileSet,
+    donors: TileSet | Path | str,
     out: Path | str,
     *,
-    config: SynthesisConfig | None = None,
+    config: SynthesisConfig | Mapping[str, Any] | None = None,
     layouts: Layouts | None = None,
     early: str | Path | None = None,
     seed: int = 0,
@@ -65,11 +68,16 @@ def synthesise(
         Donors have another size, or none is of a training patient of the generator; layouts have other
         classes or training patients, or the generator uses no masks.
     """
-    config, out = config or SynthesisConfig(), Path(out)
+    generator = as_instance(generator, Generator, "generator", how="open one with Generator.from_pretrained")
+    donors, out = as_tileset(donors, "donors"), as_path(out, "out")
+    seed = as_int(seed, "seed", least=-(2**63), most=2**63 - 1)
+    config = _as_config(config)
+    if layouts is not None:
+        layouts = as_instance(layouts, Layouts, "layouts", how="open them with layouts.provider.open_layouts")  # type: ignore[type-abstract]
     plan = resolve_sampling(generator.card, **config.sampling, variation=config.variation)
     if layouts is not None and config.variation is not None:
         raise InputError("synthesis.variation: a variation keeps its donor's nuclei; leave the layouts out")
-    bad = generator.early_model(early) if plan.needs_early else None
+    bad = generator.early_for(plan, early)
     rows = _donor_rows(generator, donors)
     chosen = choose_donors(
         donors.labels[rows], config.tiles, labels=config.labels, classes=len(donors.classes), seed=seed
@@ -104,6 +112,15 @@ def synthesise(
     )
     shutil.rmtree(parts, ignore_errors=True)
     return result
+
+
+def _as_config(config: object) -> SynthesisConfig:
+    """Return the settings of a pool, given as such, as a mapping, or left out."""
+    if config is None:
+        return SynthesisConfig()
+    if isinstance(config, Mapping):
+        return parse(SynthesisConfig, config, source="synthesise")
+    return as_instance(config, SynthesisConfig, "config", how="give SynthesisConfig(...) or a mapping")
 
 
 def draw_like(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
 from nucleosynth import progress
+from nucleosynth.arguments import as_int
+from nucleosynth.data.inputs import Patients, as_tileset, training_patients
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.layouts.atypia import Dial
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 def fit_layouts(
-    tiles: TileSet, patients: Iterable[str], *, rounds: int = _ROUNDS, seed: int = 0
+    tiles: TileSet, patients: Patients, *, fold: int = 0, rounds: int = _ROUNDS, seed: int = 0
 ) -> LayoutModel:
     """Fit the class statistics of a layout model: size, shape, density and spacing of nuclei.
 
@@ -42,16 +43,20 @@ def fit_layouts(
     Parameters
     ----------
     tiles
-        With masks and a known scale.
+        With masks and a known scale; a TileSet, or the path of one.
     patients
-        Patients whose tiles are read: the training patients.
+        Training patients: a `Split`, of which the training part is taken, or a list of patient ids.
+    fold
+        Which fold of a split, counted from 0.
 
     Raises
     ------
     InputError
         The scale is unknown, no tile of these patients has a mask, or there are too few whole nuclei.
     """
-    patients, mpp = sorted(set(patients)), tiles.scale
+    tiles, seed = as_tileset(tiles), as_int(seed, "seed")
+    rounds = as_int(rounds, "rounds", least=0, most=1000)
+    patients, mpp = sorted(set(training_patients(tiles, patients, fold=fold))), tiles.scale
     rows = tiles.rows_of(patients)
     rows = rows[tiles.has_mask[rows]]
     if tiles.masks is None or not len(rows):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import numpy.typing as npt
 Masks = npt.NDArray[np.uint16]
 
 
+@runtime_checkable
 class Layouts(Protocol):
     """A provider of invented masks."""
 

@@ -12,7 +12,8 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nucleosynth.data.arrays import checked_masks
+from nucleosynth.arguments import as_int, shown
+from nucleosynth.data.arrays import as_masks
 from nucleosynth.errors import InputError
 from nucleosynth.nuclei.instances import InstanceScores, instance_scores, number_nuclei, overlaps
 from nucleosynth.seeds import rng
@@ -98,7 +99,11 @@ def mask_agreement(
     >>> scores["iou"], scores["pq"], scores["chance"]["iou"]
     (1.0, 1.0, 0.0)
     """
-    found, asked = checked_masks(predicted), checked_masks(true)
+    found, asked = (
+        as_masks(masks, name=name, single=False)
+        for masks, name in ((predicted, "predicted masks"), (true, "true masks"))
+    )
+    seed = as_int(seed, "seed")
     if found.shape != asked.shape:
         raise InputError(
             f"masks differ in shape: predicted {found.shape}, true {asked.shape}; expected the same"
@@ -187,7 +192,10 @@ def _area(mask: NDArray[np.bool_]) -> int:
 def _patient_index(groups: ArrayLike | None, n: int) -> NDArray[np.intp]:
     if groups is None:
         return np.zeros(n, dtype=np.intp)
-    patient = np.unique(np.asarray(groups), return_inverse=True)[1]
+    try:
+        patient = np.unique(np.asarray(groups), return_inverse=True)[1]
+    except (TypeError, ValueError):  # what cannot be sorted, or is ragged
+        raise InputError(f"groups is {shown(groups)}; expected one patient per tile") from None
     if patient.shape != (n,):
         raise InputError(f"groups has {patient.size} entries for {n} tiles; expected one patient per tile")
     return patient

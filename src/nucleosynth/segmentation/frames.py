@@ -2,15 +2,61 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from nucleosynth.data.readers import FrameSet, ReaderConfig, import_tiles
+from nucleosynth.arguments import as_path, as_text
+from nucleosynth.config import parse
+from nucleosynth.data import readers
+from nucleosynth.data.readers import DataConfig, FrameSet, ImportConfig, ReaderConfig
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.data.tiling import Frame, Pixels, TilesConfig
 from nucleosynth.errors import InputError
 from nucleosynth.segmentation.segmenter import NONE, Segmenter, get_segmenter
+
+
+def import_tiles(
+    data: DataConfig | Mapping[str, Any],
+    tiles: TilesConfig | Mapping[str, Any] | None = None,
+    *,
+    out: Path | str,
+    root: Path | str | None = None,
+    nuclei: str | None = None,
+) -> TileSet:
+    """Read a data set, cut it into tiles and write them as a TileSet.
+
+    Parameters
+    ----------
+    data
+        Section ``data`` of a study: which reader, where the images are. As a mapping, for example
+        ``{"reader": "folder", "dataset": "lab", "images": "slides", "mpp": 0.25}``.
+    tiles
+        Section ``tiles`` of a study: ``size`` in px, ``mpp`` in µm/px; None: its defaults.
+    out
+        Directory of the TileSet; it appears whole or not at all.
+    root
+        Folder that the paths in ``data`` are relative to; None: ``NUCLEOSYNTH_DATA``, else where you are.
+    nuclei
+        Segmenter that finds the nuclei of frames that lack them, such as ``embedded``; None: none.
+
+    Raises
+    ------
+    InputError
+        Bad input, in one line that names the file, row or setting.
+    """
+    sections = {"data": data, **({} if tiles is None else {"tiles": tiles})}
+    config = parse(ImportConfig, sections, source="import_tiles")
+    base = as_path(os.environ.get("NUCLEOSYNTH_DATA") or "." if root is None else root, "root")
+    target = as_path(out, "out")
+    prepare = None
+    if nuclei is not None:
+        finder = get_segmenter(as_text(nuclei, "nuclei", such_as="embedded"))
+        prepare = partial(segmented_frames, segmenter=finder, required=True)
+    return readers.import_tiles(config.data, config.tiles, root=base, out=target, prepare=prepare)
 
 
 def import_with_nuclei(
@@ -24,7 +70,7 @@ def import_with_nuclei(
     prepare = None
     if segmenter != NONE and not data.exact_nuclei:
         prepare = partial(segmented_frames, segmenter=get_segmenter(segmenter))
-    return import_tiles(data, tiles, root=root, out=out, prepare=prepare)
+    return readers.import_tiles(data, tiles, root=root, out=out, prepare=prepare)
 
 
 def segmented_frames(found: FrameSet, *, segmenter: Segmenter, required: bool = False) -> FrameSet:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleosynth.data.arrays import checked_images, checked_mpp
+from nucleosynth.arguments import shown
+from nucleosynth.data.arrays import as_images, checked_mpp
 from nucleosynth.errors import InputError
 from nucleosynth.registry import Registry
 
@@ -105,14 +106,14 @@ def get_segmenter(backend: str) -> Segmenter:
 
 
 def segment(
-    images: NDArray[np.uint8], mpp: float | None, *, backend: str | Segmenter = DEFAULT_SEGMENTER
+    images: Any, mpp: float | None, *, backend: str | Segmenter = DEFAULT_SEGMENTER
 ) -> NDArray[np.int32]:
     """Find nuclei.
 
     Parameters
     ----------
-    images : (n, h, w, 3) uint8
-        RGB tiles.
+    images : (n, h, w, 3) whole numbers from 0 to 255
+        RGB tiles, or one (h, w, 3); nested lists, PIL images, a TileSet or some of its tiles as well.
     mpp : float
         Their scale in µm/px. There is no default: a wrong scale gives wrong nuclei without an error.
     backend : str or Segmenter
@@ -134,5 +135,7 @@ def segment(
     >>> segment(np.full((2, 64, 64, 3), 255, np.uint8), 0.5).max()
     np.int32(0)
     """
+    if not isinstance(backend, str | Segmenter):
+        raise InputError(f"backend is {shown(backend)}; expected a name such as {DEFAULT_SEGMENTER!r}")
     segmenter = get_segmenter(backend) if isinstance(backend, str) else backend
-    return segmenter(checked_images(images), checked_mpp(mpp))
+    return segmenter(as_images(images), checked_mpp(mpp))

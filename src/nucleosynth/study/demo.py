@@ -23,7 +23,7 @@ def run_demo(out: Path, *, seed: int = 0, device: str = "auto") -> tuple[Path, P
     from nucleosynth.render.grid import save_png
 
     study = load_study(PHANTOM_STUDY, {"seed": str(seed)})
-    report, picture = run_study(study, out=out, device=device), out / TISSUE
+    report, picture = run_study(study, out=out, device=device).path, out / TISSUE
     if not picture.exists():
         save_png(picture, preview(Generator.from_pretrained(PRIORS[0], device=device), seed=seed))
     return report, picture

@@ -6,17 +6,18 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nucleosynth import progress
+from nucleosynth.arguments import as_path, as_text, shown
 from nucleosynth.data.split import Split, check_split
 from nucleosynth.data.split_rules import make_split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.engine import Engine, LocalEngine
-from nucleosynth.errors import NucleosynthError, WorkError
+from nucleosynth.errors import InputError, NucleosynthError, WorkError
 from nucleosynth.files import now, write_json
 from nucleosynth.runs import Run, open_run
 from nucleosynth.segmentation.frames import import_with_nuclei
@@ -24,6 +25,7 @@ from nucleosynth.study.design.config import StudyConfig, load_study
 from nucleosynth.study.design.fits import Fit, fit_patients
 from nucleosynth.study.design.jobs import LOCK, Job, waves
 from nucleosynth.study.design.schedule import all_fits, outer_fits, scoring_jobs, training_jobs
+from nucleosynth.study.report.notebook import StudyReport
 from nucleosynth.study.report.write import write_record
 from nucleosynth.study.stages.context import FitContext
 from nucleosynth.study.stages.generators import pretrained_generator
@@ -46,7 +48,7 @@ def run_study(
     device: str = "auto",
     engine: Engine | None = None,
     overrides: Mapping[str, str] | Sequence[str] = (),
-) -> Path:
+) -> StudyReport:
     """Run a study, or continue an interrupted one, and write its report.
 
     Parameters
@@ -63,7 +65,7 @@ def run_study(
 
     Returns
     -------
-    The path of ``report.html``.
+    The report: stands for the path of ``report.html``, and shows itself in a notebook.
 
     Raises
     ------
@@ -73,17 +75,24 @@ def run_study(
         A job failed; the results of the others are kept, and the same command tries it again.
     """
     if not isinstance(study, StudyConfig):
-        study = load_study(Path(study), overrides)
-    out = Path(out)
+        study = load_study(as_path(study, "study"), overrides)
+    elif not isinstance(overrides, Sized) or len(overrides):
+        raise InputError(
+            "overrides: go with the path of a study file; change the settings of this study itself"
+        )
+    out, root, device = as_path(out, "out"), data_root(root), as_text(device, "device", such_as="auto")
+    if engine is not None and not callable(getattr(engine, "map", None)):
+        raise InputError(f"engine is {shown(engine)}; expected an Engine, which has a method map")
     with open_run(out, kind="study", config={"study": study.stated, "hash": study.protocol_hash}) as run:
         if not run.done:
-            _stages(study, run, data_root(root), device, engine or LocalEngine())
-    return out / "report.html"
+            _stages(study, run, root, device, engine or LocalEngine())
+    return StudyReport(out / "report.html")
 
 
 def data_root(root: Path | str | None) -> Path:
     """Return the given data root, else ``NUCLEOSYNTH_DATA``, else the working directory."""
-    return Path(root or os.environ.get("NUCLEOSYNTH_DATA") or ".")
+    given = os.environ.get("NUCLEOSYNTH_DATA") or "." if root is None else root
+    return as_path(given, "root")
 
 
 def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engine) -> None:

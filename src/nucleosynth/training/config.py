@@ -14,7 +14,7 @@ class Budget(Config):
 
     default_minutes: ClassVar[float | None] = None
 
-    steps: int | None = Field(None, ge=1, description="optimiser steps")
+    steps: int | None = Field(None, ge=1, le=10**9, description="optimiser steps")
     minutes: float | None = Field(
         None, gt=0, description="wall time, turned into steps once by a timed probe"
     )

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import nn
 
+from nucleosynth.arguments import as_text
 from nucleosynth.errors import InputError
 
 COMPILE = "NUCLEOSYNTH_COMPILE"
@@ -25,7 +26,7 @@ def choose_device(name: str = "auto") -> torch.device:
     InputError
         The device does not exist here.
     """
-    device = _best() if name == "auto" else _named(name)
+    device = _best() if isinstance(name, str) and name == "auto" else _named(name)
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = True
         torch.backends.cuda.matmul.allow_tf32 = False
@@ -40,8 +41,9 @@ def _best() -> torch.device:
 
 def _named(name: str) -> torch.device:
     try:
+        name = as_text(name, "device", such_as="auto")
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, ValueError):
         raise InputError(f"--device {name}: unknown; use auto, cpu, cuda, cuda:N or mps") from None
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not present.get(device.type, False) or (device.index or 0) >= max(1, torch.cuda.device_count()):

@@ -102,7 +102,8 @@ class Recipe:
         InputError
             The sampler does not exist.
         """
-        chosen = SAMPLERS.get(sampler or (self.sampler if levels is None else STUDENT_SAMPLER))
+        own = self.sampler if levels is None else STUDENT_SAMPLER
+        chosen = SAMPLERS.get(own if sampler is None else sampler)
         steps = chosen.steps if levels is None else levels
         return {"sampler": chosen.name, "steps": steps, "sigma_scale": 1.0}
 

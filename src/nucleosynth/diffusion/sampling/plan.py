@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
 
+from nucleosynth.arguments import as_int, as_number, shown
 from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.model.ddpm_schedule import LENGTH
 from nucleosynth.diffusion.recipes.samplers import SAMPLERS, STUDENT_SAMPLER, USUAL_STEPS, Sampler
@@ -79,16 +80,19 @@ def resolve_sampling(card: ModelCard, **request: Unpack[SamplingRequest]) -> Sam
         The sampler is unknown, steps or levels are out of range, a condition cannot guide, the model makes no
         variations, or a student is given other sampling settings than its own.
     """
+    unknown = sorted(set(request) - set(SamplingRequest.__annotations__))
+    if unknown:
+        known = ", ".join(SamplingRequest.__annotations__)
+        raise InputError(f"sample: unknown option `{unknown[0]}`; known are {known}")
     sampler, steps, scale = _settled(card, request)
-    interval, variation = request.get("guidance_interval"), request.get("variation")
-    weights = dict(request.get("guidance") or {})
+    interval, variation = _interval(request.get("guidance_interval")), request.get("variation")
+    weights = _weights(request.get("guidance"))
     if not 1 <= steps <= LENGTH:
         raise InputError(f"sample: {steps} steps; expected 1 to {LENGTH}")
     if scale != 1 and not card.recipe.conditioned:
         raise InputError(f"sample: sigma_scale {scale} is of the recipe unified; {card.recipe} takes 1")
-    if interval is not None and not 0 <= interval[0] <= interval[1]:
-        raise InputError(f"guidance interval {interval}: expected the lower noise level first, from 0 up")
     if variation is not None:
+        variation = as_number(variation, "variation")
         _require_variation(card, variation)
     for term in active_terms(weights):
         if term != AUTO:
@@ -115,7 +119,31 @@ def _settled(card: ModelCard, request: SamplingRequest) -> tuple[Sampler, int, f
         levels = None if card.student is None else len(card.student.sigmas)
         own = card.recipe.defaults(asked, levels=levels)
         sampler = SAMPLERS.get(own["sampler"])
-    return sampler, own["steps"] if steps is None else steps, own["sigma_scale"] if scale is None else scale
+    steps = own["steps"] if steps is None else as_int(steps, "steps")
+    return sampler, steps, own["sigma_scale"] if scale is None else as_number(scale, "sigma_scale", least=0)
+
+
+def _weights(guidance: object) -> dict[str, float]:
+    """Return the weight of each guidance term."""
+    if guidance is None:
+        return {}
+    if not isinstance(guidance, Mapping):
+        raise InputError(f"guidance is {shown(guidance)}; expected weights such as {{'class': 1.5}}")
+    return {str(term): as_number(weight, f"guidance.{term}") for term, weight in guidance.items()}
+
+
+def _interval(interval: object) -> tuple[float, float] | None:
+    """Return the lowest and the highest noise level at which guidance is on."""
+    if interval is None:
+        return None
+    if not isinstance(interval, Sequence) or isinstance(interval, str | bytes) or len(interval) != 2:
+        raise InputError(
+            f"guidance interval is {shown(interval)}; expected two noise levels, such as (0.2, 5)"
+        )
+    low, high = (as_number(level, "guidance interval") for level in interval)
+    if not 0 <= low <= high:
+        raise InputError(f"guidance interval {(low, high)}: expected the lower noise level first, from 0 up")
+    return low, high
 
 
 def _require_student_sampling(card: ModelCard, sampler: Sampler, steps: int, sigma_scale: float) -> None:

@@ -34,7 +34,7 @@ from nucleosynth.diffusion.model.discriminator import PatchDiscriminator, gradie
 from nucleosynth.diffusion.sampling.draw import draw
 from nucleosynth.diffusion.sampling.plan import resolve_sampling
 from nucleosynth.diffusion.training.batches import TrainingBatches
-from nucleosynth.diffusion.training.generator import save_preview
+from nucleosynth.diffusion.training.previews import save_preview
 from nucleosynth.errors import InputError
 from nucleosynth.files import write_json
 from nucleosynth.runs import open_run

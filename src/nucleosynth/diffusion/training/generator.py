@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nucleosynth.arguments import as_int, as_path
 from nucleosynth.data.crops import Mosaic
+from nucleosynth.data.inputs import Patients, as_tileset, training_patients
 from nucleosynth.data.slide_stain import slide_descriptors
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import FROM_SCRATCH, GeneratorConfig
@@ -25,19 +28,18 @@ from nucleosynth.diffusion.model.denoiser import Denoiser
 from nucleosynth.diffusion.model.spectrum import Statistics, measured
 from nucleosynth.diffusion.training.batches import TrainingBatches, denoising_loss
 from nucleosynth.diffusion.training.finetune import fine_tuned_card, fine_tuned_denoiser, load_initial_weights
+from nucleosynth.diffusion.training.previews import save_preview
+from nucleosynth.diffusion.training.request import generator_config
 from nucleosynth.diffusion.training.validation_loss import APART, held_out_loss, held_out_patients
 from nucleosynth.errors import InputError
 from nucleosynth.files import write_json
-from nucleosynth.render.grid import grid, save_png, upscale
-from nucleosynth.render.outlines import draw_outlines
 from nucleosynth.runs import open_run
-from nucleosynth.seeds import rng, torch_seed
+from nucleosynth.seeds import torch_seed
 from nucleosynth.training.devices import choose_device, compile_if_asked
 from nucleosynth.training.loop import run_training
 from nucleosynth.training.stopping import HeldOut
 
 STATISTICS_TILES = 2000
-PREVIEW_TILES = 16
 _log = logging.getLogger(__name__)
 
 
@@ -57,22 +59,42 @@ class DenoisingLearner:
 
 def train_generator(
     tiles: TileSet,
-    patients: Sequence[str],
-    config: GeneratorConfig,
+    patients: Patients,
+    config: GeneratorConfig | None = None,
     *,
-    out: Path,
+    out: Path | str,
+    fold: int = 0,
     seed: int = 0,
     device: str = "auto",
+    minutes: float | None = None,
+    steps: int | None = None,
+    start: str | Path | None = None,
+    **settings: Any,
 ) -> Path:
     """Train a generator on the tiles of some patients, or continue the run in ``out``.
 
     Parameters
     ----------
+    tiles
+        A TileSet, or the path of one.
     patients
-        Training patients, stored in the model; no tile of another patient is read. If there are at least ten,
-        some are held out for the validation loss, which shows when more training does not help.
+        A `Split`, of which the training part is taken, or a list of patient ids. No tile of another patient
+        is read. They are stored in the model. If there are at least ten, some are held out for the validation
+        loss, which shows when more training does not help.
+    config
+        All settings at once; None: those given by keyword, and the defaults of `GeneratorConfig`.
     out
         Run directory; the model appears in ``out/generator`` when training has ended.
+    fold
+        Which fold of a split, counted from 0.
+    device
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    minutes, steps
+        How long: one of the two.
+    start
+        Initial weights: a trained generator, ``prior`` or ``none``.
+    settings
+        Other settings of `GeneratorConfig`, such as ``recipe``, ``batch`` or ``network``.
 
     Returns
     -------
@@ -81,27 +103,31 @@ def train_generator(
     Raises
     ------
     InputError
-        There is no tile of these patients, or none that the recipe can use; tiles are not square or have a
-        wrong size; the initial weights do not fit, see `load_initial_weights`.
+        A wrong setting; there is no tile of these patients, or none that the recipe can use; tiles are not
+        square or have a wrong size; the initial weights do not fit, see `load_initial_weights`.
     WorkError
         The loss stays not a number.
     """
+    tiles = as_tileset(tiles)
+    config = generator_config(config, minutes=minutes, steps=steps, start=start, **settings)
+    patients = training_patients(tiles, patients, fold=fold)
+    out, seed, target = as_path(out, "out"), as_int(seed, "seed"), choose_device(device)
     height, width = tiles.size
     if height != width:
         raise InputError(f"{tiles.path}: tiles are {width}x{height} px; the generator needs square tiles")
     rows = _training_rows(tiles, patients, config)
-    settings = {
+    request = {
         "generator": config.model_dump(mode="json"),
         "seed": seed,
         "tileset": tiles.content_hash,
         "patients": sorted(set(patients)),
     }
-    start = None
+    initial = None
     if config.start != FROM_SCRATCH:
-        start = load_initial_weights(config, tiles, set(patients))
-        settings["start"] = start.generator_id
+        initial = load_initial_weights(config, tiles, set(patients))
+        request["start"] = initial.generator_id
     model_path = out / "generator"
-    with open_run(out, kind="generator", config=settings) as run:
+    with open_run(out, kind="generator", config=request) as run:
         if run.done:
             return model_path
         card = untrained_card(tiles, rows, config)
@@ -109,12 +135,11 @@ def train_generator(
         checked = np.isin(tiles.patients[rows], held_out)
         rows, held_rows = rows[~checked], rows[checked]
         torch.manual_seed(torch_seed(seed, "weights"))
-        if start is None:
+        if initial is None:
             model = build_denoiser(card, **statistics(tiles, rows))
         else:
-            card = fine_tuned_card(card, start)
-            model = fine_tuned_denoiser(card, start, _pictures(tiles, rows))
-        target = choose_device(device)
+            card = fine_tuned_card(card, initial)
+            model = fine_tuned_denoiser(card, initial, _pictures(tiles, rows))
         compile_if_asked(model.network)
         batches = training_batches(tiles, rows, config, use_masks=card.masks, seed=seed)
         learner = DenoisingLearner(model, batches, target)
@@ -216,29 +241,3 @@ def _pictures(tiles: TileSet, rows: npt.NDArray[np.int64]) -> Tensor:
     """Return up to 2,000 tiles, evenly picked, (k, 3, n, n) float 0-255."""
     picked = rows[np.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_TILES)).astype(int)]
     return torch.from_numpy(np.asarray(tiles.images[np.unique(picked)])).permute(0, 3, 1, 2).float()
-
-
-def save_preview(
-    generator: Generator,
-    tiles: TileSet,
-    rows: npt.NDArray[np.int64],
-    descriptors: npt.NDArray[np.float32],
-    path: Path,
-    seed: int,
-) -> None:
-    """Draw a grid of samples for fixed donors, followed by the same with the requested masks outlined."""
-    chosen = np.sort(rng(seed, "preview").permutation(len(rows))[:PREVIEW_TILES])
-    donors = rows[chosen]
-    masks = np.asarray(tiles.masks[donors]) if generator.card.masks and tiles.masks is not None else None
-    made = generator.sample(
-        tiles.labels[donors].tolist(),
-        masks,
-        stain=descriptors[chosen],
-        seed=seed,
-        **generator.card.recipe.preview_sampling,
-    )
-    scale = max(1, 128 // generator.card.size)
-    shown = np.asarray(upscale(made, scale), dtype=np.uint8)
-    if masks is not None:
-        shown = np.concatenate([shown, draw_outlines(made, masks, scale=scale)])
-    save_png(path, grid(shown, columns=8))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleosynth.arguments import shown
 from nucleosynth.errors import InputError
 from nucleosynth.registry import Registry
 
@@ -133,6 +134,20 @@ def register_extractor(name: str, factory: str | Callable[[str], Extractor]) -> 
 def extractor_forms() -> str:
     """Return how each registered extractor is written: ``lite0, inception[:FILE], ...``."""
     return ", ".join(getattr(EXTRACTORS.get(name), "form", name) for name in EXTRACTORS)
+
+
+def extractor_names() -> tuple[str, ...]:
+    """Return the registered kinds of extractor, sorted; some take more after a colon, see `get_extractor`."""
+    return tuple(sorted(EXTRACTORS))
+
+
+def as_extractor(extractor: Any) -> Extractor:
+    """Return an extractor, which a name stands for, or raise an InputError."""
+    if isinstance(extractor, str):
+        return get_extractor(extractor)
+    if isinstance(extractor, Extractor):
+        return extractor
+    raise InputError(f"extractor is {shown(extractor)}; expected a name such as 'lite0', or an extractor")
 
 
 @functools.cache

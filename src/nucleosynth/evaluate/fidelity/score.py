@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nucleosynth.arguments import as_int
+from nucleosynth.errors import InputError
 from nucleosynth.evaluate.fidelity.distances import cmmd, fid, kid, kid_interval
-from nucleosynth.evaluate.fidelity.features import Extractor, get_extractor
+from nucleosynth.evaluate.fidelity.features import Extractor, as_extractor
 from nucleosynth.evaluate.fidelity.fid_infinity import PARTS, fid_extrapolated
 from nucleosynth.evaluate.fidelity.prdc import prdc_with_reference
 from nucleosynth.evaluate.fidelity.real_reference import patient_halves, real_reference
@@ -36,11 +38,11 @@ def fidelity(
 
     Parameters
     ----------
-    real : TileSet, TileGroup or (images, groups)
+    real : TileSet, some of its tiles, TileGroup, images or (images, groups)
         Tiles of the training patients: (n, h, w, 3) uint8 and the patient of each, or None.
-    synthetic : TileSet, TileGroup or (images, groups)
+    synthetic : TileSet, some of its tiles, TileGroup, images or (images, groups)
         Synthetic tiles and the patient of each donor (None keeps them fixed in the bootstrap).
-    held_out : TileSet, TileGroup or (images, groups), optional
+    held_out : TileSet, some of its tiles, TileGroup, images or (images, groups), optional
         Real tiles of held-out patients, for the *between* reference.
     extractor : str or Extractor
         Network whose features are compared, see
@@ -76,7 +78,11 @@ def fidelity(
     InputError
         A set is empty, the sets differ in tile size or scale, or features are constant or not numbers.
     """
-    network = get_extractor(extractor) if isinstance(extractor, str) else extractor
+    network, seed = as_extractor(extractor), as_int(seed, "seed")
+    limit, halves = as_int(limit, "limit", least=2), as_int(halves, "halves", least=1, most=10_000)
+    resamples = as_int(resamples, "resamples", least=1, most=10_000_000)
+    if real is None or synthetic is None:
+        raise InputError(f"{'real' if real is None else 'synthetic'} is None; expected tiles to compare")
     given = {"real": real, "synthetic": synthetic, "held_out": held_out}
     groups = {name: TileGroup.of(tiles, name) for name, tiles in given.items() if tiles is not None}
     check_alike(groups.values())

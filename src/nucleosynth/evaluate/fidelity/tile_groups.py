@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleosynth.arguments import as_int, shown
+from nucleosynth.data.arrays import as_images
+from nucleosynth.data.selection import TileSelection
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.fidelity.features import Extractor, sound_features
@@ -68,7 +71,7 @@ class TileGroup:
 
     @classmethod
     def of(cls, tiles: Tiles, name: str) -> TileGroup:
-        """Make a group from a TileSet, or from arrays: (images, patients) or (images, patients, labels).
+        """Make a group from a TileSet, some of its tiles, or arrays: images, (images, patients[, labels]).
 
         Raises
         ------
@@ -77,16 +80,21 @@ class TileGroup:
         """
         if isinstance(tiles, TileGroup):
             return cls._checked(replace(tiles, name=name))
-        if isinstance(tiles, TileSet):
+        if isinstance(tiles, TileSet | TileSelection):
             known = bool((tiles.patients != "").all())
             groups = tiles.patients if known else None
             every = np.arange(len(tiles))
             group = cls(name, tiles.images, groups, tiles.labels, every, tiles.mpp, tuple(tiles.classes))
             return cls._checked(group)
-        images, patients, *more = tiles
-        groups = None if patients is None else np.asarray(patients).astype(str)
-        labels = np.asarray(more[0]) if more else None
-        return cls._checked(cls(name, images, groups, labels, np.arange(len(images))))
+        images, patients, *more = (
+            tiles if isinstance(tiles, tuple) and len(tiles) in (2, 3) else (tiles, None)
+        )
+        pixels = as_images(images, name=name)
+        groups = None if patients is None else np.array([str(one) for one in _listed(patients, name)])
+        labels = (
+            np.array([as_int(label, f"{name} labels") for label in _listed(more[0], name)]) if more else None
+        )
+        return cls._checked(cls(name, pixels, groups, labels, np.arange(len(pixels))))
 
     @classmethod
     def _checked(cls, group: TileGroup) -> TileGroup:
@@ -124,8 +132,15 @@ class TileGroup:
         return Features(x, None if self.groups is None else self.groups[self.rows])
 
 
-Tiles = TileSet | TileGroup | tuple[Images, Groups] | tuple[Images, Groups, Labels]
-"""What a tile group is made from: a TileSet, some of its tiles, or arrays (images, patients[, labels])."""
+def _listed(values: Any, name: str) -> list[Any]:
+    """Return patients or labels as a list, or raise an InputError."""
+    if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__"):
+        raise InputError(f"fidelity: {name} has {shown(values)}; expected patients or labels, one per tile")
+    return list(values)
+
+
+Tiles = TileSet | TileSelection | TileGroup | Images | tuple[Images, Groups] | tuple[Images, Groups, Labels]
+"""What a tile group is made from: a TileSet, some of its tiles, images, or (images, patients[, labels])."""
 
 
 def seen_and_unseen(real: TileSet, synthetic: TileSet) -> tuple[TileGroup, TileGroup | None]:

@@ -14,8 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleosynth.arguments import as_int, as_names, shown
+from nucleosynth.data.arrays import as_images
+from nucleosynth.data.selection import TileSelection
+from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.fidelity.features import Extractor, get_extractor
+from nucleosynth.evaluate.fidelity.features import Extractor, as_extractor
 from nucleosynth.evaluate.memorization.feature_search import FeatureSearch
 from nucleosynth.evaluate.memorization.structure_search import Matches, StructureSearch
 from nucleosynth.seeds import some_rows
@@ -38,10 +42,35 @@ class Real:
     images: NDArray[np.uint8]
     patients: NDArray[np.str_]
 
+    @classmethod
+    def of(cls, tiles: Tiles, name: str) -> Real:
+        """Take a TileSet, some of its tiles, or (images, patients).
+
+        Raises
+        ------
+        InputError
+            Something else, or patients that are not one each.
+        """
+        if isinstance(tiles, cls):
+            return tiles
+        if isinstance(tiles, TileSet | TileSelection):
+            return cls(tiles.images, tiles.patients)
+        if not isinstance(tiles, tuple) or len(tiles) != 2:
+            raise InputError(f"{name} is {shown(tiles)}; expected a TileSet, or (images, patients)")
+        images = as_images(tiles[0], name=name)
+        patients = as_names(tiles[1], f"{name} patients", such_as="lab:p1")
+        if len(patients) != len(images):
+            raise InputError(f"{name}: {len(patients)} patients for {len(images)} tiles; give one each")
+        return cls(images, np.array(patients, dtype=np.str_))
+
     def some(self, n: int, *, seed: int, stream: str) -> Real:
         """Return at most ``n`` of them, drawn at random."""
         rows = some_rows(seed, stream, len(self.images), n)
         return Real(self.images[rows], self.patients[rows])
+
+
+Tiles = Real | TileSet | TileSelection | tuple[Any, Any]
+"""Real tiles with the patient of each: of a TileSet, or (images, patients)."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +94,11 @@ class Memorization:
 
 
 def memorization(
-    train: Real,
-    synthetic: NDArray[np.uint8],
-    held_out: Real,
+    train: Tiles,
+    synthetic: Any,
+    held_out: Tiles,
     *,
-    control: NDArray[np.uint8] | None = None,
+    control: Any = None,
     extractor: str | Extractor = "lite0",
     limit: int = 500,
     pairs: int = 12,
@@ -80,11 +109,13 @@ def memorization(
     Parameters
     ----------
     train
-        All training tiles of the generator, also those of its initial weights, and their patients.
-    synthetic : (n, s, s, 3) uint8
+        All training tiles of the generator, also those of its initial weights, and their patients: a TileSet,
+        some of its tiles, or (images, patients).
+    synthetic : (n, s, s, 3)
+        Images, a TileSet or some of its tiles.
     held_out
         Real tiles of held-out patients: they show the similarity due to chance and common anatomy.
-    control : (m, s, s, 3) uint8, optional
+    control : (m, s, s, 3), optional
         Tiles that the same generator drew for the classes and masks of ``held_out``, compared with these.
         A tile is similar to the one whose mask it follows, without any memorisation; only a control shows how
         similar. Give it if ``synthetic`` was drawn for masks of training tiles. If ``held_out`` has fewer
@@ -115,8 +146,12 @@ def memorization(
         Tiles of different shapes, an empty set, a patient both training and held out, or fewer than two
         training patients.
     """
+    train, held_out = Real.of(train, "train"), Real.of(held_out, "held_out")
+    synthetic = as_images(synthetic, name="synthetic")
+    control = None if control is None else as_images(control, name="control")
+    network, seed = as_extractor(extractor), as_int(seed, "seed")
+    limit, pairs = as_int(limit, "limit", least=1), as_int(pairs, "pairs", least=0)
     _check(train, synthetic, held_out)
-    network = get_extractor(extractor) if isinstance(extractor, str) else extractor
     rows = some_rows(seed, "memorization-synthetic", len(synthetic), limit)
     others = held_out.some(limit, seed=seed, stream="strangers")
     calibration = train.some(max(limit, CALIBRATION), seed=seed, stream="calibration")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleosynth.arguments import as_number, as_text
+from nucleosynth.data.inputs import as_tileset
 from nucleosynth.errors import InputError
 from nucleosynth.files import write_json
 from nucleosynth.nuclei.morphology import NUCLEUS_MEASURES, TILE_MEASURES, nuclei_table, tile_table
@@ -75,7 +77,7 @@ def compare_morphology(
     Parameters
     ----------
     real, synthetic
-        TileSets of one tile size and scale.
+        TileSets of one tile size and scale, or the paths of them.
     found_by : str, optional
         Segmenter that finds the nuclei of both. None uses the stored masks, which are the requested ones for
         synthetic tiles: then size and shape evaluate the layouts, and only the staining evaluates the
@@ -99,6 +101,9 @@ def compare_morphology(
     InputError
         Tiles of different size or scale, or of unknown scale; no masks; an unknown segmenter or class.
     """
+    real, synthetic = as_tileset(real, "real"), as_tileset(synthetic, "synthetic")
+    found_by = None if found_by is None else as_text(found_by, "found_by", such_as="judge")
+    benign = benign if benign is None or isinstance(benign, str) else as_number(benign, "benign", least=0)
     mpp = _common_scale(real, synthetic)
     read = [np.arange(len(real)) if patients is None else real.rows_of(patients), np.arange(len(synthetic))]
     groups = list(zip((real, synthetic), read, strict=True))
