@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
-from nucleosynth.arguments import shown
 from nucleosynth.errors import InputError
 
 T = TypeVar("T")
@@ -60,7 +59,8 @@ class Registry(Generic[T]):
         """Return the message for an unknown name."""
         near = self.nearest(name)
         hint = f"did you mean {near}? " if near else ""
-        return f"unknown {self.kind} {shown(name)}; {hint}known are {', '.join(self)}"
+        given = " ".join(repr(name).split())[:60]
+        return f"unknown {self.kind} {given}; {hint}known are {', '.join(self)}"
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names, in the order in which they were added."""

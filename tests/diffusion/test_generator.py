@@ -69,8 +69,8 @@ def test_every_condition_changes_the_tile(generator):
     ("arguments", "words"),
     [
         ({"labels": [2]}, "label 2 is outside"),
-        ({"masks": np.zeros((1, 8, 8))}, "masks of shape"),
-        ({"labels": [0, 1], "indices": [3]}, "1 indices for 2 tiles"),
+        ({"masks": np.zeros((1, 8, 8), int)}, r"masks are \(8, 8\) px; expected \(16, 16\)"),
+        ({"labels": [0, 1], "indices": [3]}, "labels: 2 for 1 tiles"),
         ({"labels": [0], "guidance": {"klass": 2.0}}, "unknown term `klass`"),
     ],
 )
@@ -230,5 +230,5 @@ def test_a_function_is_a_sampler_and_every_step_can_be_watched(generator):
 def test_classes_are_asked_for_by_name_too(generator):
     by_name = generator.sample(["b", None], steps=2)
     assert np.array_equal(by_name, generator.sample([1, None], steps=2))
-    with pytest.raises(InputError, match="unknown class 'grade 9'; the generator's classes are"):
+    with pytest.raises(InputError, match="unknown class 'grade 9'; known are a, b"):
         generator.sample(["grade 9"], steps=2)

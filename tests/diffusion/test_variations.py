@@ -112,7 +112,10 @@ def test_scores_are_of_tiles_from_noise_and_the_audit_of_variations(tissue):
     [
         ({"variation": 1.0}, "`origins` and `variation` need each other"),
         ({"origins": np.zeros((2, 16, 16, 3), np.uint8)}, "need each other"),
-        ({"origins": np.zeros((2, 8, 8, 3), np.uint8), "variation": 1.0}, r"expected uint8 \(2, 16, 16, 3\)"),
+        (
+            {"origins": np.zeros((2, 8, 8, 3), np.uint8), "variation": 1.0},
+            r"are \(8, 8\) px; expected \(16, 16\)",
+        ),
         (
             {"origins": np.zeros((2, 16, 16, 3), np.uint8), "variation": 99.0},
             "a noise level above 0.03, at most 40",

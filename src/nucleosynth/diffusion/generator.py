@@ -178,7 +178,8 @@ class Generator:
         origins
             (n, h, w, 3) tiles of which variations are made; needs ``variation``.
         early
-            For guidance ``auto``: an earlier model of the same training; None: ``early`` next to this one.
+            For guidance ``auto``, else not used: an earlier model of the same training; None: ``early`` next to
+            this one.
         seed, indices
             Tile ``i`` depends only on the seed and on ``indices[i]``, never on its batch.
         on_step
@@ -300,17 +301,11 @@ class Generator:
         return found
 
     def early_for(self, plan: SamplingPlan, early: Generator | str | Path | None) -> Generator | None:
-        """Return the earlier model that a plan needs, None for a plan without guidance by it.
-
-        Raises
-        ------
-        InputError
-            One is given and not needed; or as `early_model`.
-        """
+        """Return the earlier model of a plan with guidance ``auto`` (see `early_model`), else None."""
         if as_instance(plan, SamplingPlan, "plan", how="make one with resolve_sampling").needs_early:
             return self.early_model(early)
-        if early is not None:
-            raise InputError("early: is for the guidance `auto`; set its weight, or leave `early` out")
+        if early is not None and not isinstance(early, Generator):
+            as_path(early, "early")
         return None
 
     def _condition(
