@@ -79,14 +79,15 @@ def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
     Source: Holm 1979, "A simple sequentially rejective multiple test procedure"; holds however the
     comparisons depend on each other, as those against one control do.
     """
-    from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
-
     known = {name: p for name, p in p_values.items() if p is not None}
     for name, p in known.items():
         if not 0 <= p <= 1:
             raise InputError(f"p-value of {name}: {p}; expected a number in [0, 1], or None without one")
-    adjusted = multipletests(list(known.values()), method="holm")[1] if known else []
-    by_name = dict(zip(known, map(float, adjusted), strict=True))
+    smallest_first = sorted(known, key=lambda name: known[name])
+    by_name, least = {}, 0.0
+    for rank, name in enumerate(smallest_first):  # as many are left to read as are not smaller
+        least = max(least, min(1.0, (len(known) - rank) * known[name]))
+        by_name[name] = least
     return {name: by_name.get(name) for name in p_values}
 
 
