@@ -1,4 +1,4 @@
-"""Fixtures of all tests: own cache and ledger, layouts of drawn tissue, real tissue where it is at hand."""
+"""Shared by all tests: workers, own cache and access log, layouts of drawn tissue, real tissue."""
 
 from __future__ import annotations
 
@@ -8,10 +8,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: tests are small, and workers share the cores
+MOST_WORKERS = 8
+"""Each needs about 1 GB."""
+
+settings.register_profile(  # the same examples in every run, and no seconds: workers share the cores
+    "repeatable",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("repeatable")
 
 if TYPE_CHECKING:
     from nucleosynth.data.tileset import TileSet
     from nucleosynth.layouts.model import LayoutModel
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A worker per core for all tests; none for tests that are named, which are over before workers start."""
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return 0
+    return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Hand modules with slow tests to the workers first: none is left alone with one at the end."""
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(autouse=True, scope="session")
