@@ -148,6 +148,7 @@ def test_training_reads_only_its_patients_and_stores_them(tiles, tmp_path):
         train_generator(tiles, patients[:4], CONFIG, out=tmp_path / "run", device="cpu")
 
 
+@pytest.mark.slow
 def test_training_is_the_same_function_of_its_seed(tiles, tmp_path):
     patients = sorted(set(tiles.patients.tolist()))[:3]
     ids = [

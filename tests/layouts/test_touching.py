@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.phantoms import phantom_tileset
 
-from nucleosynth.layouts.fit import fit_layouts
+from nucleosynth.layouts import fit
 from nucleosynth.layouts.touching import part, touching_share
 
 THREE = np.array(
@@ -42,8 +42,10 @@ def test_who_may_not_is_parted_by_one_line_of_the_lower_number(may):
     assert np.argwhere(lost).tolist() == [[0, 1], [1, 1]]
 
 
+@pytest.mark.slow
 def test_drawn_nuclei_touch_as_often_as_real_ones(tmp_path, monkeypatch):
     monkeypatch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(fit, "_TRIAL", 40)
     tiles = phantom_tileset(tmp_path / "tiles", tiles=150, patients=4, size=64)
     apart = np.stack([part(mask, np.zeros(int(mask.max()) + 1, bool)) for mask in np.asarray(tiles.masks)])
     assert touching_share(apart) == 0
@@ -56,6 +58,6 @@ def test_drawn_nuclei_touch_as_often_as_real_ones(tmp_path, monkeypatch):
 
     patients = sorted(set(tiles.patients.tolist()))
     for real in (tiles, Apart()):
-        model = fit_layouts(real, patients, rounds=4)
-        drawn = touching_share(model.draw(300, seed=1))
+        model = fit.fit_layouts(real, patients, rounds=4)
+        drawn = touching_share(model.draw(150, seed=1))
         assert drawn == pytest.approx(touching_share(np.asarray(real.masks)), abs=0.06)

@@ -78,6 +78,7 @@ def test_a_frame_seen_in_tiles_gives_the_nuclei_of_the_whole(name):
     assert np.array_equal(whole, tiled)
 
 
+@pytest.mark.slow
 def test_scales_agree(name):
     """The same tissue at twice the px gives the same nuclei: mpp is honoured."""
     images, _ = phantom()

@@ -153,6 +153,7 @@ def test_no_tile_of_another_patient_is_read(tiles, teacher, patients, tmp_path, 
     assert read == set(patients) < set(tiles.patients.tolist())
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_an_unbroken_one(tiles, teacher, tmp_path, monkeypatch):
     config = DistillConfig(steps=30, batch=2, width=8)
     monkeypatch.setitem(distill.__globals__, "fit", _checkpointed(distill.__globals__["fit"]))

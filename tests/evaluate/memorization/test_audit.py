@@ -97,6 +97,7 @@ def test_fresh_tissue_passes(tissue):
     assert 0 <= low <= found.scores["copies"]["synthetic"]["rate"] <= high <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("references", [15, 300])
 def test_a_copyist_is_nearer_to_its_own_side_and_fresh_tissue_to_neither(tissue, references):
     """Also where there are fewer held-out than training tiles, which are then nearer by chance."""
@@ -190,6 +191,7 @@ def test_own_patients_are_left_out_of_calibration(tissue):
     assert (train.patients[found.reference] != train.patients[some]).all()
 
 
+@pytest.mark.slow
 def test_the_packaged_extractor_serves_too(tissue):
     train, held_out, _ = tissue
     few = train.some(30, seed=0, stream="few")

@@ -10,6 +10,8 @@ from nucleosynth.errors import InputError
 from nucleosynth.evaluate.nuclei.layouts import MEASURES, compare_layouts, compare_masks
 from nucleosynth.layouts.atypia import Dial
 
+pytestmark = pytest.mark.slow
+
 JUDGED = ("area_um2", "eccentricity", "density_per_mm2", "neighbour_um")
 
 

@@ -78,6 +78,7 @@ def elsewhere(tmp_path):
     return write_tileset(tmp_path / "elsewhere", rows, classes=CLASSES, ordinal=True)
 
 
+@pytest.mark.slow
 def test_what_the_start_learned_from_is_searched_too(tiles, fold, elsewhere, tmp_path):
     saw, stranger = (sorted(set(elsewhere.patients.tolist()))[part] for part in (slice(3), 3))
     config = study(8).generator
