@@ -395,6 +395,7 @@ def fails_where_tiles_are_added(training_set):
     return failing
 
 
+@pytest.mark.slow
 def test_the_shared_report_shows_no_patient_and_no_real_tile(copied):
     shared = write_report(copied, real_tiles=False)
     ended = read_json(copied / "DONE")["finished"]

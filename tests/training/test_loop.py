@@ -129,6 +129,7 @@ def test_a_single_bad_step_changes_nothing_and_many_stop_the_run(tmp_path):
         train(tmp_path / "many", Toy(spoil=range(7, 100)))
 
 
+@pytest.mark.slow
 def test_minutes_become_steps_once(tmp_path):
     optimisation = Optimisation(minutes=0.005, log_every=1)
     config = {"minutes": 0.005}
@@ -140,6 +141,7 @@ def test_minutes_become_steps_once(tmp_path):
         assert fit(Toy(), run, optimisation, seed=1, device=CPU).steps == first.steps
 
 
+@pytest.mark.slow
 def test_the_probe_leaves_the_weights_and_statistics_alone(tmp_path):
     with open_run(tmp_path / "a", kind="toy", config={}) as run:
         steps = fit(Toy(), run, Optimisation(minutes=0.002, log_every=1), seed=1, device=CPU)

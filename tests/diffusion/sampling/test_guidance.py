@@ -156,6 +156,7 @@ def test_an_early_model_whose_start_saw_a_stranger_is_refused():
     refuse_other_training(started, own, name="early")
 
 
+@pytest.mark.slow
 def test_training_keeps_an_early_model_that_guides_from_beside(tmp_path, capsys):
     tiles = phantom_tileset(tmp_path / "tiles")
     patients = sorted(set(tiles.patients.tolist()))[:4]

@@ -185,6 +185,7 @@ def _checkpointed(fit):
     return wrapped
 
 
+@pytest.mark.slow
 def test_teachers_and_tiles_that_do_not_fit_are_refused(tiles, teacher, tmp_path):
     other_size = phantom_tileset(tmp_path / "large", tiles=16, patients=8, size=32)
     with pytest.raises(InputError, match="tiles are 32 px, the teacher makes 16 px"):

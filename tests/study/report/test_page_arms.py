@@ -37,6 +37,7 @@ def pictures() -> dict[str, Any]:
     return sample_pictures()
 
 
+@pytest.mark.slow
 def test_the_verdict_comes_first_with_its_weakest_comparison(record, pictures, tmp_path) -> None:
     text = text_of(build_report(record, pictures, tmp_path).read_text())
     weakest = f"{PRIMARY} against augmented in AUROC, where the 95 % interval lies above zero, from +0.005"
@@ -71,6 +72,7 @@ def test_the_claim_names_every_rival_in_both_measures(record, pictures, tmp_path
         assert words in claim, words
 
 
+@pytest.mark.slow
 def test_a_share_of_the_patients_is_counted(record, pictures, tmp_path) -> None:
     text = section(build_report(record, pictures, tmp_path).read_text(), "data")
     assert "train 20 60 55 92 % 5 8 % of these, 50 % 10 31 28 90 % 3 10 % validation" in text
@@ -99,6 +101,7 @@ def test_every_kind_of_arm_is_explained(record, pictures, tmp_path) -> None:
         assert words in text, words
 
 
+@pytest.mark.slow
 def test_how_the_primary_arm_was_chosen_is_told(record, pictures, tmp_path) -> None:
     page = build_report(record, pictures, tmp_path).read_text()
     text = section(page, "protocol")
@@ -115,6 +118,7 @@ def test_how_the_primary_arm_was_chosen_is_told(record, pictures, tmp_path) -> N
     assert "settings were changed after the protocol was written" in top
 
 
+@pytest.mark.slow
 def test_a_named_arm_and_none_at_all(record, pictures, tmp_path) -> None:
     chosen = {"arm": PRIMARY, "by": "protocol", "metric": None, "scores": {}}
     record["choice"]["chosen"] = {"fold-0": chosen}
@@ -148,6 +152,7 @@ def test_every_figure_appears(record, pictures, tmp_path) -> None:
         assert sum(words in alt for alt in plots) == 1, words
 
 
+@pytest.mark.slow
 def test_shares_classes_calibration_and_votes_have_tables(record, pictures, tmp_path) -> None:
     text = section(build_report(record, pictures, tmp_path).read_text(), "help")
     for words in (
@@ -158,6 +163,7 @@ def test_shares_classes_calibration_and_votes_have_tables(record, pictures, tmp_
         assert words in text, words
 
 
+@pytest.mark.slow
 def test_calibration_says_what_weighing_classes_alike_does(record, pictures, tmp_path) -> None:
     for balance, said in (("loss", True), ("none", False)):
         record["protocol"]["classifier"] = {**record["protocol"]["classifier"], "balance": balance}
@@ -174,6 +180,7 @@ def test_one_share_of_the_patients_is_not_spoken_of(record, pictures, tmp_path) 
     assert "patients used" not in text
 
 
+@pytest.mark.slow
 def test_generators_of_several_seeds_are_compared(record, pictures, tmp_path) -> None:
     text = section(build_report(record, pictures, tmp_path).read_text(), "making")
     assert "started from nucleosynth/tissue-prior training steps 10" in text
@@ -224,6 +231,7 @@ def test_a_single_arm_is_compared_with_nothing(pictures, tmp_path) -> None:
     assert "Can its probabilities be trusted" in text
 
 
+@pytest.mark.slow
 def test_nuclei_stand_beside_those_of_real_patients(record, pictures, tmp_path) -> None:
     assert 'id="morphology"' not in build_report(record, pictures, tmp_path).read_text()
     record["morphology"] = morphology()
@@ -233,6 +241,7 @@ def test_nuclei_stand_beside_those_of_real_patients(record, pictures, tmp_path) 
     assert "atypical chromatin heterogeneity 30.50 33.25 \u2013 0.37" in text
 
 
+@pytest.mark.slow
 def test_the_second_judge_has_its_table(record, pictures, tmp_path) -> None:
     assert 'id="segmentation"' not in build_report(record, pictures, tmp_path).read_text()
     record["segmentation"] = second_judge()
