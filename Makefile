@@ -1,10 +1,12 @@
-# make demo, make test: each does all its own set-up on a fresh machine with Python >= 3.11.
+# make demo, test, fast: each does all its own set-up on a fresh machine with Python >= 3.11.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LOWEST := .venv-lowest
+LOWEST_READY := $(LOWEST)/.ready
 
-.PHONY: demo test lint clean
+.PHONY: demo test fast test-lowest lint clean
 
 demo: $(READY)
 	$(BIN)/nucleosynth demo --out runs/demo
@@ -12,11 +14,25 @@ demo: $(READY)
 test: lint
 	$(BIN)/python -m pytest
 
+fast: $(READY)
+	$(BIN)/python -m pytest -m "not slow"
+
+# With the lowest versions that pyproject.toml states, in a venv of its own. torch and torchvision are those of
+# constraints.txt: their other builds cost gigabytes.
+test-lowest: $(LOWEST_READY)
+	$(LOWEST)/bin/python -m pytest -m "not slow"
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --no-logo
+
+$(LOWEST_READY): pyproject.toml constraints-lowest.txt
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install $$(grep -E '^torch(vision)?==' constraints.txt)
+	$(LOWEST)/bin/python -m pip install -c constraints-lowest.txt -e ".[test]"
+	touch $@
 
 # torch comes first and alone: it is most of the download, and pip keeps it when the rest changes.
 $(READY): pyproject.toml constraints.txt

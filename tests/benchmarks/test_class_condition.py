@@ -130,6 +130,7 @@ def test_rows_of_a_generator(trained, tmp_path, capsys):
         main(home / "ours", guidance=(1.0,), **{**options, "samples": 6}, **places)
 
 
+@pytest.mark.slow
 def test_a_generator_that_cannot_be_scored_is_refused(trained, tmp_path):
     home, fold = trained
     options = {"study": home / "study.yaml", "run": tmp_path / "run", "device": "cpu"}

@@ -84,6 +84,7 @@ def test_turning_keeps_pixels_and_augmentation_repeats():
     assert not np.array_equal(augment(images, 1, 5, strength=1.0), augment(images, 1, 6, strength=1.0))
 
 
+@pytest.mark.slow
 def test_it_learns_light_from_dark_and_repeats(tmp_path):
     rng = np.random.default_rng(0)
     labels = rng.integers(2, size=60)

@@ -232,6 +232,7 @@ def test_a_damaged_shard_is_named_by_every_command(
     assert shard.name in refused("data", "show", tiles.path, "--out", tmp_path / "sheet.html")
 
 
+@pytest.mark.slow
 def test_a_generator_trained_on_a_test_patient(
     tiles: TileSet, split: Path, tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -252,6 +253,7 @@ def test_a_generator_trained_on_a_test_patient(
     assert any(name in said for name in names[5:])
 
 
+@pytest.mark.slow
 def test_donors_that_the_generator_was_not_trained_on(
     tiles: TileSet, split: Path, tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -264,6 +266,7 @@ def test_donors_that_the_generator_was_not_trained_on(
     assert "no generator here" in refused("sample", split.parent / "nowhere", *words[2:])
 
 
+@pytest.mark.slow
 def test_recipes_samplers_and_guidance_that_do_not_exist(
     tiles: TileSet, split: Path, tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from tests.phantoms import phantom_tileset
 
 from nucleosynth.cli import main
 
 
+@pytest.mark.slow
 def test_morphology_prints_what_it_writes(tmp_path, capsys):
     tiles = phantom_tileset(tmp_path / "tiles", size=32)
     words = ["evaluate", "morphology", str(tiles.path), str(tiles.path), "--benign-um", "6.4"]
@@ -21,6 +23,7 @@ def test_morphology_prints_what_it_writes(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == printed
 
 
+@pytest.mark.slow
 def test_fidelity_by_class_adds_to_what_it_prints_without(tmp_path, capsys):
     tiles = phantom_tileset(tmp_path / "tiles", size=32)
     words = ["evaluate", "fidelity", str(tiles.path), str(tiles.path)]

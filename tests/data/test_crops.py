@@ -73,6 +73,7 @@ def drawn(found, picked, seeds=range(40)):
     return [found.draw(np.asarray(picked), np.random.default_rng(seed)) for seed in seeds]
 
 
+@pytest.mark.slow
 def test_crops_are_cut_from_the_frame_with_its_nuclei(tmp_path):
     found = mosaic(tmp_path, cut("one"))
     pixels, nuclei = frame_pixels(3), frame_mask()
@@ -123,6 +124,7 @@ def test_only_the_rows_given_are_read(tmp_path):
                 assert (y, x) == (SIDE * (kept[position] // 4), SIDE * (kept[position] % 4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"label": 1}, {"label": None}])
 def test_a_crop_has_one_label(tmp_path, change):
     tiles = [replace(tile, **change) if i % 4 > 1 else tile for i, tile in enumerate(cut("one"))]

@@ -108,6 +108,7 @@ def test_half_precision_leaves_estimates_whole(recipe, dtype):
         assert float((estimate - exact).abs().max()) < 0.1 * scale
 
 
+@pytest.mark.slow
 def test_a_compiled_generator_draws_the_same(monkeypatch, tmp_path):
     plain = model()
     plain.save_pretrained(tmp_path / "generator")

@@ -227,6 +227,7 @@ def test_the_mask_channel_is_scaled_as_it_says():
     assert full.entry.in_channels == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", PAPERS)
 def test_train_save_load_and_synthesise(recipe, tiles, patients, tmp_path):
     path = train_generator(tiles, patients, config(recipe), out=tmp_path / "run", device="cpu")
@@ -250,6 +251,7 @@ def test_an_ema_of_nothing_is_the_weights_themselves():
     assert config("mask-guided", ema_fraction=0.05).ema_fraction == 0.05
 
 
+@pytest.mark.slow
 def test_the_objective_can_be_changed_alone(tiles, patients, tmp_path):
     swapped = config("mask-guided", objective="edm")
     path = train_generator(tiles, patients, swapped, out=tmp_path / "run", device="cpu")

@@ -35,6 +35,7 @@ def test_it_is_small_and_has_a_card(prior):
     assert (prior.card.size, prior.card.mpp, prior.card.classes) == (*scale, [])
 
 
+@pytest.mark.slow
 def test_nuclei_are_where_they_were_requested(prior):
     card = prior.card
     drawn = list(phantom_tiles(PhantomConfig(tiles=6, patients=6), size=card.size, mpp=card.mpp))

@@ -90,6 +90,7 @@ def test_inversion_weighs_up_what_is_drawn_too_seldom():
     assert np.delete(weights, [4, 7]) == pytest.approx(0)
 
 
+@pytest.mark.slow
 def test_clusters_and_lattices_differ(monkeypatch):
     monkeypatch.setattr(fit, "_TRIAL", 8)
     generator = np.random.default_rng(0)
@@ -118,6 +119,7 @@ def test_what_the_model_knows_of_its_origin(layout_model, layout_tiles):
     ).tolist()
 
 
+@pytest.mark.slow
 def test_other_patients_are_not_read(layout_model, layout_tiles, tmp_path):
     known = [dataclasses.replace(t) for t in layout_tiles.tiles(layout_tiles.rows_of(layout_model.patients))]
     others = [

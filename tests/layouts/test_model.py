@@ -44,6 +44,7 @@ def test_instances_are_numbered_without_a_gap(layout_model):
         assert np.array_equal(np.unique(mask[mask > 0]), np.arange(1, mask.max() + 1))
 
 
+@pytest.mark.slow
 def test_any_size_and_scale(layout_model):
     wide = layout_model.draw(3, label=0, size=(40, 100), seed=2)
     assert wide.shape == (3, 40, 100)
@@ -61,6 +62,7 @@ def test_grades_differ_as_their_real_nuclei_do(layout_model):
     assert size[0] < 0.85 * size[1] < 0.85 * 0.85 * size[2] * 1.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ratio", [0.7, 1.5])
 def test_dial_size_ratio_is_that_of_mean_diameters(layout_model, ratio):
     dial = Dial(size_ratio=ratio, density=0.3)
@@ -69,6 +71,7 @@ def test_dial_size_ratio_is_that_of_mean_diameters(layout_model, ratio):
     assert drawn["diameter_um"] / usual["diameter_um"] == pytest.approx(ratio, rel=0.04)
 
 
+@pytest.mark.slow
 def test_dial_anisonucleosis_is_that_of_the_spread_within_a_tile(layout_model):
     spread = [
         means(layout_model.draw(30, label=0, dial=Dial(anisonucleosis=a, density=0.6), size=160, seed=1))
@@ -79,6 +82,7 @@ def test_dial_anisonucleosis_is_that_of_the_spread_within_a_tile(layout_model):
     assert spread[2]["diameter_um"] == pytest.approx(spread[1]["diameter_um"], rel=0.05)
 
 
+@pytest.mark.slow
 def test_dial_irregularity_bends_contours_and_leaves_sizes(layout_model):
     bent = [
         means(layout_model.draw(25, label=1, dial=Dial(irregularity=a), size=128, seed=1)) for a in (0, 1, 2)
@@ -88,6 +92,7 @@ def test_dial_irregularity_bends_contours_and_leaves_sizes(layout_model):
     assert bent[2]["diameter_um"] == pytest.approx(bent[0]["diameter_um"], rel=0.08)
 
 
+@pytest.mark.slow
 def test_dial_density_is_that_of_nuclei_per_area(layout_model):
     usual, half, none = (
         means(layout_model.draw(40, label=0, dial=Dial(density=d), size=128, seed=1))["density_per_mm2"]

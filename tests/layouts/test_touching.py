@@ -7,7 +7,7 @@ import pytest
 from tests.phantoms import phantom_tileset
 
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.layouts.fit import fit_layouts
+from nucleosynth.layouts import fit
 from nucleosynth.layouts.touching import part, touching_share
 
 THREE = np.array(
@@ -43,8 +43,10 @@ def test_nuclei_that_may_not_touch_are_separated_by_one_line(may):
     assert np.argwhere(lost).tolist() == [[0, 1], [1, 1]]
 
 
+@pytest.mark.slow
 def test_drawn_nuclei_touch_as_often_as_real_ones(tmp_path, monkeypatch):
     monkeypatch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(fit, "_TRIAL", 40)
     tiles = phantom_tileset(tmp_path / "tiles", tiles=150, patients=4, size=64)
     apart = np.stack([part(mask, np.zeros(int(mask.max()) + 1, bool)) for mask in np.asarray(tiles.masks)])
     assert touching_share(apart) == 0
@@ -54,6 +56,6 @@ def test_drawn_nuclei_touch_as_often_as_real_ones(tmp_path, monkeypatch):
 
     patients = sorted(set(tiles.patients.tolist()))
     for real in (tiles, Apart(tiles.path, tiles.info)):
-        model = fit_layouts(real, patients, rounds=4)
-        drawn = touching_share(model.draw(300, seed=1))
+        model = fit.fit_layouts(real, patients, rounds=4)
+        drawn = touching_share(model.draw(150, seed=1))
         assert drawn == pytest.approx(touching_share(np.asarray(real.masks)), abs=0.06)

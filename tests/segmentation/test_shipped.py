@@ -63,6 +63,7 @@ def f1_on_phantom(name: str) -> float:
     return float(found["f1"] or 0)
 
 
+@pytest.mark.slow
 def test_drawn_nuclei_are_found_better_than_by_colour():
     """Neither network was trained on drawn tissue, and the classical one is at its best there."""
     embedded, judge, classical = (f1_on_phantom(name) for name in (*SHIPPED, "classical"))
@@ -70,6 +71,7 @@ def test_drawn_nuclei_are_found_better_than_by_colour():
     assert judge > 0.75
 
 
+@pytest.mark.slow
 def test_a_frame_processed_in_tiles_gives_the_nuclei_of_the_whole(name):
     images, _ = phantom()
     frame = np.concatenate([np.concatenate(images[:3], 1), np.concatenate(images[3:6], 1)])[:, :380]
@@ -80,6 +82,7 @@ def test_a_frame_processed_in_tiles_gives_the_nuclei_of_the_whole(name):
     assert np.array_equal(whole, tiled)
 
 
+@pytest.mark.slow
 def test_scales_agree(name):
     """The same tissue at twice the px gives the same nuclei: mpp is honoured."""
     images, _ = phantom()

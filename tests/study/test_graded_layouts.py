@@ -44,12 +44,12 @@ pytestmark = pytest.mark.slow
 
 SEED = 0
 GRADE_1, GRADE_3 = 0, 2
-COUNT = 192
+COUNT = 128
 GUIDANCE = {"class": 2.0}
 TRAINING = [f"phantom:p{i:02d}" for i in range(16)]
 OTHERS = [f"phantom:p{i:02d}" for i in range(16, 32)]
 LIKE_GRADE_3 = Dial(size_ratio=1.8, anisonucleosis=1.5, irregularity=1.5, density=0.4)
-GENERATOR = GeneratorConfig.model_validate({"steps": 1200, "hold_out": 0.0, "network": {"width": 32}})
+GENERATOR = GeneratorConfig.model_validate({"steps": 700, "hold_out": 0.0, "network": {"width": 32}})
 CLASSIFIER = ClassifierConfig(
     model="tf_efficientnet_lite0", weights="lite0", steps=80, batch=48, lr=5e-4, views=2
 )

@@ -60,6 +60,7 @@ def reached(tissue, arm: Arm, out, *, train: list[str] | None = None) -> float:
     return float(np.mean(values))
 
 
+@pytest.mark.slow
 def test_more_patients_help_and_wrong_labels_harm(tissue, tmp_path):
     fold = tissue[1]
     real = Arm("real", "real")

@@ -42,6 +42,7 @@ def bare_study(root: Path, **changes) -> StudyConfig:
     return parse(StudyConfig, tiny_study(data=data, tiles=tiles, arms={}, **changes))
 
 
+@pytest.mark.slow
 def test_missing_masks_are_found_in_whole_frames_and_the_score_is_consistency(tmp_path):
     report = run_study(bare_study(tmp_path), root=tmp_path, out=tmp_path / "run", device="cpu")
     tiles = TileSet.open(tmp_path / "run" / "tiles")
@@ -52,6 +53,7 @@ def test_missing_masks_are_found_in_whole_frames_and_the_score_is_consistency(tm
     assert "between segmenters" in report.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_without_a_maker_tiles_stay_without_masks(tmp_path):
     bare = bare_study(tmp_path, segmenter={"make": "none"})
     run_study(bare, root=tmp_path, out=tmp_path / "run", device="cpu")

@@ -20,7 +20,7 @@ from nucleosynth.config import parse
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.files import read_json, read_jsonl, write_json
-from nucleosynth.study.design.config import StudyConfig
+from nucleosynth.study.design.config import StudyConfig, load_study
 from nucleosynth.study.design.fits import Fit
 from nucleosynth.study.design.schedule import arm_jobs
 from nucleosynth.study.run import run_study
@@ -128,6 +128,7 @@ def test_another_generator_than_that_of_the_pool_is_refused(copied):
         run_study(study(), out=copied, device="cpu")
 
 
+@pytest.mark.slow
 def test_a_study_without_a_synthetic_arm_draws_no_pool(tmp_path):
     run_study(study(arms={"controls": ["real", "oversampled"]}), out=tmp_path / "run", device="cpu")
     assert not (tmp_path / "run" / "fold-0" / "synthetic-0").exists()
@@ -163,6 +164,7 @@ def everything(tmp_path_factory):
         return one, out
 
 
+@pytest.mark.slow
 def test_every_arm_runs_and_no_fit_reads_a_patient_it_may_not(everything):
     one, out = everything
     record = read_json(out / "report.json")
@@ -182,6 +184,7 @@ def test_every_arm_runs_and_no_fit_reads_a_patient_it_may_not(everything):
         assert (allowed < train) == (folder != "fold-0")
 
 
+@pytest.mark.slow
 def test_the_choice_is_made_by_inner_folds_and_before_any_test_access(everything):
     _, out = everything
     record = read_json(out / "report.json")
@@ -194,6 +197,7 @@ def test_the_choice_is_made_by_inner_folds_and_before_any_test_access(everything
     assert record["claim"]["rivals"] == ["real", "augmented", "oversampled", "natural", "shuffled"]
 
 
+@pytest.mark.slow
 def test_only_the_chosen_arm_of_each_fold_is_fitted_to_all_and_tested(tmp_path, monkeypatch):
     monkeypatch.setattr(choice, "_choose", _alternating(choice._choose))
     one = study(
@@ -233,6 +237,7 @@ def _alternating(choose):
     return chosen
 
 
+@pytest.mark.slow
 def test_synthetic_arms_are_crossed_with_generators(everything):
     _, out = everything
     record = read_json(out / "report.json")
@@ -246,6 +251,7 @@ def test_synthetic_arms_are_crossed_with_generators(everything):
         assert (c["p_holm"] is not None) == (secondary and c["p_value"] is not None)
 
 
+@pytest.mark.slow
 def test_the_segmentation_arms_are_scored_on_the_same_patients(everything):
     one, out = everything
     found = read_json(out / "report.json")["segmentation"]
@@ -256,6 +262,7 @@ def test_the_segmentation_arms_are_scored_on_the_same_patients(everything):
     assert plan_study(one)["segmenter_runs"] == 2 * 5
 
 
+@pytest.mark.slow
 def test_an_unfinished_study_is_reported_with_what_is_missing(everything, tmp_path):
     one, out = everything
     half = Path(shutil.copytree(out, tmp_path / "half"))
@@ -278,6 +285,7 @@ def test_an_unfinished_study_is_reported_with_what_is_missing(everything, tmp_pa
     assert len(read_jsonl(half / "test_access.jsonl")) == len(before) + 3
 
 
+@pytest.mark.slow
 def test_the_status_names_running_trainings(everything, tmp_path):
     one, out = everything
     half = Path(shutil.copytree(out, tmp_path / "half"))
@@ -292,6 +300,7 @@ def test_the_status_names_running_trainings(everything, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_arms_of_different_test_sets_are_not_compared(everything, tmp_path):
     _, out = everything
     other = Path(shutil.copytree(out, tmp_path / "other"))
@@ -329,6 +338,7 @@ def test_a_study_that_has_not_begun_has_no_report(tmp_path):
         write_report(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_study_of_one_small_data_fraction_is_reported(tmp_path):
     one = study(
         data={"reader": "phantom", "patients": 20, "tiles": 120},
@@ -348,6 +358,7 @@ def test_a_study_of_one_small_data_fraction_is_reported(tmp_path):
     assert record["generator"]["steps"] == 6
 
 
+@pytest.mark.slow
 def test_folds_are_pooled_and_each_patient_is_tested_once(tmp_path):
     one = study(
         split={"folds": 3},
@@ -364,6 +375,7 @@ def test_folds_are_pooled_and_each_patient_is_tested_once(tmp_path):
     assert record["claim"]["arm"] == ("chosen" if different else chosen["fold-0"])
 
 
+@pytest.mark.slow
 def test_a_failed_arm_is_named_and_tried_again(tmp_path):
     one, out = study(arms={"doses": [10], "controls": ["real"]}), tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
@@ -384,6 +396,7 @@ def fails_where_tiles_are_added(training_set):
     return failing
 
 
+@pytest.mark.slow
 def test_the_shared_report_shows_no_patient_and_no_real_tile(copied):
     shared = write_report(copied, real_tiles=False)
     ended = read_json(copied / "DONE")["finished"]
@@ -435,8 +448,6 @@ def test_kill_9_at_random_moments_changes_no_number(tmp_path):
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(tiny_study(generator={**tiny_study()["generator"], "steps": 60})))
     command = [sys.executable, "-m", "nucleosynth", "study", "run", str(path), "--device", "cpu", "--out"]
-
-    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
     moments = np.random.default_rng(0).uniform(2.0, 12.0, 3)
     for moment in moments:
         process = subprocess.Popen(
@@ -447,8 +458,8 @@ def test_kill_9_at_random_moments_changes_no_number(tmp_path):
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    subprocess.run([*command, str(tmp_path / "killed")], check=True, capture_output=True)
-    records = [read_json(tmp_path / name / "report.json") for name in ("whole", "killed")]
+    reports = [run_study(load_study(path), out=tmp_path / name, device="cpu") for name in ("whole", "killed")]
+    records = [read_json(report.with_name("report.json")) for report in reports]
     assert numbers(records[0]) == numbers(records[1])
 
 

@@ -137,6 +137,7 @@ def test_a_finished_run_is_read_back_and_others_in_its_place_are_refused(copied)
         train(copied, "real", patients=FIT[:3])
 
 
+@pytest.mark.slow
 def test_a_broken_run_goes_on_to_the_same_weights(copied, monkeypatch):
     train(copied, "both", steps=28, to="whole")
     monkeypatch.setattr(loop._Clock, "due", lambda self: True)
@@ -329,6 +330,7 @@ def drawn_sums(patients: int, *, matched: int, seed: int) -> dict[str, dict[str,
     }
 
 
+@pytest.mark.slow
 def test_arms_are_compared_with_real_on_the_same_patients():
     runs = {
         "real": [[drawn_sums(12, matched=20, seed=seed) for seed in range(3)]],

@@ -178,8 +178,8 @@ class Generator:
         origins
             (n, h, w, 3) tiles of which variations are made; needs ``variation``.
         early
-            For guidance ``auto``, else not used: an earlier model of the same training; None: ``early`` next to
-            this one.
+            An earlier model of the same training; None: ``early`` next to this one. Used by the guidance
+            ``auto`` alone.
         seed, indices
             Tile ``i`` depends only on the seed and on ``indices[i]``, never on its batch.
         on_step

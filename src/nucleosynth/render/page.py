@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nucleosynth.render import wording
 from nucleosynth.render.grid import Pixels, grid, png_data_uri
 from nucleosynth.render.outlines import Masks, outline_layer
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 TILE_WIDTH = 128  # px on the page that small tiles are enlarged to
@@ -79,6 +83,12 @@ def render_page(template: str, context: Mapping[str, Any], *, folder: Path = TEM
     str
         The HTML.
     """
+    return str(_environment(folder).get_template(template).render(context))
+
+
+@cache
+def _environment(folder: Path) -> Environment:
+    """Return what compiles templates, each once."""
     from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 
     environment = Environment(
@@ -102,4 +112,4 @@ def render_page(template: str, context: Mapping[str, Any], *, folder: Path = TEM
         wording.setting,
     ):
         environment.filters[write.__name__] = write
-    return environment.get_template(template).render(context)
+    return environment

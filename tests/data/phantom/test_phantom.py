@@ -69,6 +69,7 @@ def test_every_tile_has_tissue_and_contiguous_instances(size, mpp):
         assert tissue_fraction(tile.image) > 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "mpp"), [(32, 0.5), (64, 0.5), (128, 1.0)])
 def test_every_tile_has_a_nucleus_to_grade_near_its_centre(size, mpp):
     reach = int(np.ceil(4 / mpp)) + 1
@@ -91,6 +92,7 @@ def test_masks_mark_the_haematoxylin():
     assert (np.array(inside) > 1.2 * np.array(outside)).all()
 
 
+@pytest.mark.slow
 def test_size_on_the_slide_is_the_same_at_every_magnification():
     def widest(size: int, mpp: float) -> float:
         tiles = phantom_tiles(PhantomConfig(tiles=30, patients=6), size=size, mpp=mpp)
@@ -100,6 +102,7 @@ def test_size_on_the_slide_is_the_same_at_every_magnification():
     assert widest(128, 0.25) == pytest.approx(widest(32, 1.0), rel=0.1)  # µm; both tiles are 32 µm wide
 
 
+@pytest.mark.slow
 def test_nuclei_grow_with_the_grade():
     diameters: dict[int, list[float]] = {0: [], 1: [], 2: []}
     for tile in phantom_tiles(PhantomConfig(tiles=150, label_noise=0), size=64, mpp=0.5):

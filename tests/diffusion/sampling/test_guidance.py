@@ -157,6 +157,7 @@ def test_an_early_model_with_leaking_initial_weights_is_refused():
     require_same_training(started, own, name="early")
 
 
+@pytest.mark.slow
 def test_training_keeps_an_early_model_for_guidance(tmp_path, capsys):
     tiles = phantom_tileset(tmp_path / "tiles")
     patients = sorted(set(tiles.patients.tolist()))[:4]

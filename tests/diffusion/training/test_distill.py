@@ -153,6 +153,7 @@ def test_no_tile_of_another_patient_is_read(tiles, teacher, patients, tmp_path, 
     assert read == set(patients) < set(tiles.patients.tolist())
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_an_unbroken_one(tiles, teacher, tmp_path, monkeypatch):
     config = DistillConfig(steps=30, batch=2, width=8)
     monkeypatch.setitem(
@@ -186,6 +187,7 @@ def _checkpointed(fit):
     return wrapped
 
 
+@pytest.mark.slow
 def test_teachers_and_tiles_that_do_not_fit_are_refused(tiles, teacher, tmp_path):
     other_size = phantom_tileset(tmp_path / "large", tiles=16, patients=8, size=32)
     with pytest.raises(InputError, match="tiles are 32 px, the teacher makes 16 px"):

@@ -123,6 +123,7 @@ def test_training_begins_with_the_prior_where_it_fits(changes, begins):
     assert GeneratorConfig.model_validate(config.model_dump(mode="json")) == config
 
 
+@pytest.mark.slow
 def test_a_run_continues_only_with_its_own_initial_weights(tiles, patients, start, tmp_path):
     asked = config(start, steps=2)
     path = train_generator(tiles, patients[:2], asked, out=tmp_path / "run", device="cpu")
@@ -165,6 +166,7 @@ def test_a_student_cannot_give_initial_weights(tiles, patients, start, tmp_path)
         train_generator(tiles, patients, config(tmp_path / "student"), out=tmp_path / "run", device="cpu")
 
 
+@pytest.mark.slow
 def test_tissue_of_another_scale_is_warned_of(tiles, patients, start, tmp_path, caplog):
     source = Generator.from_pretrained(start, device="cpu")
     Generator(source.denoiser, replace(source.card, mpp=4 * tiles.mpp)).save_pretrained(tmp_path / "coarse")

@@ -37,6 +37,7 @@ def test_no_patient_is_held_out_of_few_or_where_none_is_wanted(tiles, count, sha
     assert held_out_patients(tiles, everyone(tiles)[:count], share=share, seed=0) == []
 
 
+@pytest.mark.slow
 def test_training_checks_on_them_and_says_why_it_stopped(tiles, tmp_path):
     config = parse(
         GeneratorConfig, {"steps": 40, "batch": 4, "network": TINY_NETWORK, "hold_out": 0.25, "lr": 0.02}

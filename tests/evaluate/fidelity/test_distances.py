@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 from scipy.linalg import sqrtm
-from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.kid import KernelInceptionDistance
 
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.fidelity.distances import cmmd, fid, kid, kid_interval
@@ -39,7 +37,10 @@ def test_kid_by_hand() -> None:
     assert kid(x, y) == pytest.approx(1 + -1 - 2 * (27 + 0 + 1 + 1) / 4)
 
 
+@pytest.mark.slow  # to import
 def test_kid_agrees_with_torchmetrics() -> None:
+    from torchmetrics.image.kid import KernelInceptionDistance
+
     generator = torch.Generator().manual_seed(0)
     real = torch.randint(0, 200, (40, 3, 2, 2), dtype=torch.uint8, generator=generator)
     fake = torch.randint(0, 255, (40, 3, 2, 2), dtype=torch.uint8, generator=generator)
@@ -65,7 +66,10 @@ def test_fid_agrees_with_the_matrix_root(n: int) -> None:
     assert fid(x, y) == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow  # to import
 def test_fid_agrees_with_torchmetrics() -> None:
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
     generator = torch.Generator().manual_seed(0)
     real = torch.randint(0, 200, (60, 3, 2, 2), dtype=torch.uint8, generator=generator)
     fake = torch.randint(0, 255, (50, 3, 2, 2), dtype=torch.uint8, generator=generator)

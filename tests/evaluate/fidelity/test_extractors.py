@@ -215,6 +215,7 @@ def test_a_folder_that_is_no_finished_classifier_is_named(tmp_path: Path) -> Non
     assert "is a run of another kind" in refusal(f"classifier:{run}")
 
 
+@pytest.mark.slow
 def test_weights_that_cannot_be_had_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub.constants as hub
 

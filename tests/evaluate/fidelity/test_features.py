@@ -14,6 +14,7 @@ def tiles(n: int, size: int = 64, *, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, size=(n, size, size, 3)).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_batch_size_changes_nothing_and_input_size_does() -> None:
     pairs, all_at_once = lite0_extractor(size=64, batch=2), lite0_extractor(size=64, batch=5)
     larger = lite0_extractor(size=96)

@@ -40,7 +40,7 @@ class Coarse:
 @pytest.fixture(scope="module")
 def tissue():
     """Training, held-out and fresh tiles: 32 px, of 10, 10 and 4 phantom patients."""
-    tiles = list(phantom_tiles(PhantomConfig(tiles=720, patients=24), size=32, mpp=1.0))
+    tiles = list(phantom_tiles(PhantomConfig(tiles=480, patients=24), size=32, mpp=1.0))
     images, patients = np.stack([t.image for t in tiles]), np.array([t.patient_id for t in tiles])
     names = sorted(set(patients.tolist()))
 
@@ -67,6 +67,7 @@ def disguised(images, how):
     return (images + noise).clip(0, 255).round().astype(np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["turned", "shifted", "blurred", "restained", "noisy"])
 def test_a_copycat_is_caught_however_it_hides(tissue, how):
     train, held_out, _ = tissue
@@ -81,6 +82,7 @@ def test_a_copycat_is_caught_however_it_hides(tissue, how):
     assert [p.structure for p in found.pairs] == sorted((p.structure for p in found.pairs), reverse=True)
 
 
+@pytest.mark.slow
 def test_a_pair_says_how_the_copy_lies(tissue):
     train, held_out, _ = tissue
     moved = np.roll(turned(train.images[7:8], 0), (2, -3), axis=(1, 2))
@@ -88,6 +90,7 @@ def test_a_pair_says_how_the_copy_lies(tissue):
     assert (pair.synthetic, pair.train, pair.turn, pair.shift) == (0, 7, 0, (2, -3))
 
 
+@pytest.mark.slow
 def test_fresh_tissue_passes(tissue):
     train, held_out, fresh = tissue
     found = memorization(train, fresh, held_out, extractor=Coarse())
@@ -98,6 +101,7 @@ def test_fresh_tissue_passes(tissue):
     assert 0 <= low <= found.scores["copies"]["synthetic"]["rate"] <= high <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("references", [15, 300])
 def test_copies_are_nearer_to_their_own_group_and_new_tissue_to_neither(tissue, references):
     """Also where there are fewer held-out than training tiles, which are then nearer by chance."""
@@ -113,6 +117,7 @@ def test_copies_are_nearer_to_their_own_group_and_new_tissue_to_neither(tissue, 
     assert ratio(disguised(others.images, "noisy")) > 2
 
 
+@pytest.mark.slow
 def test_a_few_copies_among_fresh_tiles_are_counted(tissue):
     train, held_out, fresh = tissue
     mixed = np.concatenate([fresh, disguised(train.images[:30], "noisy")])
@@ -122,6 +127,7 @@ def test_a_few_copies_among_fresh_tiles_are_counted(tissue):
     assert scores["verdict"].endswith("near-identical tiles")
 
 
+@pytest.mark.slow
 def test_one_copy_is_enough_to_be_named(tissue):
     train, held_out, fresh = tissue
     one = memorization(train, np.concatenate([fresh, train.images[:1]]), held_out, extractor=Coarse())
@@ -130,6 +136,7 @@ def test_one_copy_is_enough_to_be_named(tissue):
     assert (one.pairs[0].synthetic, one.pairs[0].train) == (len(fresh), 0)
 
 
+@pytest.mark.slow
 def test_likeness_that_a_control_has_too_is_no_memory(tissue):
     """Tiles painted from the masks of others alone, as a generator without memory would."""
     train, held_out, _ = tissue
@@ -147,6 +154,7 @@ def test_likeness_that_a_control_has_too_is_no_memory(tissue):
     assert controlled["verdict"] == "no more copies shown than chance"
 
 
+@pytest.mark.slow
 def test_a_control_of_few_references_is_given_the_chance_of_as_many(tissue):
     train, held_out, _ = tissue
     few = held_out.some(20, seed=0, stream="few")
@@ -172,6 +180,7 @@ def test_features_that_tell_nothing_are_refused(tissue, value, words):
         memorization(train, fresh, held_out, extractor=Spoilt())
 
 
+@pytest.mark.slow
 def test_neither_glass_nor_the_edge_of_a_scan_makes_copies(tissue):
     train, held_out, _ = tissue
     glass = np.full((3, 32, 32, 3), 244, np.uint8) + rng(0, "glass").integers(
@@ -191,6 +200,7 @@ def test_own_patients_are_left_out_of_calibration(tissue):
     assert (train.patients[found.reference] != train.patients[some]).all()
 
 
+@pytest.mark.slow
 def test_the_packaged_extractor_serves_too(tissue):
     train, held_out, _ = tissue
     few = train.some(30, seed=0, stream="few")
@@ -215,6 +225,7 @@ def test_what_cannot_be_audited_is_one_line(tissue):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_scores_and_pairs_are_written(tissue, tmp_path):
     train, held_out, _ = tissue
     made = disguised(train.images[:10], "turned")

@@ -8,14 +8,21 @@ import pytest
 from nucleosynth.data.phantom.tissue import CLASSES
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.nuclei.layouts import MEASURES, compare_layouts, compare_masks
+from nucleosynth.layouts import fit
 from nucleosynth.layouts.atypia import Dial
+
+pytestmark = pytest.mark.slow
 
 JUDGED = ("area_um2", "eccentricity", "density_per_mm2", "neighbour_um")
 
 
-@pytest.fixture
-def fitted(layout_tiles, layout_model):
-    return layout_tiles, layout_model
+@pytest.fixture(scope="module")
+def fitted(layout_tiles):
+    """Tiles, and a closer model of six of their patients than other tests need."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "_TRIAL", 100)
+        patients = [f"phantom:p{i:02d}" for i in range(6)]
+        return layout_tiles, fit.fit_layouts(layout_tiles, patients, rounds=5)
 
 
 def test_every_class_lies_within_the_distance_between_patients(fitted):

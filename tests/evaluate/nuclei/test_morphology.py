@@ -130,6 +130,7 @@ def test_classes_without_order_have_no_size_ratio(pair, tmp_path) -> None:
     assert scores["measures"]["all"]["size_ratio"]["distance"] is None
 
 
+@pytest.mark.slow
 def test_files_are_written_whole_one_plot_per_class(pair, tmp_path) -> None:
     found = compare_morphology(*pair)
     written = write_comparison(found, tmp_path / "out")
@@ -144,6 +145,7 @@ def test_files_are_written_whole_one_plot_per_class(pair, tmp_path) -> None:
         assert picture.size[0] > 1000
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_is_one_line(pair, tmp_path) -> None:
     coarse = drawn(tmp_path / "coarse", seed=1, mpp=1.0)
     with pytest.raises(InputError, match=r"tiles of 1\.0 µm/px"):

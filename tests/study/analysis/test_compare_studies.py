@@ -18,6 +18,8 @@ from nucleosynth.study.analysis.compare_studies import compare_studies
 from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.run import run_study
 
+pytestmark = pytest.mark.slow
+
 
 def study(**changes) -> StudyConfig:
     many = {"reader": "phantom", "patients": 30, "tiles": 240}

@@ -86,6 +86,7 @@ def elsewhere(tmp_path):
     return write_tileset(tmp_path / "elsewhere", rows, classes=CLASSES, ordinal=True)
 
 
+@pytest.mark.slow
 def test_training_tiles_of_the_initial_weights_are_searched_too(tiles, fold, elsewhere, tmp_path):
     known, unknown = (sorted(set(elsewhere.patients.tolist()))[part] for part in (slice(3), 3))
     config = study(8).generator

@@ -178,6 +178,7 @@ def test_the_overlap_of_each_tile_by_hand():
     assert tile_iou(found, asked).tolist() == [1 / 3, 1, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_kept_tiles_are_nested_of_each_class_alike_and_all_at_one(name, real, pool, tmp_path):
     shares = (0.1, 0.5, 1.0) if name != "confidence" else (0.5, 1.0)
@@ -213,6 +214,7 @@ def test_tiles_that_do_not_follow_their_mask_are_dropped(real, tmp_path):
     assert record["patients"] == []
 
 
+@pytest.mark.slow
 def test_a_tile_of_another_class_than_asked_for_is_dropped(real, tmp_path):
     wrong = {row: painted(layout(800 + row, 1 if row < 9 else 0), seed=row) for row in (0, 7, 13)}
     pool = drawn_pool(tmp_path / "pool", images=wrong)
@@ -221,6 +223,7 @@ def test_a_tile_of_another_class_than_asked_for_is_dropped(real, tmp_path):
     assert not set(wrong) & set(kept.tolist())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_of_a_held_out_patient_decides(name, real, pool, tmp_path):
     kept = select(name, pool, real, tmp_path / "run")
@@ -235,6 +238,7 @@ def test_nothing_of_a_held_out_patient_decides(name, real, pool, tmp_path):
     assert set(read_json(tmp_path / "run" / "selection.json")["patients"]) <= set(TRAIN)
 
 
+@pytest.mark.slow
 def test_tiles_without_a_class_are_a_class_of_their_own(real, tmp_path):
     pool = drawn_pool(tmp_path / "pool", labels=[0] * 4 + [-1] * 4 + [1] * 2)
     for name in NAMES:
@@ -243,6 +247,7 @@ def test_tiles_without_a_class_are_a_class_of_their_own(real, tmp_path):
         assert read_json(tmp_path / name / "selection.json")["classes"][0]["class"] is None
 
 
+@pytest.mark.slow
 def test_a_class_that_one_half_of_the_patients_lacks_is_scored_by_the_other(tmp_path):
     real = real_tiles(tmp_path / "real")
     one = [tile for tile in real.tiles() if tile.label == 0 or tile.patient_id in ("lab:0", "lab:5")]
@@ -265,6 +270,7 @@ def test_what_was_selected_is_read_again_and_says_what_it_was_made_of(real, pool
     assert np.array_equal(select("typicality", pool, real, tmp_path / "run"), kept)
 
 
+@pytest.mark.slow
 def test_a_selection_that_was_broken_off_goes_on_with_its_classifiers(real, pool, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(selection, "write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
