@@ -222,7 +222,14 @@ def parameters(name: str) -> list[str]:
 
 
 NAMES = sorted(set(public_callables()) - NETWORK - INTERNAL)
-CASES = [(name, parameter) for name in NAMES for parameter in parameters(name)]
+SECONDS = {"run_study", "synthesise"}  # values that are right start the whole work
+CASES = [
+    pytest.param(
+        name, parameter, id=f"{name}.{parameter}", marks=[pytest.mark.slow] if name in SECONDS else ()
+    )
+    for name in NAMES
+    for parameter in parameters(name)
+]
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +282,7 @@ def test_the_good_arguments_are_good(world, name):
         list(made)
 
 
-@pytest.mark.parametrize(("name", "parameter"), CASES, ids=[".".join(case) for case in CASES])
+@pytest.mark.parametrize(("name", "parameter"), CASES)
 def test_wrong_arguments_are_one_line(world, name, parameter):
     taken = []
     for kind, value in wrong_values(world).items():
