@@ -116,7 +116,9 @@ def _extractors() -> Iterator[ModelEntry]:
     from nucleosynth.evaluate.fidelity.features import extractor_names
 
     for name in extractor_names():
-        yield ModelEntry(name=name, kind="extractor", mpp=None, size=None, purpose=EXTRACTORS.get(name, ""))
+        yield ModelEntry(
+            name=name, kind="extractor", mpp=None, size=None, purpose=EXTRACTORS.get(name, "registered here")
+        )
 
 
 def _folders(root: Traversable, card: str) -> Sequence[Traversable]:

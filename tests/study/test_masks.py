@@ -8,13 +8,14 @@ import pytest
 from PIL import Image
 from tests.nuclei.drawn import disc_labels, painted, scattered
 from tests.phantoms import tiny_study
+from tests.registries import keep_as_is
 
 from nucleosynth.config import parse
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.files import read_json
 from nucleosynth.segmentation.backends.learned import embedded
-from nucleosynth.segmentation.segmenter import get_segmenter, register_segmenter
+from nucleosynth.segmentation.segmenter import SEGMENTERS, get_segmenter, register_segmenter
 from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.run import run_study
 
@@ -61,7 +62,8 @@ def test_without_a_maker_tiles_stay_without_masks(tmp_path):
     assert read_json(tmp_path / "run" / "report.json")["agreement"] is None
 
 
-def test_the_maker_under_another_name_is_refused_before_anything_is_trained(tmp_path):
+def test_the_maker_under_another_name_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    keep_as_is(SEGMENTERS, monkeypatch)
     register_segmenter("other-name", embedded)
     bare = bare_study(tmp_path, segmenter={"judge": "other-name"})
     with pytest.raises(InputError, match="made the masks that it would score"):
