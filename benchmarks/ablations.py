@@ -6,8 +6,8 @@
 reads TNBC or AMi-Br below NUCLEOSYNTH_DATA, times a step of each variant in turn, trains each for as many
 steps as fit into the minutes of one core (set OMP_NUM_THREADS=1), draws 256 tiles and adds a row to
 benchmarks/results/ablations.json or ablations_amibr.json as each is done. `--only NAME`, again for more,
-names variants. Changes of the network that the product lacks live in `variants`, what the tiles are asked for
-and who judges them in `grounds`.
+names variants. Changes of the network that the product lacks live in `variants`, the requests and scores of
+tiles in `grounds`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.model.conditioning import Condition, mask_planes, stain_vector
 from nucleosynth.diffusion.model.denoiser import Denoiser
 from nucleosynth.diffusion.model.spectrum import Spectrum
-from nucleosynth.diffusion.recipes import sampling_defaults
+from nucleosynth.diffusion.recipes import get_recipe
 from nucleosynth.errors import InputError
 from nucleosynth.files import read_json, write_json
 from nucleosynth.render.grid import grid, save_png
@@ -43,7 +43,7 @@ from nucleosynth.runs import environment, open_run
 from nucleosynth.seeds import rng
 from nucleosynth.training.config import Optimisation
 from nucleosynth.training.devices import autocast, choose_device
-from nucleosynth.training.loop import fit
+from nucleosynth.training.loop import run_training
 
 RUNS = {"tnbc": HOME / "runs" / "benchmark-ablations", "amibr": HOME / "runs" / "benchmark-classes"}
 CPU = choose_device("cpu")
@@ -91,21 +91,21 @@ def timed(
 
 
 def denoising(
-    denoiser: Denoiser, tiles: TileSet, rows: NDArray[np.int64], *, seed: int, told: bool
+    denoiser: Denoiser, tiles: TileSet, rows: NDArray[np.int64], *, seed: int, stained: bool
 ) -> dict[str, float]:
-    """Squared error on held-out tiles at some noise levels, as a share of the best linear denoiser's.
+    """Return the squared error on held-out tiles by noise level, relative to the best linear denoiser.
 
     Parameters
     ----------
-    told
-        Whether the stain is given.
+    stained
+        Whether the network is conditioned on the stain.
     """
     if len(rows) > DENOISED:
         rows = np.sort(rng(seed, "denoised").choice(rows, DENOISED, replace=False))
     crops = Crops.of(tiles, rows)
     pixels = torch.from_numpy(crops.images).permute(0, 3, 1, 2)
     planes = mask_planes(torch.from_numpy(crops.masks), torch.from_numpy(crops.has_mask))
-    stain = stain_vector(torch.from_numpy(slide_descriptors(tiles, rows)), torch.full((len(rows),), told))
+    stain = stain_vector(torch.from_numpy(slide_descriptors(tiles, rows)), torch.full((len(rows),), stained))
     condition = Condition(torch.from_numpy(tiles.labels[rows]), planes, stain)
     spectrum = Spectrum.fit(denoiser.standardise(pixels))
     noise = torch.from_numpy(rng(seed, "denoising").standard_normal(pixels.shape, dtype=np.float32))
@@ -121,7 +121,7 @@ def denoising(
 
 
 def measure(variant: Variant, ground: Ground, *, steps: int, run: Path, seed: int) -> dict[str, Any]:
-    """Train, or go on; draw, score and return the record of a variant."""
+    """Train, or continue; draw, score and return the record of a variant."""
     tiles, fold = ground.tiles, ground.fold
     out = run / f"{slug(variant.name)}-{steps}-steps"
     own = seed + variant.seed
@@ -130,16 +130,16 @@ def measure(variant: Variant, ground: Ground, *, steps: int, run: Path, seed: in
     config = prepared.config
     optimisation = Optimisation(steps=steps, lr=config.lr, ema_fraction=config.ema_fraction)
     with open_run(out, kind="ablation", config=settings) as opened:
-        fitted = fit(prepared.learner, opened, optimisation, seed=own, device=CPU)
+        fitted = run_training(prepared.learner, opened, optimisation, seed=own, device=CPU)
     generator = prepared.generator(fitted.ema)
     samples = run / "samples" / out.name
-    made, scores = ground.judge(generator, samples)
+    made, scores = ground.score(generator, samples)
     save_png(samples.with_suffix(".png"), grid(made[:SHOWN], columns=8, scale=2))
     held = tiles.rows_of(fold.validation)
     return {
         "name": variant.name,
         "question": variant.question,
-        "denoising": denoising(generator.denoiser, tiles, held, seed=seed, told=variant.stain),
+        "denoising": denoising(generator.denoiser, tiles, held, seed=seed, stained=variant.stain),
         "parameters": sum(p.numel() for p in prepared.learner.model.parameters()),
         "steps": steps,
         "load_before": os.getloadavg()[0],
@@ -149,7 +149,7 @@ def measure(variant: Variant, ground: Ground, *, steps: int, run: Path, seed: in
 
 
 def place(row: Mapping[str, Any]) -> int:
-    """Return where a row stands in the table."""
+    """Return the position of a row in the table."""
     names = [variant.name for variant in VARIANTS]
     return names.index(row["name"]) if row["name"] in names else len(names)
 
@@ -186,7 +186,7 @@ def main(
     chosen = [known[name] for name in only or known]
     seconds = timed(chosen, tiles, ground.fold, path=run / "seconds.json", seed=seed)
     about = {"name": ground.name, "tile": tiles.size[0], "mpp": tiles.mpp, "content_hash": tiles.content_hash}
-    settings = {**ground.settings(), "minutes": minutes, "sampling": sampling_defaults("unified")}
+    settings = {**ground.settings(), "minutes": minutes, "sampling": get_recipe("unified").defaults()}
     header = {"data": about, "settings": settings}
     for variant in chosen:
         steps = round(60 * minutes / seconds[variant.name])

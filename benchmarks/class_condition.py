@@ -1,15 +1,14 @@
-"""Do synthetic tiles show the class that was asked for? Judged by a classifier of real tiles, on AMi-Br.
+"""Do synthetic tiles show the requested class? Answered by a classifier of real tiles, on AMi-Br.
 
     python -m benchmarks.class_condition RUN [RUN ...]
 
 reads AMi-Br below NUCLEOSYNTH_DATA and the generator of each RUN, a directory of `nucleosynth train` or
-`nucleosynth distill` on the tiles of studies/amibr.yaml, in which it saw the training patients alone.
+`nucleosynth distill` on the tiles of studies/amibr.yaml, trained on the training patients alone.
 The study's classifier learns from the real tiles of the training patients, once, in runs/benchmark-classes;
 it labels the real tiles of the validation patients, on which its threshold is chosen, and synthetic ones of
 each generator at each class guidance. Their rows, by name of RUN and guidance, are written to
 benchmarks/results/class_condition.json, and pictures of them stand in runs/benchmark-classes/samples. A
-generator that reads nuclei masks is told ``--masks embedded``, the segmenter that found those it was trained
-with.
+generator that reads nuclei masks needs ``--masks embedded``, the segmenter that found its training masks.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.class_judges import PARTS, Judges, train_judges
 from benchmarks.class_scores import METRICS, Likeness, by_class, differences, labelled_rows
 from benchmarks.class_section import PICTURE
+from benchmarks.label_classifiers import PARTS, LabelClassifiers, train_label_classifiers
 from benchmarks.markdown import PICTURES, number
 from benchmarks.rows import put_row
 from benchmarks.studies import HOME, open_study
@@ -34,6 +33,7 @@ from nucleosynth.data.split import Fold, require_no_leakage
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import SynthesisConfig
 from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.sampling.plan import resolve_sampling
 from nucleosynth.diffusion.synthesis import synthesise
 from nucleosynth.errors import InputError
 from nucleosynth.render.grid import grid, save_png
@@ -49,12 +49,12 @@ SHOWN, COLUMNS = 24, 8
 
 
 def open_generator(trained: Path, tiles: TileSet, donors: TileSet, fold: Fold, *, device: str) -> Generator:
-    """Load a generator that can be judged: of these tiles' classes, size and scale, and of training patients.
+    """Load a generator and check classes, size, scale and training patients.
 
     Raises
     ------
     InputError
-        It saw another patient, makes other tiles, or reads other masks than donors have.
+        It was trained on another patient, makes other tiles, or needs other masks than donors have.
     """
     generator = Generator.from_pretrained(trained, device=device)
     card = generator.card
@@ -68,8 +68,8 @@ def open_generator(trained: Path, tiles: TileSet, donors: TileSet, fold: Fold, *
             )
     if card.masks and card.content_hash != donors.content_hash:
         raise InputError(
-            f"{trained}: reads masks, and the tiles of this study carry none or others; name who found those "
-            "that it was trained on, such as --masks embedded"
+            f"{trained}: reads masks, and the tiles of this study have none or others; name the segmenter of "
+            "its training masks, such as --masks embedded"
         )
     return generator
 
@@ -77,7 +77,7 @@ def open_generator(trained: Path, tiles: TileSet, donors: TileSet, fold: Fold, *
 def draw(
     generator: Generator, donors: TileSet, *, guidance: float, samples: int, seed: int, run: Path
 ) -> TileSet:
-    """Draw tiles of all classes alike, as a study does, or open those that were drawn so."""
+    """Draw equally many tiles of all classes, as a study does, or open those drawn before."""
     asked = {} if guidance == 1 else {"class": guidance}
     config = SynthesisConfig.model_validate({"tiles": samples, "labels": "balanced", "guidance": asked})
     identity, card = generator.generator_id, generator.card
@@ -85,7 +85,7 @@ def draw(
     if not out.exists():
         return synthesise(generator, donors, out, config=config, seed=seed)
     made = TileSet.open(out)
-    settled = config.settled(card.recipe, card.student).model_dump(mode="json")
+    settled = {**config.model_dump(mode="json"), **resolve_sampling(card, **config.sampling).stated}
     wanted = {"generator": identity, "donors": donors.content_hash, "seed": seed, **settled}
     stored = made.info["provenance"]
     other = [key for key, value in wanted.items() if stored.get(key) != value]
@@ -95,10 +95,10 @@ def draw(
 
 
 def header(
-    study: StudyConfig, judges: Judges, likeness: Likeness, *, samples: int, seed: int
+    study: StudyConfig, classifiers: LabelClassifiers, likeness: Likeness, *, samples: int, seed: int
 ) -> dict[str, Any]:
-    """What rows must share to be compared."""
-    tiles, real = judges.tiles, {part: judges.real(part).scores() for part in PARTS}
+    """Return the settings that rows must share to be compared."""
+    tiles, real = classifiers.tiles, {part: classifiers.real(part).scores() for part in PARTS}
     return {
         "data": {
             "name": study.name,
@@ -111,9 +111,9 @@ def header(
             "samples": samples,
             "seed": seed,
             "classifier": study.classifier.model_dump(mode="json", exclude={"seeds"}),
-            "classifier_seeds": len(judges.runs),
-            "classifier_weights": judges.weights,
-            "thresholds": judges.thresholds,
+            "classifier_seeds": len(classifiers.runs),
+            "classifier_weights": classifiers.weights,
+            "thresholds": classifiers.thresholds,
             "extractor": f"{likeness.extractor.name} {likeness.extractor.weights_hash}",
         },
         "real": real,
@@ -121,11 +121,11 @@ def header(
 
 
 def describe(generator: Generator, trained: Path) -> dict[str, Any]:
-    """Say what was judged, and how it was trained."""
+    """Return the generator's name, training and size for the result."""
     card = generator.card
     return {
         "id": generator.generator_id,
-        "recipe": card.recipe,
+        "recipe": card.recipe.name,
         "student": card.student and card.student.model_dump(mode="json"),
         "network": card.network.model_dump(mode="json"),
         "parameters": generator.parameters,
@@ -138,14 +138,14 @@ def describe(generator: Generator, trained: Path) -> dict[str, Any]:
     }
 
 
-def measure(made: TileSet, judges: Judges, likeness: Likeness) -> dict[str, Any]:
+def measure(made: TileSet, classifiers: LabelClassifiers, likeness: Likeness) -> dict[str, Any]:
     """Label tiles and compare them with real ones."""
-    seen, asked = judges.see(made), made.info["provenance"]
+    labelled, asked = classifiers.predict(made), made.info["provenance"]
     return {
         "sampling": {key: asked[key] for key in ("sampler", "steps", "sigma_scale")},
         "donors": asked["donors"],
-        "labels": seen.scores(),
-        "difference": differences(seen, judges.real("validation")),
+        "labels": labelled.scores(),
+        "difference": differences(labelled, classifiers.real("validation")),
         "likeness": likeness.scores(made),
         "environment": {**environment(), "threads": torch.get_num_threads()},
     }
@@ -181,7 +181,7 @@ def main(
     result: Path = RESULT,
     pictures: Path = HOME / "docs" / PICTURES,
 ) -> None:
-    """Train the classifiers, draw, judge and write each row as it is done.
+    """Train the classifiers, draw, score and write each row as it is done.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def main(
     seeds
         Classifiers.
     masks
-        Segmenter that finds the nuclei of the donors; None as the study says.
+        Segmenter that finds the nuclei of the donors; None: that of the study.
     """
     names = run_names(trained)
     protocol = load_study(study)
@@ -204,9 +204,11 @@ def main(
         donors, _ = open_study(load_study(study, {"segmenter.make": masks}), run / f"masks-{masks}")
     options = {"device": device}
     generators = {name: open_generator(path, tiles, donors, fold, **options) for name, path in names.items()}
-    judges = train_judges(protocol, tiles, fold, seeds=seeds, run=run / "classifiers", **options)
+    classifiers = train_label_classifiers(
+        protocol, tiles, fold, seeds=seeds, run=run / "classifiers", **options
+    )
     likeness = Likeness(tiles, fold, seed=seed)
-    shared = header(protocol, judges, likeness, samples=samples, seed=seed)
+    shared = header(protocol, classifiers, likeness, samples=samples, seed=seed)
     train = rng(seed, "shown").permutation(labelled_rows(tiles, fold.train))
     show_tiles(run / "samples" / "real.png", tiles.images[train], tiles.labels[train], tiles.classes)
     for name, generator in generators.items():
@@ -222,7 +224,7 @@ def main(
                 "guidance": weight,
                 "generator": describe(generator, names[name]),
                 "load_before": load,
-                **measure(made, judges, likeness),
+                **measure(made, classifiers, likeness),
             }
             put_row(result, shared, row, keys=KEYS, order=lambda r: [r[key] for key in KEYS])
             show(row)

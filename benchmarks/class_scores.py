@@ -1,4 +1,4 @@
-"""Do tiles show the class that was asked for, and do they cover the real tiles of that class?"""
+"""Scores by class: do tiles show their requested class, and do they cover the real tiles of it?"""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ METRICS = ("balanced_accuracy", "auroc")
 
 @dataclass(frozen=True)
 class Labelled:
-    """Tiles with their classes, as several training seeds of a classifier see them.
+    """Tiles with their classes, and the predictions of several training seeds of a classifier.
 
     Parameters
     ----------
     labels : (n,) int
-        True classes; of synthetic tiles those asked for.
+        True classes; of synthetic tiles the requested ones.
     patients : (n,) str
-        Of synthetic tiles those of the donors.
+        Patients of the tiles; of synthetic tiles those of the donors.
     probabilities : of each seed (n, classes) float
     thresholds : of each seed
         Chosen on validation; None for more than two classes.
@@ -54,9 +54,9 @@ class Labelled:
         ]
 
     def scores(self) -> dict[str, Any]:
-        """Metrics by seed and their mean, each with its interval over patients, and what was taken for what.
+        """Return metrics by seed and their mean, each with its interval over patients, and confusions.
 
-        Confusion matrices have the classes asked for as rows.
+        Confusion matrices have the requested classes as rows.
         """
         found: dict[str, Any] = {metric: self._metric(metric) for metric in METRICS}
         found["confusion"] = [
@@ -80,19 +80,19 @@ class Labelled:
 def differences(synthetic: Labelled, real: Labelled) -> dict[str, Any]:
     """Return by how much each metric is higher on synthetic tiles, with its interval.
 
-    Patients are drawn among those of both sides, donors and validation patients, and training seeds, the same
-    for both sides. There is no interval where either side has too few patients.
+    Patients of both tile groups (donors, validation patients) and training seeds are drawn, alike for both.
+    There is no interval where either group has too few patients.
     """
     groups = np.concatenate([synthetic.patients, real.patients])
     everyone = np.unique(groups)
     few = min(len(np.unique(one.patients)) for one in (synthetic, real)) < MINIMUM_PATIENTS
     found = {}
     for metric in METRICS:
-        sides = [
+        pair = [
             [_among(everyone, one.patients, statistic) for statistic in one.statistics(metric)]
             for one in (synthetic, real)
         ]
-        value = _plain(paired_difference(sides[0], sides[1], groups=groups))
+        value = _plain(paired_difference(pair[0], pair[1], groups=groups))
         found[metric] = {**value, "interval": None} if few else value
     return found
 
@@ -108,13 +108,13 @@ def _plain(found: Interval) -> dict[str, Any]:
 
 
 class Likeness:
-    """KID and coverage of synthetic tiles, over all tiles and class by class.
+    """KID and coverage of synthetic tiles, over all tiles and by class.
 
     Parameters
     ----------
     tiles, fold
-        Real tiles; those of the training patients are what is to be matched, those of the validation patients
-        set the *between* reference.
+        Real tiles; synthetic tiles are compared with those of the training patients, and those of the
+        validation patients give the *between* reference.
     """
 
     def __init__(self, tiles: TileSet, fold: Fold, *, seed: int) -> None:
@@ -128,8 +128,8 @@ class Likeness:
         every = self._scores(made, in_proportion(made.labels, wanted), self.train, self.held_out)
         classes = {}
         for label, name in enumerate(self.tiles.classes):
-            sides = [rows[self.tiles.labels[rows] == label] for rows in (self.train, self.held_out)]
-            classes[name] = self._scores(made, np.flatnonzero(made.labels == label), *sides)
+            groups = [rows[self.tiles.labels[rows] == label] for rows in (self.train, self.held_out)]
+            classes[name] = self._scores(made, np.flatnonzero(made.labels == label), *groups)
         return {"all": every, "classes": classes}
 
     def _scores(
@@ -157,8 +157,8 @@ def in_proportion(labels: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArr
     counts, shares = np.bincount(labels, minlength=classes), np.bincount(wanted, minlength=classes)
     present = shares > 0
     most = (counts[present] / shares[present]).min()
-    taken = np.floor(most * shares + 1e-9).astype(np.int64)
-    return np.sort(np.concatenate([np.flatnonzero(labels == c)[: taken[c]] for c in range(classes)]))
+    numbers = np.floor(most * shares + 1e-9).astype(np.int64)
+    return np.sort(np.concatenate([np.flatnonzero(labels == c)[: numbers[c]] for c in range(classes)]))
 
 
 def _pictures(tiles: TileSet, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.str_]]:

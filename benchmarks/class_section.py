@@ -10,28 +10,31 @@ PICTURE = "classes.png"
 
 
 def section_class_condition(result: Result) -> str:
-    """Whether synthetic tiles show the class that was asked for."""
+    """Whether synthetic tiles show the requested class."""
     data, settings, rows = result["data"], result["settings"], result["rows"]
     train, validation = (result["real"][part] for part in ("train", "validation"))
     loads = [row["load_before"] for row in rows]
     environment = rows[-1]["environment"]
     return "\n\n".join(
         [
-            "## Classes: do tiles show what was asked for?",
+            "## Classes: do tiles show the requested class?",
             f"Study `{data['name']}`, {data['tile']} px at {data['mpp']} µm/px. "
-            f"`{settings['classifier']['model']}` learns from the {train['tiles']:,} real tiles of "
-            f"{train['patients']} training patients alone ({settings['classifier_seeds']} training seeds); "
-            f"it labels real tiles and {settings['samples']} synthetic ones, as many of each class, with the "
-            "stain (and mask, if any) of training tiles. The threshold is chosen on the "
+            f"`{settings['classifier']['model']}` is trained on the {train['tiles']:,} real tiles "
+            f"of {train['patients']} training patients alone ({settings['classifier_seeds']} training "
+            "seeds). "
+            f"It then labels real tiles and {settings['samples']} synthetic ones, equally many of "
+            "each class, "
+            "which have the stain (and mask, if any) of training tiles. The threshold is chosen on the "
             f"{validation['tiles']:,} tiles of the {validation['patients']} validation patients, "
-            "which favours these. Means over seeds; intervals over patients, of synthetic tiles those of "
-            "the donors, of differences over seeds too. Aim: no lower than on real validation tiles, at "
-            "guidance 1 too.",
+            "which favours these. Values are means over seeds. Intervals are over patients (for synthetic "
+            "tiles, the patients of their donors); those of differences are over seeds too. Aim: no "
+            "lower than "
+            "on real validation tiles, at guidance 1 too.",
             f"![Synthetic tiles: {' above '.join(data['classes'])}]({PICTURES / PICTURE})",
-            _judged_generators(rows),
+            _generator_table(rows),
             _class_labels(result["real"], rows),
-            "KID to the training tiles and coverage of them, all classes at the frequencies of the training "
-            "tiles, and class by class. Aim: coverage of 0.8.",
+            "KID to the training tiles and coverage of them: of all classes together, at the frequencies of "
+            "the training tiles, and class by class. Aim: a coverage of 0.8.",
             _class_likeness(data["classes"], rows),
             _class_coverage(data["classes"], rows[0]),
             machine(environment, threads=environment["threads"], loads=loads),
@@ -39,7 +42,7 @@ def section_class_condition(result: Result) -> str:
     )
 
 
-def _judged_generators(rows: Sequence[Result]) -> str:
+def _generator_table(rows: Sequence[Result]) -> str:
     """Lay out one line for each generator."""
     found = {row["name"]: row for row in rows}
     lines = []
@@ -50,7 +53,7 @@ def _judged_generators(rows: Sequence[Result]) -> str:
                 f"`{name}`",
                 made["recipe"] + (", student" if made["student"] else ""),
                 "yes" if made["masks"] else "no",
-                "a prior" if made["start"] else "nothing",
+                "a prior" if made["start"] else "none",
                 number(made["parameters"] / 1e6, 1),
                 f"{made['steps']:,}",
                 significant(made["train_seconds"] / 60),
@@ -61,7 +64,7 @@ def _judged_generators(rows: Sequence[Result]) -> str:
         "",
         "recipe",
         "reads masks",
-        "starts from",
+        "initial weights",
         "parameters (M)",
         "training steps",
         "minutes",
@@ -84,10 +87,10 @@ def _class_labels(real: Result, rows: Sequence[Result]) -> str:
             interval(auroc["interval"]),
         ]
 
-    head = ["", "guidance", "balanced accuracy", "95 %", "by seed", "above real", "95 %", "AUROC", "95 %"]
+    head = ["", "guidance", "balanced accuracy", "95 %", "by seed", "minus real", "95 %", "AUROC", "95 %"]
     lines = [
         ["real, validation", "-", *cells(real["validation"], None)],
-        ["real, training (learned from)", "-", *cells(real["train"], None)],
+        ["real, training (trained on these)", "-", *cells(real["train"], None)],
     ]
     for row in rows:
         name = [f"`{row['name']}`", f"{row['guidance']:g}"]
@@ -96,7 +99,7 @@ def _class_labels(real: Result, rows: Sequence[Result]) -> str:
 
 
 def _class_likeness(classes: Sequence[str], rows: Sequence[Result]) -> str:
-    """Lay out KID and coverage, over all classes and of each, below those of real tiles."""
+    """Lay out KID and coverage, over all classes and of each, with the real-vs-real reference above."""
     names = ["", *(f", {name}" for name in classes)]
     head = ["", "guidance", *(cell for name in names for cell in (f"KID{name}", f"coverage{name}"))]
     head.insert(3, "95 %")
@@ -122,10 +125,10 @@ def _class_likeness(classes: Sequence[str], rows: Sequence[Result]) -> str:
 
 
 def _class_coverage(classes: Sequence[str], row: Result) -> str:
-    shares = [number(found["coverage"]["real"]) for found in _parts(classes, row)]
-    named = [f"{share} of {name}" for share, name in zip(shares, ("all", *classes), strict=True)]
+    reached = [number(found["coverage"]["real"]) for found in _parts(classes, row)]
+    named = [f"{value} of {name}" for value, name in zip(reached, ("all", *classes), strict=True)]
     return (
-        "Coverage is a share of what equally many real tiles of other training patients cover, "
+        "Coverage is divided by what equally many real tiles of other training patients cover: "
         f"{', '.join(named)}."
     )
 

@@ -1,6 +1,6 @@
-"""Who is compared: the peers, this project, and the steps that lead from the one to the other.
+"""The contenders: the peers, this project, and the steps from one to the other.
 
-A row of the table is a training and a way to sample from it; rows that share their training share its run.
+A row of the table is a training and a way to sample from it; rows of the same training use one run.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from benchmarks.peers import CPU, MaskScale, Peer, build_peer, matched_width
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import FROM_SCRATCH, GeneratorConfig
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.model.card import ModelCard, build_denoiser, default_unshuffle
-from nucleosynth.diffusion.recipes import usable_rows
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
+from nucleosynth.diffusion.recipes import get_recipe
 from nucleosynth.diffusion.training.batches import TrainingBatches
 from nucleosynth.diffusion.training.generator import train_generator
 from nucleosynth.files import partial, write_json
 from nucleosynth.runs import open_run
 from nucleosynth.training.config import Optimisation
 from nucleosynth.training.devices import autocast
-from nucleosynth.training.loop import fit
+from nucleosynth.training.loop import run_training
 
 CHECKPOINT_SECONDS = 300.0  # of the largest peer a checkpoint takes seconds to write
 Budget = Mapping[str, float]
@@ -53,27 +54,27 @@ class Trained(Protocol):
     ) -> NDArray[np.uint8]:
         """Draw (n, h, w, 3) tiles, numbered from ``first``, for masks (n, h, w).
 
-        Peers are not told of the stain (n, 6).
+        Peers are not conditioned on the stain (n, 6).
         """
 
 
 class Training(Protocol):
-    """How a contender is trained."""
+    """The training of a contender."""
 
     @property
     def key(self) -> str:
         """Name of its run; the same for the same settings."""
 
     def build(self, size: int) -> Trained:
-        """Return it untrained, with random weights: enough to be timed."""
+        """Return the untrained model, with random weights, for timing."""
 
     def train(
         self, tiles: TileSet, patients: Sequence[str], budget: Budget, *, out: Path, seed: int
     ) -> Trained:
-        """Train on the tiles of some patients in the run directory ``out``, or go on there."""
+        """Train on the tiles of some patients in the run directory ``out``, or continue there."""
 
     def settings(self, size: int) -> dict[str, Any]:
-        """Say what is trained, for the result."""
+        """Return the settings of the training, for the result."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class OwnTraining:
 
     def config(self, size: int, budget: Budget) -> GeneratorConfig:
         """Return the settings; ``network`` is completed by the default folding."""
-        network = {"unshuffle": default_unshuffle(size), **self.changes.get("network", {})}
+        network = {"unshuffle": get_recipe("unified").unshuffle(size), **self.changes.get("network", {})}
         wanted = {"start": FROM_SCRATCH, **self.changes, **budget, "network": network}
         return GeneratorConfig.model_validate(wanted)
 
@@ -156,7 +157,7 @@ class PeerModel:
         first: int,
         **sampling: Any,
     ) -> NDArray[np.uint8]:
-        """See `Trained`; the stain is left unread."""
+        """Draw tiles, see `Trained`; the stain is ignored."""
         del stain
         return self.peer.sample(masks, seed=seed, first=first, **sampling)
 
@@ -193,7 +194,7 @@ class PeerTraining:
         """See `Training`."""
         model = self.build(tiles.size[0], seed=seed)
         peer = model.peer
-        rows = usable_rows(tiles, tiles.rows_of(patients), "mask-guided")
+        rows = get_recipe("mask-guided").usable_rows(tiles, tiles.rows_of(patients))
         settings = {
             "peer": self.settings(tiles.size[0]),
             "budget": dict(budget),
@@ -205,7 +206,7 @@ class PeerTraining:
         with open_run(out, kind="peer", config=settings) as run:
             if not run.done:
                 learner = PeerLearner(peer, peer_batches(tiles, rows, self.batch, seed))
-                fitted = fit(
+                fitted = run_training(
                     learner,
                     run,
                     self._optimisation(len(rows), budget),
@@ -253,7 +254,7 @@ class PeerLearner:
 
 
 def peer_batches(tiles: TileSet, rows: NDArray[np.int64], size: int, seed: int) -> TrainingBatches:
-    """Batches of our own recipe ``mask-guided``: nothing is jittered and no mask left out."""
+    """Return batches of our own recipe ``mask-guided``: without jitter and dropped masks."""
     descriptors = np.zeros((len(rows), 6), np.float32)
     return TrainingBatches(
         tiles, rows, descriptors, True, size, drop=0.0, jitter=0.0, p_mean=0.0, p_std=1.0, seed=seed
@@ -262,7 +263,7 @@ def peer_batches(tiles: TileSet, rows: NDArray[np.int64], size: int, seed: int) 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: a training, sampled in one way, and what it differs in from the line before."""
+    """A row of the table: a training, one way of sampling, and the difference from the row before."""
 
     name: str
     training: Training
@@ -274,8 +275,8 @@ DDIM: Mapping[str, Any] = {"sampler": "ddim", "steps": 50, "sigma_scale": 1.0}
 PLAIN: Mapping[str, Any] = {"recipe": "mask-guided"}
 UNCROPPED: Mapping[str, Any] = {"crops": False}
 LAST: Mapping[str, Any] = {**UNCROPPED, "ema_fraction": 0.0}
-"""Of the weights the last, as plain DDPMs take them."""
-TOLD: Mapping[str, Any] = {**LAST, "objective": "epsilon"}
+"""The last weights without averaging, as in plain DDPMs."""
+CONDITIONED: Mapping[str, Any] = {**LAST, "objective": "epsilon"}
 MATCHED: Mapping[str, Any] = {"size": "matched", "mask": "[-1, 1]", "lr": 1e-3, "batch": 8}
 OURS = OwnTraining("unified")
 
@@ -302,7 +303,10 @@ ROWS: tuple[Row, ...] = (
     ),
     Row("+ mask scale", OwnTraining("mask-scale", PLAIN), DDIM, "mask in [-1, 1]"),
     Row(
-        "+ conditioning", OwnTraining("conditioning", TOLD), DDIM, "mask at every grid, stain and its jitter"
+        "+ conditioning",
+        OwnTraining("conditioning", CONDITIONED),
+        DDIM,
+        "mask at every grid, stain and its jitter",
     ),
     Row("+ objective", OwnTraining("objective", LAST), DDIM, "EDM over the spectrum"),
     Row("+ EMA", OwnTraining("ema", UNCROPPED), DDIM, "averaged weights"),

@@ -1,11 +1,11 @@
-"""Nuclear size asked for by the dial against the size found again in synthesised tiles.
+"""Nuclear size requested by the dial against the size found in synthesised tiles.
 
     python -m benchmarks.dial GENERATOR TILES [--tiles 64] [--judge judge]
 
-GENERATOR was trained with masks, TILES are what it was trained on; of them only its own patients' tiles are
+GENERATOR was trained with masks on TILES, of which only those of its training patients are
 read. Layouts are fitted to these and drawn at several size ratios, tiles are synthesised from them, and the
-judge finds the nuclei again: all of them (*found*), and those where one was asked for (*answers*). A tile in
-which no whole nucleus was asked for says nothing of size and is left out. Writes results/dial.json here,
+mask judge finds the nuclei: all of them (*found*), and those where one was requested (*answers*). A tile in
+which no whole nucleus was requested is left out. Writes results/dial.json here,
 docs/results/tnbc/dial.png and docs/results/tnbc/dial_tiles.png.
 """
 
@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from nucleosynth.data.slide_stain import slide_descriptors
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.recipes import sampling_defaults
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.nuclei.mask_scores import refuse_own_masks
 from nucleosynth.files import write_json
@@ -67,12 +66,12 @@ Measured = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Sizes:
-    """Diameters of whole nuclei, each weighed against the chance that the border cuts it, summed by tile.
+    """Diameters of whole nuclei, weighted to correct for cuts by the border, summed by tile.
 
     Tile i of every ratio has the same stain and noise: the bootstrap draws these together.
     """
 
-    ratios: Floats  # (ratios,) as asked for; 1 is among them
+    ratios: Floats  # (ratios,) as requested; 1 is among them
     total: Floats  # (ratios, tiles) sum of weight times diameter, µm
     weight: Floats  # (ratios, tiles); 0 where no nucleus is whole
 
@@ -92,7 +91,7 @@ class Sizes:
     def of_answers(
         cls, ratios: Floats, masks: list[NDArray[Any]], found: list[NDArray[Any]], mpp: float
     ) -> Sizes:
-        """Measure, for each whole nucleus asked for, the found one that shares most of its pixels, if any."""
+        """Measure, for each whole requested nucleus, the found one that shares most of its pixels, if any."""
         sums = []
         for asked, again in zip(masks, found, strict=True):
             table = nuclei_table(None, asked, mpp=mpp)
@@ -115,22 +114,22 @@ class Sizes:
 
     @property
     def tiles(self) -> Floats:
-        """(ratios, tiles) mean diameter in µm, NaN without a whole nucleus."""
+        """Mean diameter, (ratios, tiles), in µm, NaN without a whole nucleus."""
         return ratio_where(self.total, self.weight, self.weight > 0)
 
     def levels(self, picked: Picked = EVERY) -> Floats:
-        """(ratios,) mean diameter in µm over all whole nuclei of some tiles, NaN without one."""
+        """Return the mean diameter, (ratios,), in µm over whole nuclei of some tiles, NaN without one."""
         total, weight = self.total[:, picked].sum(axis=1), self.weight[:, picked].sum(axis=1)
         return ratio_where(total, weight, weight > 0)
 
     def relative(self, picked: Picked = EVERY) -> Floats:
-        """(ratios,) the same relative to that at ratio 1."""
+        """Return the same, (ratios,), relative to that at ratio 1."""
         levels = self.levels(picked)
         return np.asarray(levels / levels[self.ratios == 1])
 
 
 def _answers(asked: NDArray[Any], found: NDArray[Any]) -> NDArray[np.int64]:
-    """By number of a nucleus asked for, the number of the found one that shares most pixels; 0 = none."""
+    """Return, by number of a requested nucleus, the found one that shares most pixels; 0 = none."""
     pairs = np.zeros((int(asked.max()) + 1, int(found.max()) + 1), np.int64)
     np.add.at(pairs, (asked.ravel().astype(np.int64), found.ravel().astype(np.int64)), 1)
     pairs[:, 0] = 0
@@ -140,7 +139,7 @@ def _answers(asked: NDArray[Any], found: NDArray[Any]) -> NDArray[np.int64]:
 def synthesised(
     generator: Generator, tiles: TileSet, layouts: LayoutModel, *, ratios: Floats, count: int, seed: int
 ) -> tuple[list[NDArray[np.uint16]], list[NDArray[np.uint8]]]:
-    """Masks and tiles of each ratio, the density lowered so that larger nuclei find room."""
+    """Draw masks and tiles of each ratio, with lower density so that larger nuclei find room."""
     rows = tiles.rows_of(generator.card.patients)
     picked = rng(seed, "dial-stains").choice(len(rows), count, replace=count > len(rows))
     stains = slide_descriptors(tiles, rows)[picked]
@@ -154,7 +153,7 @@ def synthesised(
 
 
 def correlations(drawn: Sizes, found: Sizes, answers: Sizes, *, seed: int) -> Measured:
-    """Pearson correlations and slopes, each with its 95 % interval over tiles (see `Sizes`)."""
+    """Return Pearson correlations and slopes, each with its 95 % interval over tiles (see `Sizes`)."""
 
     def measures(picked: Picked) -> dict[str, float]:
         own, again = drawn.tiles[:, picked], found.tiles[:, picked]
@@ -178,7 +177,7 @@ def correlations(drawn: Sizes, found: Sizes, answers: Sizes, *, seed: int) -> Me
 
 
 def real_tiles(judge: Segmenter, tiles: TileSet, rows: NDArray[np.int64]) -> dict[str, float]:
-    """What the judge makes of real tiles: the diameter it finds beside that of their own masks."""
+    """Return the diameter that the mask judge finds in real tiles, and that of their own masks."""
     assert tiles.masks is not None
     assert tiles.mpp is not None
     masks = find_nuclei(judge, np.asarray(tiles.images[rows]), tiles.mpp)
@@ -189,7 +188,7 @@ def real_tiles(judge: Segmenter, tiles: TileSet, rows: NDArray[np.int64]) -> dic
 
 
 def plot(drawn: Sizes, found: Sizes, answers: Sizes, measured: Measured, *, judge: str) -> Figure:
-    """Size found against size asked for: tile by tile, ratio by ratio, and that of the drawn masks."""
+    """Plot the size found by the size requested: by tile, by ratio, and of the drawn masks."""
     ratios, level = found.ratios, found.relative()
     count = found.total.shape[1]
     draws = np.array([found.relative(picked) for picked in _resampled(found, REPLICATES, 0)])
@@ -225,7 +224,7 @@ def plot(drawn: Sizes, found: Sizes, answers: Sizes, measured: Measured, *, judg
 
 
 def level_record(drawn: Sizes, found: Sizes, answers: Sizes, index: int) -> dict[str, Any]:
-    """All that was measured at one ratio, the raw values too."""
+    """Return all values measured at one ratio, also the raw ones."""
     return {
         "ratio": float(found.ratios[index]),
         "drawn_ratio": float(drawn.relative()[index]),
@@ -273,7 +272,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("source", type=Path, metavar="tiles")
     parser.add_argument("--tiles", type=int, default=64, help="tiles per ratio")
     parser.add_argument("--ratios", type=float, nargs="+", default=RATIOS, help="1 must be among them")
-    parser.add_argument("--judge", default="judge", help="segmenter that finds the nuclei; made no masks")
+    parser.add_argument("--judge", default="judge", help="mask judge: segmenter that finds the nuclei")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--pictures", type=Path, default=PICTURES)
@@ -286,7 +285,7 @@ def read_arguments() -> argparse.Namespace:
 def settings(
     given: argparse.Namespace, generator: Generator, tiles: TileSet, layouts: LayoutModel, judge: Segmenter
 ) -> dict[str, Any]:
-    """What the figures depend on."""
+    """Return the settings behind the result."""
     card = generator.card
     return {
         "generator": generator.generator_id,
@@ -296,7 +295,7 @@ def settings(
         "judge": {"name": judge.name, "weights_hash": judge.weights_hash},
         "size": card.size,
         "mpp": card.mpp,
-        "sampling": sampling_defaults(card.recipe),
+        "sampling": card.recipe.defaults(),
         "tiles_per_ratio": given.tiles,
         "density": "1 / ratio², at most 1",
         "interval": f"95 %, {REPLICATES} bootstrap draws of tiles, those of all ratios together",
@@ -305,7 +304,7 @@ def settings(
 
 
 def main() -> None:
-    """Draw, synthesise, find again, and write the result."""
+    """Draw layouts, synthesise tiles, find their nuclei, and write the result."""
     given = read_arguments()
     seed, ratios = given.seed, np.array(sorted(set(given.ratios)))
     generator, tiles = Generator.from_pretrained(given.generator), TileSet.open(given.source)

@@ -1,6 +1,6 @@
-"""Data on which variants of `ablations` are compared, each with its judge.
+"""Data on which variants of `ablations` are compared, each with its scores.
 
-On TNBC tiles are asked for by masks of the validation patient and nuclei found again; on AMi-Br by class, and
+On TNBC tiles are requested by masks of the validation patient and their nuclei found; on AMi-Br by class, and
 the study's classifier of real tiles labels them.
 """
 
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from benchmarks.class_condition import STUDY as AMIBR
 from benchmarks.class_condition import draw
-from benchmarks.class_judges import train_judges
 from benchmarks.class_scores import METRICS, Likeness
 from benchmarks.contenders import OwnModel
-from benchmarks.quality import QualityJudge
+from benchmarks.label_classifiers import train_label_classifiers
+from benchmarks.quality import TileEvaluator
 from benchmarks.studies import open_study, open_tnbc
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
@@ -29,41 +29,41 @@ Scored = tuple[NDArray[np.uint8], dict[str, Any]]
 
 
 class Ground(Protocol):
-    """Tiles, the fold whose training patients are learned from, and a judge."""
+    """Tiles, the fold with the training patients, and a way to score."""
 
     name: str
     tiles: TileSet
     fold: Fold
 
     def settings(self) -> dict[str, Any]:
-        """Say what two rows must share to be compared."""
+        """Return the settings that two rows must share to be compared."""
 
-    def judge(self, generator: Generator, out: Path) -> Scored:
-        """Draw tiles, or go on in or beside ``out``, and score them."""
+    def score(self, generator: Generator, out: Path) -> Scored:
+        """Draw tiles, or continue in or next to ``out``, and score them."""
 
 
 class Tnbc:
-    """Masks are asked for: agreement, KID and coverage."""
+    """TNBC, requested by masks: agreement, KID and coverage."""
 
     name = "TNBC"
 
     def __init__(self, run: Path, *, samples: int, seed: int) -> None:
         self.tiles, split = open_tnbc(run)
         self.fold = split.folds[0]
-        self._judge = QualityJudge(self.tiles, self.fold, "validation", samples=samples, seed=seed)
+        self._judge = TileEvaluator(self.tiles, self.fold, "validation", samples=samples, seed=seed)
 
     def settings(self) -> dict[str, Any]:
         """See `Ground`."""
         return self._judge.settings()
 
-    def judge(self, generator: Generator, out: Path) -> Scored:
+    def score(self, generator: Generator, out: Path) -> Scored:
         """See `Ground`."""
         made, seconds = self._judge.draw(OwnModel(generator), {}, weights=generator.generator_id, out=out)
         return made, {"sample_seconds": seconds, **self._judge.scores(made)}
 
 
 class AmiBr:
-    """Classes are asked for, as many tiles of each: labels by classifiers of real tiles, KID and coverage."""
+    """AMi-Br, requested by classes, equally many: labels by classifiers of real tiles, KID and coverage."""
 
     name = "AMi-Br"
 
@@ -72,28 +72,28 @@ class AmiBr:
         self.tiles, split = open_study(study, run)
         self.fold = split.folds[0]
         self.samples, self.seed = samples, seed
-        self._judges = train_judges(
+        self._classifiers = train_label_classifiers(
             study, self.tiles, self.fold, seeds=3, run=run / "classifiers", device="cpu"
         )
         self._likeness = Likeness(self.tiles, self.fold, seed=seed)
 
     def settings(self) -> dict[str, Any]:
         """See `Ground`."""
-        real = self._judges.real("validation").scores()
+        real = self._classifiers.real("validation").scores()
         extractor = self._likeness.extractor
         return {
             "samples": self.samples,
             "seed": self.seed,
             "extractor": f"{extractor.name} {extractor.weights_hash}",
-            "classifier_weights": self._judges.weights,
+            "classifier_weights": self._classifiers.weights,
             "real": {metric: real[metric]["value"] for metric in METRICS},
         }
 
-    def judge(self, generator: Generator, out: Path) -> Scored:
+    def score(self, generator: Generator, out: Path) -> Scored:
         """See `Ground`."""
         made = draw(generator, self.tiles, guidance=1.0, samples=self.samples, seed=self.seed, run=out.parent)
         every = self._likeness.scores(made)["all"]
-        labels = self._judges.see(made).scores()
+        labels = self._classifiers.predict(made).scores()
         return np.asarray(made.images), {
             "labels": {metric: labels[metric] for metric in METRICS},
             "fidelity": every["fidelity"],

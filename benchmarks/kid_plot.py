@@ -1,4 +1,4 @@
-"""The plot of KID against what it costs: training time, sampling time or patients."""
+"""The plot of KID by cost: training time, sampling time or patients."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Point:
 def kid_plot(
     points: Sequence[Point], *, title: str, label: str, reference: float | None, colours: str
 ) -> Figure:
-    """Show KID against time or data: a line for each contender, or a dot where it has one point only.
+    """Plot KID by time or data: a line for each contender, or a dot for a single point.
 
     Parameters
     ----------
     reference
         KID *between* patients, drawn as a line.
     colours
-        What they stand for.
+        Meaning of the colours.
     """
     from matplotlib.ticker import LogLocator
 
@@ -55,8 +55,8 @@ def kid_plot(
                 if point.interval:
                     axes.plot([point.x] * 2, point.interval, color=colour, alpha=0.35, linewidth=1)
                 at = (point.x, point.kid)
-                beside = (5, -11 if turn % 2 else 4)  # above and below in turn
-                axes.annotate(point.label, at, xytext=beside, textcoords="offset points", fontsize=8)
+                offset = (5, -11 if turn % 2 else 4)  # above and below in turn
+                axes.annotate(point.label, at, xytext=offset, textcoords="offset points", fontsize=8)
         if reference is not None:
             axes.axhline(reference, color=INK, linewidth=1, linestyle=":")
         axes.set_xscale("log")
@@ -72,5 +72,5 @@ def kid_plot(
         axes.set_xlabel(label)
         axes.set_ylabel("KID to the training patients")
         axes.set_title(title)
-        subtitle(axes, f"{colours}; bars: 95 % over patients; dotted: unseen real patients")
+        subtitle(axes, f"{colours}; bars: 95 % over patients; dotted: other real patients")
     return figure

@@ -1,4 +1,4 @@
-"""Scores of drawn masks that no layout model is fitted to, beside what real masks reach among themselves."""
+"""Scores of drawn masks that no layout model is fitted to, with the real-vs-real reference of masks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nucleosynth.layouts.touching import touching_share
 from nucleosynth.render.outlines import draw_masks
 
 LEAST_COVERED = 0.05
-"""Of a tile, for its mask to be looked for among others: single small nuclei coincide by chance."""
+"""Least covered fraction of a mask that is searched for among others: small nuclei coincide by chance."""
 
 Masks = NDArray[np.integer]
 
@@ -28,7 +28,7 @@ def turned(masks: Masks) -> list[Masks]:
 def best_overlap(
     masks: Masks, others: Masks, *, apart: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float64]:
-    """Highest IoU of the covered pixels of each mask with any other mask, in any of its eight positions.
+    """Return the highest IoU of each mask with any other mask, in any of its eight orientations.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def best_overlap(
     Returns
     -------
     (n,) float
-        0 where there is nothing to overlap with.
+        0 if there is no other mask.
     """
     own = (masks > 0).reshape(len(masks), -1).astype(np.float32)
     best = np.zeros(len(masks))
@@ -79,8 +79,8 @@ def census(masks: Masks) -> dict[str, Any]:
     }
 
 
-class Judge:
-    """Scores drawn masks against the real ones of the training patients, with references among real masks."""
+class LayoutEvaluator:
+    """Scores of drawn masks compared with training masks, with real-vs-real references."""
 
     def __init__(self, tiles: TileSet, train: list[str], held_out: list[str]) -> None:
         assert tiles.masks is not None
@@ -97,13 +97,13 @@ class Judge:
         return rows[tiles.has_mask[rows]]
 
     def _copies(self, masks: Masks, *, apart: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-        """Overlaps with the training masks, of all masks but sparse ones."""
+        """Return overlaps with the training masks, of all masks but sparse ones."""
         overlaps = best_overlap(masks, self.real, apart=apart)
         kept: NDArray[np.float64] = overlaps[np.mean(masks > 0, axis=(1, 2)) >= LEAST_COVERED]
         return kept
 
     def references(self) -> dict[str, Any]:
-        """What real masks reach among themselves; references of distances and KID are with the scores."""
+        """Return real-vs-real references; those of distances and KID are with the scores."""
         akin = self.patients[:, None] == self.patients[None]
         return {
             "census": {"train": census(self.real), "held_out": census(self.held)},

@@ -21,7 +21,7 @@ import cyclopts
 import numpy as np
 import torch
 
-from benchmarks.layout_scores import Judge
+from benchmarks.layout_scores import LayoutEvaluator
 from benchmarks.studies import HOME, RESULTS, open_tnbc
 from nucleosynth.files import write_json
 from nucleosynth.layouts.fit import fit_layouts
@@ -69,8 +69,8 @@ def main(
     started = time.perf_counter()
     model = fit_layouts(tiles, fold.train, seed=seed)
     fitted = {"seconds": time.perf_counter() - started, "bytes": len(model.model_dump_json())}
-    judge = Judge(tiles, fold.train, getattr(fold, held_out))
-    labels = np.tile(tiles.labels[judge.rows], repeats).tolist()
+    evaluator = LayoutEvaluator(tiles, fold.train, getattr(fold, held_out))
+    labels = np.tile(tiles.labels[evaluator.rows], repeats).tolist()
     drawn = model.draw(len(labels), label=labels, seed=seed)
     found = {
         "data": {
@@ -78,13 +78,13 @@ def main(
             "tile": tiles.size[0],
             "mpp": tiles.mpp,
             "content_hash": tiles.content_hash,
-            "train": {"patients": len(fold.train), "tiles": len(judge.real)},
-            "held_out": {"part": held_out, "tiles": len(judge.held)},
+            "train": {"patients": len(fold.train), "tiles": len(evaluator.real)},
+            "held_out": {"part": held_out, "tiles": len(evaluator.held)},
         },
         "settings": {"seed": seed, "layouts": len(labels)},
         "fitted": {NAME: fitted},
-        "references": judge.references(),
-        "scores": {NAME: judge.scores(drawn, labels, seed=seed)},
+        "references": evaluator.references(),
+        "scores": {NAME: evaluator.scores(drawn, labels, seed=seed)},
         "speed": {
             "layouts": SPEED_LAYOUTS,
             "threads": 1,

@@ -1,4 +1,4 @@
-"""Pieces of docs/benchmarks.md: tables, numbers as people read them, and the machine."""
+"""Parts of docs/benchmarks.md: tables, formatted numbers, and the machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def machine(environment: Result, *, threads: int, loads: Sequence[float]) -> str:
-    """Say on what and under what load it was measured."""
+    """Describe the machine and its load during the measurement."""
     busy = f"{min(loads):.1f}" if len(set(loads)) == 1 else f"{min(loads):.1f} to {max(loads):.1f}"
     peers = environment.get("peers", {})
     names = [f"{name} {version}" for name, version in peers.items()]
@@ -42,18 +42,18 @@ def machine(environment: Result, *, threads: int, loads: Sequence[float]) -> str
 
 
 def machines(rows: Sequence[Result]) -> str:
-    """Say on what rows were measured, and which of them where there are several machines."""
+    """Describe the machines of the rows, and which rows each measured if there are several."""
     groups: dict[tuple[str, int], list[Result]] = {}
     for row in rows:
         environment = row["environment"]
         groups.setdefault((environment["cpu"], environment["threads"]), []).append(row)
-    told = []
+    lines = []
     for members in groups.values():
         environment = members[-1]["environment"]
         loads = [row["load_before"] for row in members]
         which = f" Rows: {', '.join(row['name'] for row in members)}." if len(groups) > 1 else ""
-        told.append(machine(environment, threads=environment["threads"], loads=loads) + which)
-    return "\n\n".join(told)
+        lines.append(machine(environment, threads=environment["threads"], loads=loads) + which)
+    return "\n\n".join(lines)
 
 
 def interval(found: Sequence[float] | None) -> str:

@@ -1,4 +1,4 @@
-"""The peers as they come, each told of the mask by one more input channel, behind one protocol.
+"""The peers as published, each conditioned on the mask by one more input channel, behind one protocol.
 
 Both are installed, not copied: `denoising-diffusion-pytorch` and `diffusers` of the extra ``bench``. A peer
 brings its own network, objective, noise schedule and sampling loop. It is trained by the loop of this project
@@ -25,7 +25,7 @@ from nucleosynth.seeds import torch_seed
 from nucleosynth.training.devices import autocast
 
 MaskScale = Literal["1/255", "[-1, 1]"]
-"""How the mask enters: a label picture (inside = 1) divided by 255, as public code feeds it, or in full."""
+"""Scale of the mask channel: a label picture (inside = 1) divided by 255, as in public code, or in full."""
 
 LENGTH = 1000
 CPU = torch.device("cpu")
@@ -49,14 +49,14 @@ class Peer(ABC):
 
     @abstractmethod
     def loss(self, pixels: Tensor, inside: Tensor) -> Tensor:
-        """Loss of (n, 3, h, w) pixels 0-255 and (n, 1, h, w) masks, 1 inside of nuclei and 0 outside."""
+        """Return the loss of (n, 3, h, w) pixels 0-255 and (n, 1, h, w) masks, 1 inside nuclei, 0 outside."""
 
     @abstractmethod
     def draw(self, inside: Tensor, steps: int) -> Tensor:
         """Draw (n, 3, h, w) pictures in [0, 1] in so many steps: ancestral with all 1000, DDIM with fewer."""
 
     def channel(self, inside: Tensor) -> Tensor:
-        """Scale masks as this peer is fed them."""
+        """Scale masks for the input of this peer."""
         return inside / 255 if self.mask == "1/255" else 2 * inside - 1
 
     @torch.inference_mode()
@@ -91,8 +91,8 @@ class Peer(ABC):
         return torch.cat(made).permute(0, 2, 3, 1).contiguous().numpy()
 
 
-class _Told(nn.Module):
-    """Adds the mask channel to what a network reads: lucidrains' diffusion has no place for a condition."""
+class _WithMaskChannel(nn.Module):
+    """A network with the mask as one more input channel, as lucidrains' diffusion has no condition."""
 
     channels, out_dim = 3, 3
     self_condition = False
@@ -118,18 +118,18 @@ class DdpmPytorch(Peer):
         library: Any = import_module("denoising_diffusion_pytorch")
         library.denoising_diffusion_pytorch.tqdm = lambda steps, **_: steps  # no bar for each batch
         self.network = library.Unet(dim=width, channels=4, out_dim=3)
-        self.told = _Told(self.network)
+        self.conditioned = _WithMaskChannel(self.network)
         self._diffusion: Callable[..., Any] = library.GaussianDiffusion
-        self.diffusion = self._diffusion(self.told, image_size=size)
+        self.diffusion = self._diffusion(self.conditioned, image_size=size)
 
     def loss(self, pixels: Tensor, inside: Tensor) -> Tensor:
-        self.told.mask = self.channel(inside)
+        self.conditioned.mask = self.channel(inside)
         result: Tensor = self.diffusion(pixels / 255)
         return result
 
     def draw(self, inside: Tensor, steps: int) -> Tensor:
-        self.told.mask = self.channel(inside)
-        sampler = self._diffusion(self.told, image_size=self.size, sampling_timesteps=steps)
+        self.conditioned.mask = self.channel(inside)
+        sampler = self._diffusion(self.conditioned, image_size=self.size, sampling_timesteps=steps)
         result: Tensor = sampler.sample(batch_size=len(inside))
         return result
 

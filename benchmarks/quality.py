@@ -1,4 +1,4 @@
-"""Scores of tiles drawn for given masks: agreement by the judge, KID, coverage, each beside what real is."""
+"""Scores of tiles drawn for given masks: agreement, KID and coverage, with references of real tiles."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ Part = Literal["validation", "test"]
 
 @dataclass(frozen=True)
 class Asked:
-    """What contenders are asked for: masks of held-out patients, stains of training slides."""
+    """Conditions for all contenders: masks of held-out patients, stains of training slides."""
 
     masks: NDArray[np.int32]  # (n, h, w)
     stain: NDArray[np.float32]  # (n, 6)
-    patients: NDArray[np.str_]  # (n,) whose mask it is
+    patients: NDArray[np.str_]  # (n,) patient of the mask
 
 
-class QualityJudge:
-    """Scores contenders that learned from the training patients of a fold.
+class TileEvaluator:
+    """A common evaluation of contenders that were trained on the training patients of a fold.
 
     Parameters
     ----------
     part
-        Whose masks are asked for and whose real tiles set ceiling and *between* reference.
+        Part whose masks are requested and whose real tiles give ceiling and *between* reference.
     samples
-        Tiles per contender; masks come round again, each time turned or mirrored in another way.
+        Tiles per contender; masks are repeated, each time turned or mirrored in another way.
     """
 
     def __init__(self, tiles: TileSet, fold: Fold, part: Part, *, samples: int, seed: int) -> None:
@@ -72,7 +72,7 @@ class QualityJudge:
         return Asked(dihedral(masks, turns).numpy(), stains[picked], self.tiles.patients[rows])
 
     def settings(self) -> dict[str, Any]:
-        """What two rows must share to be compared."""
+        """Return the settings that two rows must share to be compared."""
         return {
             "part": self.part,
             "samples": len(self.asked.masks),
@@ -84,7 +84,7 @@ class QualityJudge:
     def draw(
         self, model: Trained, sampling: Mapping[str, Any], *, weights: str, out: Path
     ) -> tuple[NDArray[np.uint8], float]:
-        """Draw all tiles, or go on in ``out``; the seconds that it took. ``weights`` names the model."""
+        """Draw all tiles, or continue in ``out``; return tiles and seconds. ``weights`` names the model."""
         settings = {"sampling": dict(sampling), "weights": weights, **self.settings()}
         masks, stain = self.asked.masks, self.asked.stain
         with open_run(out, kind="samples", config=settings) as run:
@@ -102,7 +102,7 @@ class QualityJudge:
             return np.concatenate([np.load(file) for file in files]), sum(seconds)
 
     def scores(self, made: NDArray[np.uint8]) -> dict[str, Any]:
-        """Agreement, KID and coverage, with references and ceilings."""
+        """Return agreement, KID and coverage, with references and ceilings."""
         assert self.tiles.mpp is not None
         asked = self.asked
         agreement = tile_mask_scores(

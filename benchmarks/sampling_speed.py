@@ -1,12 +1,12 @@
-"""B1 and B1b: how fast tiles are drawn, and how near that is to what the machine can do.
+"""B1 and B1b: the speed of sampling, and how near it is to the limit of the machine.
 
     python -m benchmarks.sampling_speed
 
 reads TNBC below NUCLEOSYNTH_DATA and writes benchmarks/results/sampling_speed.json. Speed does not depend on
 what a network has learned, so all have random weights. All draw for the same masks, in turn, in the same
 dtype and memory layout, 32 tiles at a time; those of 1000 steps draw 3 tiles, once, those of 250 steps 3
-tiles in each round. Single evaluations warm all up and tell, at the start, how long it will take. Every time
-is kept in runs/benchmark-quality/sampling-speed as it comes: after a kill the same command goes on there.
+tiles in each round. Single evaluations warm up and give, at the start, an estimate of the duration. Every
+time is stored in runs/benchmark-quality/sampling-speed: after a kill the same command continues there.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ RESULT = HOME / "benchmarks" / "results" / "sampling_speed.json"
 CPU = torch.device("cpu")
 BATCH, REPEATS, FEW = 32, 5, 3
 CHANNELS, SIDE = 256, 64
-"""Of the convolution that stands for the limit: 3 x 3, as many channels in as out."""
+"""Size of the convolution that defines the limit: 3 x 3, as many channels in as out."""
 LOOP, CONVOLUTION = "sampling loop", "one convolution"
 
 OUR_NETWORK = OwnTraining("our-network", {"objective": "epsilon"})
@@ -94,7 +94,7 @@ class Ready:
 
     @property
     def evaluations(self) -> int:
-        """Of the network, for a tile."""
+        """Number of network evaluations for a tile."""
         return self.timed.evaluations
 
     def draw(self, turn: int) -> None:
@@ -111,7 +111,7 @@ class Ready:
         self.model.sample(self.masks, stain=stain, seed=turn, first=0, **sampling)
 
     def what(self) -> dict[str, Any]:
-        """Say what is timed."""
+        """Return a description of what is timed."""
         return {
             "evaluations": self.evaluations,
             "parameters": self.model.parameters,
@@ -134,7 +134,7 @@ def get_ready(contenders: Sequence[Timed], masks: NDArray[np.integer], *, few: i
 
 
 def sampling_speed(ready: Mapping[str, Ready], *, repeats: int, kept: Kept | None = None) -> dict[str, Any]:
-    """Tiles per second of each contender, all of them warm."""
+    """Measure tiles per second of each contender, after warming up."""
     works = {name: one.draw for name, one in ready.items()}
     measured = alternate(works, repeats=repeats, once=once(ready), warmed=True, kept=kept)
     return {
@@ -148,7 +148,7 @@ def sampling_speed(ready: Mapping[str, Ready], *, repeats: int, kept: Kept | Non
 
 
 def once(ready: Mapping[str, Ready]) -> list[str]:
-    """Names of those that are timed in the first round alone."""
+    """Return the names of contenders that are timed only in the first round."""
     return [name for name, one in ready.items() if one.timed.once]
 
 
@@ -170,7 +170,7 @@ class Limit:
             self.convolution(self.entering)
 
     def what(self) -> dict[str, int]:
-        """Say what is timed."""
+        """Return a description of what is timed."""
         batch, channels, side, _ = self.entering.shape
         return {"channels": channels, "side": side, "kernel": 3, "batch": batch}
 
@@ -185,7 +185,7 @@ def operations(work: Work) -> int:
 
 
 def nearness(loop: Work, limit: Limit, *, repeats: int, kept: Kept | None = None) -> dict[str, Any]:
-    """Achieved operations per second of our sampling loop beside those of one large convolution."""
+    """Measure operations per second of our sampling loop and of one large convolution."""
     works: dict[str, Work] = {LOOP: loop, CONVOLUTION: limit.evaluate}
     measured = alternate(works, repeats=repeats, warmed=True, kept=kept)
     found: dict[str, Any] = {}
@@ -203,9 +203,9 @@ def nearness(loop: Work, limit: Limit, *, repeats: int, kept: Kept | None = None
 def measure(
     contenders: Sequence[Timed], masks: NDArray[np.integer], *, few: int, repeats: int, times: Path
 ) -> tuple[dict[str, Any], Kept]:
-    """Warm up, say how long it will take, time all, and keep each time in the file ``times`` as it comes.
+    """Warm up, print the expected duration, time all, and store each time in the file ``times``.
 
-    One evaluation of each warms it up and tells what all its evaluations will take.
+    One evaluation of each contender warms it up and gives the expected duration of all its evaluations.
     """
     ready = get_ready(contenders, masks, few=few)
     loop, limit = get_ready(CONTENDERS[:1], masks, few=few)["ours"], Limit(len(masks))
@@ -236,7 +236,7 @@ def main(
     run: Path = HOME / "runs" / "benchmark-quality",
     result: Path = RESULT,
 ) -> None:
-    """Time all contenders and write the result, or go on where a kill interrupted it.
+    """Time all contenders and write the result, or continue after an interruption.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ def section_sampling_speed(result: Result) -> str:
             significant(ours["tiles_per_second"] / speed) if ours else "-",
         ]
 
-    head = ["", "parameters (M)", "evaluations", "tiles/s", "least to most", "ours is faster by"]
+    head = ["", "parameters (M)", "evaluations", "tiles/s", "lowest to highest", "ours is faster by"]
     loads = [load for found in contenders.values() for load in found["load_before"]]
     loads += [load for name in ("sampling loop", "one convolution") for load in near[name]["load_before"]]
     loop, limit = near["sampling loop"], near["one convolution"]
@@ -47,28 +47,31 @@ def section_sampling_speed(result: Result) -> str:
             "## B1: sampling speed",
             f"{result['data']['name']} masks, {result['data']['tile']} px, {settings['dtype']}, "
             f"{settings['memory_layout']}, {settings['batch']} tiles at a time ({settings['few']} where 250 "
-            f"evaluations and more are needed{_dearer(contenders)}); weights are {settings['weights']}, "
-            "which changes nothing about speed. Contenders in turn, median over "
-            f"{settings['repeats']} rounds, those of 1000 steps once. *matched* peers are as large as ours.",
+            f"evaluations and more are needed{_dearer(contenders)}). The weights are {settings['weights']}, "
+            "which does not change the speed. Contenders run in turn; the table has the median of "
+            f"{settings['repeats']} rounds, and a single run for 1000 steps. *matched*: a peer "
+            "network of our "
+            "size.",
             markdown_table(head, [row(*item) for item in contenders.items()]),
             machine(result["environment"], threads=settings["threads"], loads=loads),
-            "## B1b: how near the limit",
+            "## B1b: how near to the limit of the processor",
             f"The sampling loop of *ours* reaches {significant(loop['flop_per_second'] / 1e9)} GFLOP/s, one "
             f"convolution ({shape['kernel']} x {shape['kernel']}, {shape['channels']} channels, "
             f"{shape['side']} px, {shape['batch']} tiles) {significant(limit['flop_per_second'] / 1e9)} "
-            f"GFLOP/s: {number(near['ratio'], 2)} of it. Convolutions and matrix products are counted, a "
-            "multiply-add as two.",
+            f"GFLOP/s: the loop reaches {number(near['ratio'], 2)} of it. Convolutions and matrix "
+            "products are counted, a "
+            "multiply-add as two operations.",
         ]
     )
 
 
 def _dearer(contenders: Result) -> str:
-    """Say what it costs to draw few tiles at a time, by our network in both ways."""
+    """Say how much slower it is to draw few tiles at a time, by our network in both ways."""
     many, few = contenders.get("ours"), contenders.get("our network, DDPM-1000")
     if not many or not few:
         return ""
     passes = [found["tiles_per_second"] * found["evaluations"] for found in (many, few)]
-    return f", which makes a tile {significant(passes[0] / passes[1])} times as dear with our network"
+    return f", which takes {significant(passes[0] / passes[1])} times as long per tile with our network"
 
 
 def section_training_quality(result: Result) -> str:
@@ -81,13 +84,13 @@ def section_training_quality(result: Result) -> str:
     blocks = [
         "## B2: quality for the same training time" + (", test patients" * (settings["part"] == "test")),
         f"{data['name']}, {data['tile']} px at {data['mpp']} µm/px, {data['train']['tiles']} tiles of "
-        f"{data['train']['patients']} training patients; {settings['samples']} tiles drawn for masks of "
-        f"{part}, stains of training slides. Peers are told of the mask by one more channel and get the "
-        "tiles, flips and turns, training loop and weight average of ours; at their own size the mask enters "
-        "at 1/255 and learning rate and batch are their own. They draw by DDIM-50. Each line "
-        "from *network* on adds one thing to the one before. One training seed. "
-        f"Judge: {settings['judge']}; KID by "
-        f"{settings['extractor']} to the training patients.",
+        f"{data['train']['patients']} training patients; {settings['samples']} tiles are drawn for masks "
+        f"of {part} and stains of training slides. Peers are conditioned on the mask by one more "
+        "channel. They "
+        "use our tiles, flips and turns, training loop and weight average. At their original size the mask "
+        "enters at 1/255, and learning rate and batch are theirs. They draw with DDIM-50. From "
+        "*network* on, each row adds one thing to the row before. One training seed. "
+        f"Mask judge: {settings['judge']}. KID to the training patients, by {settings['extractor']}.",
     ]
     for budget, rows in budgets.items():
         blocks += [f"### {budget}", _quality_table(rows), _quality_references(rows), machines(rows)]
@@ -123,11 +126,11 @@ def _quality_table(rows: Sequence[Result]) -> str:
 def _quality_references(rows: Sequence[Result]) -> str:
     reference, agreement = rows[0]["fidelity"]["real_reference"], rows[0]["agreement"]
     return (
-        f"KID of real tiles, {reference['n']} per group: *within* training patients "
+        f"Real-vs-real reference of KID, {reference['n']} tiles per group: *within* training patients "
         f"{number(reference['within'])}, *between* held-out and training patients "
-        f"{number(reference['between'])}. Agreement is corrected by chance and by the "
-        f"ceiling, IoU {number(agreement['ceiling'])} on real tiles (chance "
-        f"{number(agreement['ceiling_chance'])}). Coverage is a share of what real tiles of other training "
+        f"{number(reference['between'])}. Agreement is corrected by the chance level and by the ceiling, "
+        f"an IoU of {number(agreement['ceiling'])} on real tiles (chance level "
+        f"{number(agreement['ceiling_chance'])}). Coverage is divided by what real tiles of other training "
         f"patients reach ({number(rows[0]['coverage']['real'])})."
     )
 
@@ -161,34 +164,35 @@ def section_realism(result: Result) -> str:
             "at least 0.8",
         ],
     ]
-    trained, judges = result.get("segmenter"), []
+    trained, notes = result.get("segmenter"), []
     if trained:
         real, synthetic = trained["real"], trained["synthetic"]
-        shares = number(synthetic / real if real else None, 2), number(synthetic), number(real)
-        rows.append(["PQ by synthetic pairs alone", *shares, "at least 0.9"])
-        judges = [
-            f"PQ is of segmenters of {trained['steps']} steps each on real tiles of test patients, in the "
-            f"study `{trained['study']}`, whose generator is its own."
+        parts = number(synthetic / real if real else None, 2), number(synthetic), number(real)
+        rows.append(["PQ after training on synthetic pairs alone", *parts, "at least 0.9"])
+        notes = [
+            f"PQ is that of segmenters trained for {trained['steps']} steps, scored on real tiles of "
+            "test patients "
+            f"in the study `{trained['study']}`, which has another generator."
         ]
     asked = result["settings"].get("sampling", {})
-    sampled = "sampled by default"
+    sampled = "sampled with the default settings"
     if asked:
         sampled = "sampled with " + ", ".join(f"`{key}` {value:g}" for key, value in asked.items())
-    began = "the prior" if result["generator"].get("start") else "nothing"
+    began = "the prior" if result["generator"].get("start") else "scratch"
     loads = [result["load_before"]]
     return "\n\n".join(
         [
-            "## B3: faithfulness and realism of our best model"
+            "## B3: mask agreement and realism of our best model"
             if usual
             else f"### The same at {data['tile']} px",
             f"{data['name']}, {data['tile']} px at {data['mpp']} µm/px: {result['generator']['steps']:,} "
             f"steps from {began}, {significant(result['train_seconds'] / 60)} minutes; "
             f"{result['settings']['samples']} tiles for masks of the {result['settings']['part']} patients, "
             f"{sampled}.",
-            f"![Nuclei asked for, and the tiles made]({PICTURES}/realism{suffix}_masks.png)",
+            f"![Requested nuclei, and the tiles made for them]({PICTURES}/realism{suffix}_masks.png)",
             f"![Synthetic tiles, in the order drawn]({PICTURES}/realism{suffix}_grid.png)",
             markdown_table(["", "", "synthetic", "real", "aim"], rows),
-            *judges,
+            *notes,
             machine(result["environment"], threads=result["environment"]["threads"], loads=loads),
         ]
     )
@@ -202,11 +206,11 @@ def section_student(result: Result) -> str:
 
     def of_teacher(row: Result) -> list[str]:
         kid, whole = row["fidelity"]["kid"], own["teacher"]["fidelity"]["kid"]
-        share = row["seconds_per_tile"] / own["teacher"]["seconds_per_tile"]
-        return [number(kid / whole if whole > 0 else None, 2), number(share, 2)]
+        time = row["seconds_per_tile"] / own["teacher"]["seconds_per_tile"]
+        return [number(kid / whole if whole > 0 else None, 2), number(time, 2)]
 
     def cells(row: Result) -> list[str]:
-        kid, share = of_teacher(row)
+        kid, time = of_teacher(row)
         per_tile = [seconds / settings["batch"] for seconds in row["seconds"]]
         return [
             row["name"],
@@ -217,7 +221,7 @@ def section_student(result: Result) -> str:
             significant(row["seconds_per_tile"]),
             f"{significant(min(per_tile))} to {significant(max(per_tile))}",
             kid,
-            share,
+            time,
         ]
 
     head = [
@@ -227,24 +231,26 @@ def section_student(result: Result) -> str:
         "agreement",
         "coverage",
         "s/tile",
-        "least to most",
-        "of its KID",
-        "of its time",
+        "lowest to highest",
+        "times the teacher's KID",
+        "times its time",
     ]
-    kid, share = of_teacher(own["student"])
+    kid, time = of_teacher(own["student"])
     levels = " and ".join(f"{sigma:g}" for sigma in student["student"]["sigmas"])
     return "\n\n".join(
         [
-            "## B4: a student of few passes",
+            "## B4: a student that needs few passes",
             f"{data['name']}, {data['tile']} px at {data['mpp']} µm/px. Teacher: {teacher['steps']:,} steps, "
             f"{significant(teacher['train_seconds'] / 60)} minutes of training; student: "
             f"{student['steps']:,} steps, {significant(student['train_seconds'] / 60)} minutes of "
             f"distillation, noise levels {levels}. {settings['samples']} tiles for masks of the "
-            f"{settings['part']} patients, stains of training slides, one seed. Judge: {settings['judge']}; "
-            f"KID by {settings['extractor']} to the training patients. Times of {settings['batch']} tiles at "
-            f"a time, {settings['dtype']}, all in turn, medians over {settings['repeats']} rounds.",
-            "Aim: the student within 10 % of its teacher's KID (at most 1.10 of it) in 0.20 of its time. "
-            f"Found: {kid} of its KID in {share} of its time.",
+            f"{settings['part']} patients, stains of training slides, one seed. Mask judge: "
+            f"{settings['judge']}. "
+            f"KID to the training patients, by {settings['extractor']}. Times are those of "
+            f"{settings['batch']} "
+            f"tiles at a time, {settings['dtype']}, in turn, medians of {settings['repeats']} rounds.",
+            "Aim: a student within 10 % of its teacher's KID (at most 1.10 times) in 0.20 of its time. "
+            f"Found: {kid} times its KID in {time} of its time.",
             markdown_table(head, [cells(row) for row in rows]),
             _quality_references(rows),
             machine(
@@ -270,18 +276,20 @@ def section_segmentation(result: Result) -> str:
         for name in scores
     ]
     chance = scores["embedded"]["all"]["chance"]
-    rows.append(["chance, `embedded`", *(number(chance[key]) for key in keys), "", ""])
+    rows.append(["chance level, `embedded`", *(number(chance[key]) for key in keys), "", ""])
     classical, embedded = (scores[name] for name in ("classical", "embedded"))
     ratio = [embedded[p]["pq"] / classical[p]["pq"] for p in ("all", "test_patients")]
     data = result["data"]
     head = ["", "PQ", "F1", "SQ", "AJI", "IoU", "PQ, test patients", f"{speed['tile']} px tiles/s"]
     return "\n\n".join(
         [
-            "## B6: nuclei without downloads",
+            "## B6: finding nuclei without downloads",
             f"{data['name']}, {data['images']} images of {data['patients']} patients at {data['mpp']} µm/px, "
-            "on which no network was trained or chosen; `classical` was set on its training patients. "
+            "on which no network was trained or chosen; the settings of `classical` were chosen on "
+            "its training "
+            "patients. "
             f"`embedded` reaches {ratio[0]:.2f} times the PQ of `classical`, {ratio[1]:.2f} times on the "
-            "test patients (aim: 1.5, and F1 of 0.75).",
+            "test patients (aim: 1.5, and an F1 of 0.75).",
             markdown_table(head, rows),
             machine(result["environment"], threads=speed["threads"], loads=[speed["load_before"]]),
         ]
@@ -306,13 +314,21 @@ def section_layouts(result: Result) -> str:
             ]
         )
     reference = next(iter(result["scores"].values()))["kid"]["real_reference"]
-    head = ["", "KID of the masks", "median distance (sd)", "copies, median", "copies, most", "layouts/min"]
+    head = [
+        "",
+        "KID of the masks",
+        "median distance (sd)",
+        "copies, median",
+        "copies, highest",
+        "layouts/min",
+    ]
     return "\n\n".join(
         [
-            "## Layouts: masks that no patient has",
-            f"{data['name']}, {data['tile']} px; real masks: KID *within* {number(reference['within'], 4)}, "
-            f"*between* {number(reference['between'], 4)}. Distances are those of nuclear size, shape and "
-            "spacing; *copies* are the best overlaps with a training mask.",
+            "## Layouts: new nuclei masks",
+            f"{data['name']}, {data['tile']} px. Real-vs-real reference of KID, on masks: *within* "
+            f"{number(reference['within'], 4)}, *between* {number(reference['between'], 4)}. Distances are "
+            "those of nuclear size, shape and spacing. *copies*: highest overlap (IoU) with any "
+            "training mask.",
             markdown_table(head, rows),
             machine(result["environment"], threads=speed["threads"], loads=[speed["load_before"]]),
         ]
@@ -320,7 +336,7 @@ def section_layouts(result: Result) -> str:
 
 
 def section_dial(result: Result) -> str:
-    """Nuclear size asked for and found."""
+    """Nuclear size requested and found."""
     rows = [
         [name, number(found["value"], 2), interval(found["interval"])]
         for name, found in result["correlations"].items()
@@ -328,15 +344,15 @@ def section_dial(result: Result) -> str:
     return "\n\n".join(
         [
             "## The size dial",
-            "Size ratios asked for against those found again, "
-            f"{result['settings']['tiles_per_ratio']} tiles a ratio.",
+            "Size ratios that were requested, compared with those found in the tiles, "
+            f"{result['settings']['tiles_per_ratio']} tiles per ratio.",
             markdown_table(["", "value", "95 %"], rows),
         ]
     )
 
 
 def section_ablations(result: Result) -> str:
-    """One thing changed at a time, with masks asked for or classes."""
+    """One thing changed at a time, by masks or by classes."""
     settings, data = result["settings"], result["data"]
     by_class = "labels" in result["rows"][0]
     rows = [
@@ -366,7 +382,7 @@ def section_ablations(result: Result) -> str:
         "coverage of real",
     ]
     kid = (
-        f"KID ({settings['extractor']}) to the training patients, references: *within* "
+        f"KID ({settings['extractor']}) to the training patients; real-vs-real reference: *within* "
         f"{number(reference['within'])}, *between* {number(reference['between'])}."
     )
     sampling = settings["sampling"]
@@ -378,17 +394,18 @@ def section_ablations(result: Result) -> str:
         title = f"### On {data['name']}, by class"
         text = (
             f"{data['tile']} px: {length}, {settings['samples']} tiles, as many of each class, no guidance. "
-            f"{kid} Balanced accuracy: classes asked for as the study's classifiers of real tiles see them, "
-            f"mean of {len(settings['classifier_weights'])} (real validation tiles: "
+            f"{kid} Balanced accuracy: how well the study's classifiers of real tiles recognise the "
+            "requested "
+            f"class, mean of {len(settings['classifier_weights'])} (real validation tiles: "
             f"{number(settings['real']['balanced_accuracy'])})."
         )
     else:
         title = "## One thing changed at a time"
         text = (
             f"{data['name']}, {data['tile']} px: {length}, {settings['samples']} tiles for masks of the "
-            f"{settings['part']} patients; {kid} One training seed each; the rows *seed* are the default "
-            "again, and say how much of a difference is chance. *levels* and *modes* are powers of the "
-            "loss's weights (`benchmarks/variants.py`), 0.5 and 0.5 by default."
+            f"{settings['part']} patients. {kid} One training seed each. The rows *seed* repeat the default "
+            "and show how large a difference by chance is. *levels* and *modes* are powers of the weights of "
+            "the loss (`benchmarks/variants.py`), 0.5 and 0.5 by default."
         )
     return "\n\n".join(
         [

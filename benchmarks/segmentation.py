@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from nucleosynth.data.readers import PairedConfig, read_source
+from nucleosynth.data.readers import read_frames
+from nucleosynth.data.readers.paired import PairedConfig
 from nucleosynth.files import write_json
 from nucleosynth.nuclei.agreement import mask_agreement
 from nucleosynth.runs import environment
@@ -38,7 +39,7 @@ def read_tnbc(root: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
         mpp=MPP,
         pattern=r"(?P<patient>\d+)_",
     )
-    frames = read_source(config, root=root).frames
+    frames = read_frames(config, root=root).frames
     read = [frame.read() for frame in frames]
     images, masks = [image for image, _ in read], [mask for _, mask in read if mask is not None]
     return np.stack(images), np.stack(masks), [frame.patient_id for frame in frames]

@@ -1,11 +1,11 @@
-"""B4: a student of few passes beside its teacher, in quality and in time.
+"""B4: a student that needs few passes, compared with its teacher in quality and time.
 
     python -m benchmarks.student TEACHER_RUN STUDENT_RUN
 
 reads TNBC below NUCLEOSYNTH_DATA and the generators of two runs, one of `nucleosynth train` (or of
 `benchmarks.training_quality`) on the tiles of studies/tnbc.yaml and one of `nucleosynth distill` from it, and
-writes benchmarks/results/student.json. Tiles are kept in runs/benchmark-quality; the same command goes on
-there. Both are drawn for the same masks and stains; times are taken in turn. ``--part test`` is for after
+writes benchmarks/results/student.json. Tiles are kept in runs/benchmark-quality; the same command continues
+there. Both are drawn for the same masks and stains; times are measured in turn. ``--part test`` is for after
 all choices.
 """
 
@@ -22,14 +22,14 @@ import cyclopts
 import torch
 
 from benchmarks.contenders import OwnModel
-from benchmarks.quality import BATCH, Part, QualityJudge
+from benchmarks.quality import BATCH, Part, TileEvaluator
 from benchmarks.sampling_speed import CPU, REPEATS
 from benchmarks.studies import HOME, open_tnbc
 from benchmarks.timing import Work, alternate
 from benchmarks.training_quality import slug
 from nucleosynth.data.split import require_no_leakage
-from nucleosynth.diffusion.config import own_sampling
 from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.sampling.plan import resolve_sampling
 from nucleosynth.errors import InputError
 from nucleosynth.files import write_json
 from nucleosynth.render.grid import grid, save_png
@@ -40,7 +40,7 @@ from nucleosynth.training.metrics import trained_seconds
 RESULT = HOME / "benchmarks" / "results" / "student.json"
 SHOWN = 48
 FEW = 2
-"""Passes that the teacher is given besides its own number, to see what the tuning brings."""
+"""Passes of the teacher in addition to its own number, to show the effect of the tuning."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class Way:
 
 def ways(teacher: Generator, student: Generator) -> list[Way]:
     """Return the teacher at its own number of passes and at 2, the student at all of its passes and at 1."""
-    own, all_of_them = (own_sampling(g.card.recipe, g.card.student)["steps"] for g in (teacher, student))
+    own, all_of_them = (resolve_sampling(g.card).steps for g in (teacher, student))
     every = [Way("teacher", own), Way("teacher", FEW), Way("student", all_of_them), Way("student", 1)]
     return list(dict.fromkeys(every))
 
 
 def refuse_another_teacher(teacher: Generator, student: Generator) -> None:
-    """Refuse what is no student, or one of another teacher."""
+    """Refuse a generator that is not a student, or a student of another teacher."""
     if teacher.card.student is not None:
         raise InputError("teacher: is itself a student; give the run that it was distilled from")
     if student.card.student is None:
@@ -76,31 +76,31 @@ def refuse_another_teacher(teacher: Generator, student: Generator) -> None:
 
 
 def compare(
-    generators: Mapping[str, Generator], judge: QualityJudge, *, batch: int, repeats: int, run: Path
+    generators: Mapping[str, Generator], evaluator: TileEvaluator, *, batch: int, repeats: int, run: Path
 ) -> list[dict[str, Any]]:
     """Time teacher and student in turn, then draw, score and return their rows."""
     models = {who: OwnModel(generator) for who, generator in generators.items()}
     rows = ways(generators["teacher"], generators["student"])
 
     def draw(way: Way, turn: int) -> None:
-        masks, stain = judge.asked.masks[:batch], judge.asked.stain[:batch]
+        masks, stain = evaluator.asked.masks[:batch], evaluator.asked.stain[:batch]
         models[way.who].sample(masks, stain=stain, seed=turn, first=0, steps=way.passes, batch=batch)
 
     works: dict[str, Work] = {way.name: partial(draw, way) for way in rows}
-    taken = alternate(works, repeats=repeats)
+    timed = alternate(works, repeats=repeats)
     found = []
     for way in rows:
         weights = generators[way.who].generator_id
-        out = run / "samples" / f"{slug(way.name)}-{weights}-{judge.part}"
-        made, _ = judge.draw(models[way.who], {"steps": way.passes}, weights=weights, out=out)
+        out = run / "samples" / f"{slug(way.name)}-{weights}-{evaluator.part}"
+        made, _ = evaluator.draw(models[way.who], {"steps": way.passes}, weights=weights, out=out)
         save_png(out.with_suffix(".png"), grid(made[:SHOWN], columns=8, scale=2))
         row = {
             "name": way.name,
             "who": way.who,
             "passes": way.passes,
-            "seconds_per_tile": statistics.median(taken[way.name]["seconds"]) / batch,
-            **taken[way.name],
-            **judge.scores(made),
+            "seconds_per_tile": statistics.median(timed[way.name]["seconds"]) / batch,
+            **timed[way.name],
+            **evaluator.scores(made),
         }
         show(row)
         found.append(row)
@@ -128,9 +128,9 @@ def main(
     samples
         Tiles that each row is scored by.
     batch
-        Tiles drawn at a time where time is taken.
+        Tiles drawn at a time in timed runs.
     repeats
-        Rounds in which time is taken.
+        Number of timed rounds.
     """
     runs = {"teacher": teacher_run, "student": student_run}
     generators = {who: Generator.from_pretrained(path, device="cpu") for who, path in runs.items()}
@@ -138,27 +138,27 @@ def main(
     tiles, split = open_tnbc(run)
     fold = split.folds[0]
     for who, generator in generators.items():
-        saw = generator.card.trained_on_among(tiles.patients.tolist())
-        require_no_leakage(str(runs[who]), saw, fold.train)
-    judge = QualityJudge(tiles, fold, part, samples=samples, seed=seed)
+        trained_on = generator.card.trained_on_among(tiles.patients.tolist())
+        require_no_leakage(str(runs[who]), trained_on, fold.train)
+    evaluator = TileEvaluator(tiles, fold, part, samples=samples, seed=seed)
     batch = min(batch, samples)
     found: dict[str, Any] = {
         "data": {"name": "TNBC", "tile": tiles.size[0], "mpp": tiles.mpp, "content_hash": tiles.content_hash},
         "settings": {
-            **judge.settings(),
+            **evaluator.settings(),
             "batch": batch,
             "repeats": repeats,
             "dtype": str(inference_precision(CPU)).removeprefix("torch."),
         },
         **{who: described(generators[who], runs[who]) for who in runs},
-        "rows": compare(generators, judge, batch=batch, repeats=repeats, run=run),
+        "rows": compare(generators, evaluator, batch=batch, repeats=repeats, run=run),
         "environment": {**environment(), "threads": torch.get_num_threads()},
     }
     write_json(result, found)
 
 
 def described(generator: Generator, run: Path) -> dict[str, Any]:
-    """What the result says of a generator."""
+    """Return the entry of a generator in the result."""
     return {
         "id": generator.generator_id,
         "parameters": generator.parameters,

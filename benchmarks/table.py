@@ -23,9 +23,10 @@ HOME = Path(__file__).parents[1]
 RESULTS, PAGE = HOME / "benchmarks" / "results", HOME / "docs" / "benchmarks.md"
 INTRODUCTION = """# Benchmarks
 
-Made by `python -m benchmarks.table` from `benchmarks/results/*.json`, which hold settings, versions, seeds
-and every raw value; edit neither by hand. Machines are shared and noisy: compare within a table, not between
-them. Each result is made by the module of its name, such as `python -m benchmarks.segmentation`."""
+This page is rendered by `python -m benchmarks.table` from `benchmarks/results/*.json`. Those files hold
+settings, versions, seeds and every raw value. Do not edit either by hand. The machines are shared and noisy:
+compare values within a table, not between tables. Each result is made by the module of its name, such as
+`python -m benchmarks.segmentation`. The [glossary](glossary.md) explains the terms."""
 WIDTH = 118
 QUALITY, TRANSFER = "training_quality", "transfer"
 OURS = "ours"
@@ -78,7 +79,7 @@ def plots(result: Mapping[str, Any]) -> dict[str, tuple[str, list[Point]]]:
 
 
 def _point(row: Mapping[str, Any], x: float, *, joined: bool) -> Point:
-    """Make a row a point; where rows of ours are ``joined``, each is labelled by what it differs in."""
+    """Make a row a point; where rows of ours are ``joined``, each is labelled by how it differs."""
     line, label = (OURS, row["name"].removeprefix(f"{OURS}, ")) if joined else (row["name"], row["name"])
     return Point.of(row, x, line=line, label=label, colour=ORANGE if row["peer"] else BLUE)
 

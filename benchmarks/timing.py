@@ -1,4 +1,4 @@
-"""Works timed in turn, and each time kept as it comes."""
+"""Timing of works in turn, with each time stored at once."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Times = dict[str, dict[str, list[float]]]
 
 
 def rounds(names: Iterable[str], *, repeats: int, once: Sequence[str] = ()) -> list[tuple[int, str]]:
-    """Return what is timed when: works in turn, round after round, those of ``once`` in the first alone."""
+    """Return the order of timing: works in turn, round after round, those of ``once`` only in the first."""
     every = list(names)
     return [(turn, name) for turn in range(1, repeats + 1) for name in every if turn == 1 or name not in once]
 
 
 class Kept:
-    """Times on disk: a killed measurement goes on with those that it has.
+    """Times on disk: an interrupted measurement continues with those that it has.
 
     Parameters
     ----------
     path
         A JSON-lines file; a last line that a kill cut short is dropped.
     works
-        What each work is, as plain data: times of a work that has become another one are left unread.
+        Description of each work as plain data: times of a work with another description are ignored.
     """
 
     def __init__(self, path: Path, works: Mapping[str, Any]) -> None:
@@ -90,15 +90,15 @@ def alternate(
                 work(0)
     found: Times = {name: {"seconds": [], "load_before": []} for name in works}
     for turn, name in rounds(works, repeats=repeats, once=once):
-        taken = kept.find(name, turn) if kept else None
-        if taken is None:
+        timed = kept.find(name, turn) if kept else None
+        if timed is None:
             load, started = os.getloadavg()[0], time.perf_counter()
             works[name](turn)
-            taken = {"seconds": time.perf_counter() - started, "load_before": load}
+            timed = {"seconds": time.perf_counter() - started, "load_before": load}
             if kept:
-                kept.add(name, turn, taken)
+                kept.add(name, turn, timed)
         for key, values in found[name].items():
-            values.append(taken[key])
+            values.append(timed[key])
     return found
 
 

@@ -4,9 +4,9 @@
     python -m benchmarks.training_quality --minutes 30 --only ours
 
 reads TNBC below NUCLEOSYNTH_DATA, trains each contender on the training patients in
-runs/benchmark-quality (the same command goes on there) and adds a row to
-benchmarks/results/training_quality.json as each is done. Rows are named in `contenders.ROWS`; rows that share
-their training share its run. Peers of 1000 steps draw by DDIM-50. ``--part test`` is for after all choices
+runs/benchmark-quality (the same command continues there) and adds a row to
+benchmarks/results/training_quality.json as each is done. Rows are named in `contenders.ROWS`; rows of the
+same training use one run. Peers of 1000 steps draw by DDIM-50. ``--part test`` is for after all choices
 and writes training_quality_test.json.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from benchmarks.contenders import ROWS, Budget, PeerTraining, Row, with_rate
-from benchmarks.quality import Part, QualityJudge
+from benchmarks.quality import Part, TileEvaluator
 from benchmarks.rows import put_row
 from benchmarks.studies import HOME, RESULTS, open_tnbc
 from nucleosynth.data.split import Fold
@@ -40,7 +40,7 @@ SHOWN = 32
 
 
 def peer_versions() -> dict[str, str]:
-    """Versions of the peers that are installed, for provenance."""
+    """Return versions of the installed peers, for provenance."""
     found = {distribution.name for distribution in metadata.distributions()}
     return {name: metadata.version(name) for name in PEERS if name in found}
 
@@ -61,15 +61,15 @@ def named(budget: Budget) -> str:
 
 
 def measure(
-    row: Row, tiles: TileSet, fold: Fold, judge: QualityJudge, *, budget: Budget, run: Path, seed: int
+    row: Row, tiles: TileSet, fold: Fold, evaluator: TileEvaluator, *, budget: Budget, run: Path, seed: int
 ) -> dict[str, Any]:
-    """Train, or go on; draw, score and return the record of a row."""
+    """Train, or continue; draw, score and return the record of a row."""
     load = os.getloadavg()[0]
     out = run / f"{row.training.key}-{named(budget)}"
     model = row.training.train(tiles, fold.train, budget, out=out, seed=seed)
     weights = read_json(out / "DONE")["artefacts"]
-    samples = f"{out.name}-{slug(row.name)}-{judge.part}"
-    made, seconds = judge.draw(
+    samples = f"{out.name}-{slug(row.name)}-{evaluator.part}"
+    made, seconds = evaluator.draw(
         model, row.sampling, weights=_weights_name(weights), out=run / "samples" / samples
     )
     save_png(run / "samples" / f"{samples}.png", grid(made[:SHOWN], columns=8, scale=2))
@@ -87,7 +87,7 @@ def measure(
         "sample_seconds": seconds,
         "tiles_per_second": len(made) / seconds,
         "load_before": load,
-        **judge.scores(made),
+        **evaluator.scores(made),
         "environment": {**environment(), "peers": peer_versions(), "threads": torch.get_num_threads()},
     }
 
@@ -102,17 +102,17 @@ def slug(name: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in name).strip("-")
 
 
-def quality_header(tiles: TileSet, fold: Fold, judge: QualityJudge) -> dict[str, dict[str, Any]]:
-    """What rows must share to be compared."""
+def quality_header(tiles: TileSet, fold: Fold, evaluator: TileEvaluator) -> dict[str, dict[str, Any]]:
+    """Return the settings that rows must share to be compared."""
     data = {
         "name": "TNBC",
         "tile": tiles.size[0],
         "mpp": tiles.mpp,
         "content_hash": tiles.content_hash,
-        "train": {"patients": len(fold.train), "tiles": len(judge.real[0])},
-        "held_out": {"patients": len(np.unique(judge.held[2])), "tiles": len(judge.held[0])},
+        "train": {"patients": len(fold.train), "tiles": len(evaluator.real[0])},
+        "held_out": {"patients": len(np.unique(evaluator.held[2])), "tiles": len(evaluator.held[0])},
     }
-    return {"data": data, "settings": judge.settings()}
+    return {"data": data, "settings": evaluator.settings()}
 
 
 def add_row(path: Path, header: Mapping[str, Any], row: Mapping[str, Any]) -> None:
@@ -161,13 +161,13 @@ def main(
     rows = chosen(only, lr)
     tiles, split = open_tnbc(run)
     fold = split.folds[0]
-    judge = QualityJudge(tiles, fold, part, samples=samples, seed=seed)
+    evaluator = TileEvaluator(tiles, fold, part, samples=samples, seed=seed)
     budget: Budget = {"minutes": minutes} if steps is None else {"steps": steps}
     name = "training_quality.json" if part == "validation" else "training_quality_test.json"
     path = result or RESULTS / name
     for row in rows:
-        found = measure(row, tiles, fold, judge, budget=budget, run=run, seed=seed)
-        add_row(path, quality_header(tiles, fold, judge), found)
+        found = measure(row, tiles, fold, evaluator, budget=budget, run=run, seed=seed)
+        add_row(path, quality_header(tiles, fold, evaluator), found)
         show(found)
 
 

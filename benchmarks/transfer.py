@@ -3,9 +3,9 @@
     python -m benchmarks.transfer --minutes 5 --minutes 20 --minutes 60
     python -m benchmarks.transfer --minutes 5 --patients 1 --patients 2 --patients 4
 
-reads TNBC below NUCLEOSYNTH_DATA, of which the shipped priors saw nothing, trains from each start on so many
-training patients in runs/benchmark-transfer (the same command goes on there), and adds a row to
-benchmarks/results/transfer.json as each is done. Tiles are asked for and judged as in
+reads TNBC below NUCLEOSYNTH_DATA, on which no shipped prior was trained, trains with each kind of initial
+weights on so many training patients in runs/benchmark-transfer (the same command goes on there), and adds a
+row to benchmarks/results/transfer.json as each is done. Tiles are requested and scored as in
 `benchmarks.training_quality`, whatever the number of patients: masks of the validation patient, KID to all
 training patients. Fewer patients are the first of a fixed random order.
 """
@@ -19,7 +19,7 @@ from typing import Any
 import cyclopts
 
 from benchmarks.contenders import OwnTraining, Row
-from benchmarks.quality import QualityJudge
+from benchmarks.quality import TileEvaluator
 from benchmarks.rows import put_row
 from benchmarks.studies import HOME, RESULTS, open_tnbc
 from benchmarks.training_quality import measure, quality_header, show, slug
@@ -67,7 +67,7 @@ def main(
     """
     tiles, split = open_tnbc(run)
     fold = split.folds[0]
-    judge = QualityJudge(tiles, fold, "validation", samples=samples, seed=seed)
+    evaluator = TileEvaluator(tiles, fold, "validation", samples=samples, seed=seed)
     for count in patients:
         if not 1 <= count <= len(fold.train):
             raise InputError(f"--patients {count}: there are {len(fold.train)} to learn from")
@@ -77,9 +77,9 @@ def main(
         for name in start:
             for budget in minutes:
                 row = row_of(name, count, lr)
-                found = measure(row, tiles, part, judge, budget={"minutes": budget}, run=run, seed=seed)
+                found = measure(row, tiles, part, evaluator, budget={"minutes": budget}, run=run, seed=seed)
                 found |= {"start": name, "patients": count, "lr": found["training"]["lr"]}
-                put_row(result, quality_header(tiles, fold, judge), found, keys=KEYS, order=_order)
+                put_row(result, quality_header(tiles, fold, evaluator), found, keys=KEYS, order=_order)
                 show(found)
 
 

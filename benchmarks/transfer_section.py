@@ -1,4 +1,4 @@
-"""The section of docs/benchmarks.md on starts, and its plots, from its result file and from nothing else."""
+"""The section of docs/benchmarks.md on initial weights and its plots, from its result file alone."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from nucleosynth.render.figure import BLUE, GREEN, ORANGE, PURPLE, save_figure
 NOTHING = "none"
 COLOURS = {NOTHING: ORANGE, "prior": BLUE, "nucleosynth/tissue-prior-noamibr": GREEN}
 NAMES = {
-    NOTHING: "from nothing",
+    NOTHING: "from scratch",
     "prior": "from the prior",
     "nucleosynth/tissue-prior-noamibr": "without AMi-Br",
 }
 
 
 def section_transfer(result: Result) -> str:
-    """What a start is worth, by training time and by patients."""
+    """What initial weights are worth, by training time and by patients."""
     settings, data, rows = result["settings"], result["data"], result["rows"]
     reference = rows[0]["fidelity"]["real_reference"]
     return "\n\n".join(
         [
-            "## What a start is worth",
-            f"{data['name']}, {data['tile']} px at {data['mpp']} µm/px, which no shipped prior saw. Trained "
-            "for so many minutes, which a probe turns into steps (*measured* is what they took), on all or "
-            "on the first few training patients of a fixed random order; "
-            f"{settings['samples']} tiles for masks of the {settings['part']} patient, KID to all "
-            f"{data['train']['patients']} training patients by {settings['extractor']}, nuclei found by "
-            f"{settings['judge']}. One training seed; intervals are over patients. KID of unseen real tiles: "
-            f"{number(reference['between'])} ({reference['n']} tiles a side).",
+            "## What initial weights are worth",
+            f"{data['name']}, {data['tile']} px at {data['mpp']} µm/px, on which no shipped prior was "
+            "trained. A short timed probe turns the minutes into steps; *measured* is the time they took. "
+            "Training uses all training patients, or the first few of a fixed random order. "
+            f"{settings['samples']} tiles for masks of the {settings['part']} patient; KID to all "
+            f"{data['train']['patients']} training patients by {settings['extractor']}; mask judge: "
+            f"{settings['judge']}. One training seed; intervals are over patients. KID of real tiles "
+            "of unseen "
+            f"patients: {number(reference['between'])} ({reference['n']} tiles per group).",
             _table(rows),
             *(f"![{title}]({PICTURES / file})" for file, (title, _, _) in transfer_plots(result).items()),
             machines([{**row, "name": f"{_name(row)} {row['budget']['minutes']:g} min"} for row in rows]),
@@ -47,8 +48,8 @@ def _table(rows: Sequence[Result]) -> str:
     head = [
         "patients",
         "minutes",
-        "start",
-        "rate",
+        "initial weights",
+        "learning rate",
         "steps",
         "measured",
         "KID",
@@ -79,7 +80,7 @@ def _table(rows: Sequence[Result]) -> str:
 def transfer_plots(result: Result) -> dict[str, tuple[str, str, list[Point]]]:
     """Return the plots that there is data for: file name to title, axis and points.
 
-    Of several learning rates of one start, the plots show that of most rows.
+    Of several learning rates of the same initial weights, the plots show that of most rows.
     """
     rows = _usual(result["rows"])
     most = max(row["patients"] for row in rows)
@@ -92,13 +93,13 @@ def transfer_plots(result: Result) -> dict[str, tuple[str, str, list[Point]]]:
     if few:
         budget = few[0]["budget"]
         points = _points([row for row in rows if row["budget"] == budget], lambda row: float(row["patients"]))
-        title = f"KID by patients learned from, {budget['minutes']:g} minutes of training"
+        title = f"KID by number of training patients, {budget['minutes']:g} minutes of training"
         found["transfer_by_patients.png"] = (title, "training patients", points)
     return found
 
 
 def _usual(rows: Sequence[Result]) -> list[Result]:
-    """Keep one learning rate for each start: that of most rows."""
+    """Keep one learning rate for the same initial weights: that of most rows."""
     rates: dict[str, list[float]] = {}
     for row in rows:
         rates.setdefault(row["start"], []).append(row["lr"])
@@ -122,9 +123,7 @@ def save_transfer_plots(result: Result, folder: Path) -> list[Path]:
     reference = result["rows"][0]["fidelity"]["real_reference"]["between"]
     return [
         save_figure(
-            kid_plot(
-                points, title=title, label=label, reference=reference, colours="lines: where training starts"
-            ),
+            kid_plot(points, title=title, label=label, reference=reference, colours="lines: initial weights"),
             folder / file,
         )
         for file, (title, label, points) in transfer_plots(result).items()

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import GeneratorConfig
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.model.card import ModelCard, build_denoiser, default_unshuffle
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.model.conditioning import Condition
 from nucleosynth.diffusion.model.denoiser import Denoiser
 from nucleosynth.diffusion.model.spectrum import Spectrum
 from nucleosynth.diffusion.model.unet import Features, ResidualBlock, UNet
+from nucleosynth.diffusion.recipes import get_recipe
 from nucleosynth.diffusion.training.batches import TrainingBatches
 from nucleosynth.diffusion.training.generator import DenoisingLearner, statistics, training_batches
 from nucleosynth.seeds import torch_seed
@@ -31,8 +33,8 @@ Alter = Callable[[Denoiser], Denoiser]
 class Variant:
     """One thing changed.
 
-    ``changes`` of the settings, ``alter`` of the denoiser, ``stain`` False: never told of it; ``costs``: a
-    step takes another time than that of the default; ``seed`` is added to that of training.
+    ``changes`` of the settings, ``alter`` of the denoiser, ``stain`` False: never conditioned on it;
+    ``costs``: a step takes another time than that of the default; ``seed`` is added to that of training.
     """
 
     name: str
@@ -63,7 +65,7 @@ class Prepared:
 def prepare(variant: Variant, tiles: TileSet, patients: Sequence[str], *, seed: int) -> Prepared:
     """Build a variant for the tiles of some patients."""
     changes = dict(variant.changes)
-    network = {"unshuffle": default_unshuffle(tiles.size[0]), **changes.pop("network", {})}
+    network = {"unshuffle": get_recipe("unified").unshuffle(tiles.size[0]), **changes.pop("network", {})}
     config = GeneratorConfig.model_validate({"steps": 1, **changes, "network": network})
     rows = tiles.rows_of(patients)
     card = ModelCard(
@@ -79,13 +81,13 @@ def prepare(variant: Variant, tiles: TileSet, patients: Sequence[str], *, seed: 
 
     batches = training_batches(tiles, rows, config, use_masks=card.masks, seed=seed)
     if not variant.stain:
-        batches = Untold(**vars(batches))
+        batches = WithoutStain(**vars(batches))
     return Prepared(config, DenoisingLearner(build(), batches, CPU), card, build)
 
 
 @dataclass(frozen=True)
-class Untold(TrainingBatches):
-    """Never told of the stain."""
+class WithoutStain(TrainingBatches):
+    """Never conditioned on the stain."""
 
     def draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, Condition]:
         """See `TrainingBatches`."""
@@ -101,7 +103,7 @@ def flat(denoiser: Denoiser) -> Denoiser:
 
 
 def entry_only(denoiser: Denoiser) -> Denoiser:
-    """Planes enter beside the pixels and nowhere else."""
+    """Planes enter with the pixels and nowhere else."""
     for block in _blocks(denoiser):
         block.planes = None
     return denoiser
@@ -141,8 +143,8 @@ class AttentiveBlock(nn.Module):
         h: Tensor = self.block(x, embedding, added)
         n, c, height, width = h.shape
         q, k, v = self.mix(self.norm(h)).reshape(n, 3, 4, c // 4, height * width).transpose(-1, -2).unbind(1)
-        seen = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(n, c, height, width)
-        mixed: Tensor = h + self.out(seen)
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(n, c, height, width)
+        mixed: Tensor = h + self.out(attended)
         return mixed
 
 
@@ -156,9 +158,9 @@ def attention(denoiser: Denoiser) -> Denoiser:
 
 
 class SelfConditioned(Denoiser):
-    """Sees its own last estimate of the clean picture (Chen et al. 2023, "Analog bits").
+    """A denoiser conditioned on its own last estimate (Chen et al. 2023, "Analog bits").
 
-    In sampling the estimate of the call before, if it was for as many tiles at a higher noise level.
+    In sampling this is the estimate of the call before, if it was for as many tiles at a higher noise level.
     """
 
     def __init__(self, plain: Denoiser) -> None:
@@ -171,31 +173,31 @@ class SelfConditioned(Denoiser):
         self._before: tuple[float, Tensor] | None = None
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Condition | Features) -> Tensor:
-        """See `Denoiser`."""
+        """Estimate the clean picture, see `Denoiser`."""
         network = self.network
         assert isinstance(network, UNet)
-        told = network.features(condition) if isinstance(condition, Condition) else condition
+        features = network.features(condition) if isinstance(condition, Condition) else condition
         nothing = torch.zeros_like(x)
         if self.training:
-            seen = nothing
+            previous = nothing
             if float(torch.rand(())) < 0.5:
                 with torch.no_grad():
-                    seen = self._told(x, sigma, told, nothing)
-            return self._told(x, sigma, told, seen)
-        level, seen = float(sigma[0]), nothing
+                    previous = self._estimate(x, sigma, features, nothing)
+            return self._estimate(x, sigma, features, previous)
+        level, previous = float(sigma[0]), nothing
         if self._before is not None and self._before[0] > level and self._before[1].shape == x.shape:
-            seen = self._before[1]
-        estimate = self._told(x, sigma, told, seen)
+            previous = self._before[1]
+        estimate = self._estimate(x, sigma, features, previous)
         self._before = (level, estimate)
         return estimate
 
-    def _told(self, x: Tensor, sigma: Tensor, told: Features, seen: Tensor) -> Tensor:
-        assert told.entry is not None
+    def _estimate(self, x: Tensor, sigma: Tensor, features: Features, previous: Tensor) -> Tensor:
+        assert features.entry is not None
         network = self.network
         assert isinstance(network, UNet)
-        folded = F.pixel_unshuffle(seen, network.unshuffle)
+        folded = F.pixel_unshuffle(previous, network.unshuffle)
         estimate: Tensor = super().forward(
-            x, sigma, replace(told, entry=torch.cat([told.entry, folded], dim=1))
+            x, sigma, replace(features, entry=torch.cat([features.entry, folded], dim=1))
         )
         return estimate
 
@@ -210,7 +212,7 @@ class Weighted(Denoiser):
     modes: float
 
     def weight(self, s: Tensor) -> Tensor:
-        """See `Denoiser`."""
+        """Estimate the clean picture, see `Denoiser`."""
         v = self.spectrum.variance
         left = v * s**2 / (v + s**2)
         return ((s**2 + 1) / s**2).pow(self.levels) * left.pow(-self.modes)

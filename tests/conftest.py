@@ -1,4 +1,4 @@
-"""Shared by all tests: workers, own cache and access log, layouts of drawn tissue, real tissue."""
+"""Fixtures of all tests: workers, own cache and access log, layouts of drawn tissue, real tissue."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep what fixtures record out of the user's access log."""
+    """Keep the test-set accesses of fixtures out of the user's access log."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NUCLEOSYNTH_STATE", str(tmp_path_factory.mktemp("state")))
         yield

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from cyclopts import CycloptsError, MissingArgumentError
 from pydantic import ValidationError
 
+import nucleosynth
 from nucleosynth.cli.app import build_app
 from nucleosynth.cli.settings import gather_settings
 from nucleosynth.config import override, parse
@@ -20,6 +23,7 @@ from nucleosynth.errors import InputError
 from nucleosynth.study.design.config import StudyConfig
 from tests.places import ROOT
 
+NOTEBOOK = ROOT / "docs" / "notebook.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^(?:\$ )?(?:[A-Z_]+=\S+ )*nucleosynth (.+)$", re.MULTILINE)
@@ -71,7 +75,7 @@ def check_settings(settings: list[str]) -> None:
         DistillConfig.model_validate(nested.pop("distill", {}))
         StudyConfig.model_validate(nested)
     except ValidationError as error:
-        absent = ("missing", "union_tag_not_found")
+        absent = ("missing", "name_missing")
         wrong = [e for e in error.errors(include_url=False) if e["type"] not in absent]
         if wrong:
             raise ValueError(f"{wrong[0]['loc']}: {wrong[0]['msg']}") from None
@@ -112,9 +116,33 @@ def test_links_lead_somewhere(page):
 
 def test_pages_hold_what_is_checked():
     texts = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
-    for name in texts.keys() - {"architecture.md", "benchmarks.md", "diffusion.md"}:
+    for name in texts.keys() - {
+        "architecture.md",
+        "benchmarks.md",
+        "diffusion.md",
+        "glossary.md",
+        "notebook.md",
+    }:
         assert len(list(commands(texts[name]))) >= 2, name
     assert any("arms" in content for content in studies(texts["study.md"]))
+
+
+@pytest.mark.slow
+def test_the_cells_of_the_notebook_page_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cells = [cell for language, cell in FENCE.findall(NOTEBOOK.read_text("utf-8")) if language == "python"]
+    assert len(cells) >= 6
+    names: dict[str, Any] = {}
+    for cell in cells:
+        exec(compile(cell, str(NOTEBOOK), "exec"), names)
+    assert names["images"].shape == (8, 32, 32, 3)
+    assert len(list(Path("runs/images").iterdir())) == 8
+    assert names["tiles"]._repr_html_()
+
+
+def test_the_notebook_page_names_every_public_name():
+    text = NOTEBOOK.read_text("utf-8")
+    assert not [name for name in nucleosynth.__all__ if not re.search(rf"\b{name}\b", text)]
 
 
 @pytest.mark.parametrize(

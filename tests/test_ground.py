@@ -1,4 +1,4 @@
-"""The ground: randomness that names what it is for, configurations that name the right key, safe runs."""
+"""The ground: randomness by name of its purpose, configurations that name the right key, safe runs."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_records_survive_a_line_cut_short(tmp_path):
     assert read_jsonl(path) == [{"step": 1}]
 
 
-def test_the_same_settings_go_on_and_others_are_refused(tmp_path):
+def test_the_same_settings_continue_and_others_are_refused(tmp_path):
     with open_run(tmp_path / "run", kind="generator", config={"steps": 3, "net": {"width": 8}}) as run:
         assert not run.done
         write_text(run.path / "model", "weights")

@@ -10,7 +10,7 @@ from nucleosynth.errors import InputError
 from nucleosynth.registry import Registry
 
 
-def test_objects_are_imported_when_asked_for():
+def test_objects_are_imported_when_needed():
     sys.modules.pop("this", None)
     registry: Registry[object] = Registry("thing", {"zen": "fractions:Fraction", "own": 7})
     assert (list(registry), len(registry), "own" in registry, 7 in registry) == (

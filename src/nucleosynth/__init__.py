@@ -1,62 +1,38 @@
-"""nucleosynth makes annotated H&E tiles with diffusion models and measures, honestly, whether they help."""
+"""nucleosynth makes annotated H&E tiles with diffusion models and measures, honestly, whether they help.
+
+The public names are those of ``__init__.pyi``.
+"""
 
 from __future__ import annotations
 
+import functools
 from importlib import import_module, metadata
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from nucleosynth.data.tileset import TileSet
-    from nucleosynth.diffusion.generator import Generator
-    from nucleosynth.diffusion.synthesis import synthesise
-    from nucleosynth.errors import InputError, NucleosynthError, WorkError
-    from nucleosynth.evaluate.fidelity.score import fidelity
-    from nucleosynth.evaluate.memorization.audit import memorization
-    from nucleosynth.evaluate.nuclei.morphology import compare_morphology
-    from nucleosynth.nuclei.agreement import mask_agreement
-    from nucleosynth.nuclei.morphology import nuclei_table, tile_table
-    from nucleosynth.segmentation.segmenter import segment
-    from nucleosynth.study.run import run_study
 
-_HOMES = {
-    "Generator": "nucleosynth.diffusion.generator",
-    "InputError": "nucleosynth.errors",
-    "NucleosynthError": "nucleosynth.errors",
-    "TileSet": "nucleosynth.data.tileset",
-    "WorkError": "nucleosynth.errors",
-    "compare_morphology": "nucleosynth.evaluate.nuclei.morphology",
-    "fidelity": "nucleosynth.evaluate.fidelity.score",
-    "mask_agreement": "nucleosynth.nuclei.agreement",
-    "memorization": "nucleosynth.evaluate.memorization.audit",
-    "nuclei_table": "nucleosynth.nuclei.morphology",
-    "run_study": "nucleosynth.study.run",
-    "segment": "nucleosynth.segmentation.segmenter",
-    "synthesise": "nucleosynth.diffusion.synthesis",
-    "tile_table": "nucleosynth.nuclei.morphology",
-}
+@functools.cache
+def _homes() -> dict[str, str]:
+    """Return the module of each public name, as ``__init__.pyi`` imports it."""
+    import ast
 
-__all__ = [
-    "Generator",
-    "InputError",
-    "NucleosynthError",
-    "TileSet",
-    "WorkError",
-    "compare_morphology",
-    "fidelity",
-    "mask_agreement",
-    "memorization",
-    "nuclei_table",
-    "run_study",
-    "segment",
-    "synthesise",
-    "tile_table",
-]
+    stub = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    return {name.name: node.module for node in imports for name in node.names if node.module}
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that ``import nucleosynth`` stays fast."""
     if name == "__version__":
         return metadata.version("nucleosynth")
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    if name == "__all__":
+        return sorted(_homes())
+    if not name.startswith("_") and name in _homes():
+        found = globals()[name] = getattr(import_module(_homes()[name]), name)
+        return found
     raise AttributeError(f"module 'nucleosynth' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return what a notebook offers for completion: the public names."""
+    return [*sorted(_homes()), "__version__"]

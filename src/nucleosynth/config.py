@@ -5,22 +5,101 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
+from pydantic_core.core_schema import no_info_before_validator_function
 
 from nucleosynth.errors import InputError
+from nucleosynth.registry import Registry
 
-
-class Config(BaseModel):
-    """Base of every configuration section: frozen, typed, and closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass as _ModelClass
+else:
+    _ModelClass = type(BaseModel)  # pydantic names it in private only
 
 
 C = TypeVar("C", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class ChosenByName:
+    """A mark on a field whose model is chosen by name, as that of `data` by its key `reader`.
+
+    The field's type is the base of the models in the registry, as `SerializeAsAny`: what is dumped are the
+    fields of the chosen one.
+
+    Attributes
+    ----------
+    registry
+        The models by name.
+    key
+        The key of the section that holds the name.
+    """
+
+    registry: Registry[Any]
+    key: str
+
+    def model_of(self, data: object) -> type[BaseModel] | None:
+        """Return the model that a section's data choose, None if they choose none."""
+        name = data.get(self.key) if isinstance(data, Mapping) else None
+        return self.registry.get(name) if isinstance(name, str) and name in self.registry else None
+
+    def build(self, data: object) -> object:
+        """Build the chosen model from the data of a section; a model that is built already stays as it is.
+
+        Raises
+        ------
+        ValidationError
+            The name is missing or unknown, or the chosen model refuses the data.
+        """
+        if not isinstance(data, Mapping):
+            return data
+        model = self.model_of(data)
+        if model is not None:
+            return model.model_validate(data)
+        kind = "name_unknown" if self.key in data else "name_missing"
+        name = data.get(self.key)
+        message = self.registry.unknown(name) if self.key in data else f"known are {', '.join(self.registry)}"
+        problem = PydanticCustomError(kind, "{message}", {"message": message})
+        detail = InitErrorDetails(type=problem, loc=(self.key,), input=name)
+        raise ValidationError.from_exception_data(self.registry.kind, [detail])
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_before_validator_function(self.build, handler(source))
+
+
+def known_in(registry: Registry[Any]) -> AfterValidator:
+    """Make a check for a text field: its value is a name of the registry."""
+
+    def check(name: str) -> str:
+        if name not in registry:
+            raise ValueError(registry.unknown(name))
+        return name
+
+    return AfterValidator(check)
+
+
+class _OneLineErrors(_ModelClass):
+    """Lets a section that is built by keywords, as in a notebook, refuse wrong ones in one line."""
+
+    def __call__(self: type[C], *args: Any, **kwargs: Any) -> C:  # type: ignore[misc]  # self is a model
+        try:
+            made: C = type.__call__(self, *args, **kwargs)
+        except ValidationError as error:
+            raise InputError(f"{self.__name__}: {_explain(error, self, kwargs)}") from None
+        return made
+
+
+class Config(BaseModel, metaclass=_OneLineErrors):
+    """Base of every configuration section: frozen, typed, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 def parse(model: type[C], data: Mapping[str, object], *, source: str = "configuration") -> C:
@@ -34,7 +113,7 @@ def parse(model: type[C], data: Mapping[str, object], *, source: str = "configur
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise InputError(f"{source}: {_explain(error, model)}") from None
+        raise InputError(f"{source}: {_explain(error, model, data)}") from None
 
 
 def load_yaml(path: Path) -> dict[str, object]:
@@ -82,9 +161,12 @@ def _value(key: str, value: str) -> object:
 
 def _pairs(overrides: Mapping[str, str] | Sequence[str]) -> Iterator[tuple[str, str]]:
     if isinstance(overrides, Mapping):
-        yield from overrides.items()
-        return
+        overrides = [f"{key}={value}" for key, value in overrides.items()]
+    if isinstance(overrides, str | bytes) or not isinstance(overrides, Sequence):
+        raise InputError(f"overrides are {overrides!r:.60}; expected KEY=VALUE texts, or a mapping of them")
     for text in overrides:
+        if not isinstance(text, str):
+            raise InputError(f"override {text!r:.60}: expected KEY=VALUE, such as classifier.seeds=3")
         key, separator, value = text.partition("=")
         if not separator or not key:
             raise InputError(f"override `{text}`: expected KEY=VALUE, such as classifier.seeds=3")
@@ -95,31 +177,26 @@ def _copy(data: Mapping[str, object]) -> dict[str, Any]:
     return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in data.items()}
 
 
-def _explain(error: ValidationError, model: type[BaseModel]) -> str:
+def _explain(error: ValidationError, model: type[BaseModel], data: object) -> str:
     errors = error.errors(include_url=False)
     first = min(errors, key=lambda e: e["type"] != "extra_forbidden")  # a misspelt key explains a missing one
-    shown, models, below = _walk(model, first["loc"])
+    shown, models = _walk(model, data, first["loc"])
     field = ".".join(shown)
     others = len(errors) - 1
     more = f" (and {others} more problem{'s' if others > 1 else ''})" if others else ""
-    context = first.get("ctx", {})
-    kind = ".".join([*shown, context.get("discriminator", "")[1:-1]])
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
     match first["type"]:
         case "extra_forbidden":
             return f"unknown key `{field}`; {_nearest(shown[-1], _keys(models), otherwise='keys here')}{more}"
         case "missing":
             return f"`{field}` is missing; add it{more}"
-        case "union_tag_not_found":
-            tags = ", ".join(tag for m in below for tag in sorted(_tags(m)))
-            return f"`{kind}` is missing; known are {tags}{more}"
-        case "union_tag_invalid":
-            hint = _nearest(
-                context["tag"], [tag for m in below for tag in sorted(_tags(m))], otherwise="known are"
-            )
-            return f"`{kind}`: unknown `{context['tag']}`; {hint}{more}"
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    return f"`{field}`: {message} (got {first['input']!r:.80}){more}" if field else f"{message}{more}"
+        case "name_missing":
+            return f"`{field}` is missing; {message}{more}"
+        case "name_unknown":
+            return f"`{field}`: {message}{more}"
+    given = " ".join(repr(first["input"]).split())  # an array's text has several lines
+    return f"`{field}`: {message} (got {given:.80}){more}" if field else f"{message}{more}"
 
 
 def _nearest(name: str, options: Sequence[str], *, otherwise: str) -> str:
@@ -136,38 +213,42 @@ def _nearest(name: str, options: Sequence[str], *, otherwise: str) -> str:
 
 
 def _walk(
-    model: type[BaseModel], location: Sequence[str | int]
-) -> tuple[list[str], list[type[BaseModel]], list[type[BaseModel]]]:
-    """Follow an error's location: the path as the user writes it, the models of its last key, those below it.
-
-    Pydantic puts the tag of a union (``table``) into the location; the user never wrote it as a key.
-    """
+    model: type[BaseModel], data: object, location: Sequence[str | int]
+) -> tuple[list[str], list[type[BaseModel]]]:
+    """Follow an error's location: the path as the user writes it, and the models that hold its last key."""
     shown: list[str] = []
-    models = [model]
-    below: list[type[BaseModel]] = [model]
+    models = below = [model]
     for part in location:
-        tagged = [m for m in below if part in _tags(m)]
-        if tagged and len(below) > 1:
-            models = below = tagged
+        shown.append(str(part))
+        data = _entry(data, part)
+        if isinstance(part, int):  # an entry of a list: the models are those of the list
             continue
         models = below
         fields = {field.alias or name: field for m in models for name, field in m.model_fields.items()}
-        below = list(_models(fields[str(part)].annotation)) if part in fields else []
-        shown.append(str(part))
-    return shown, models, below
+        below = _models_of(fields[part], data) if part in fields else []
+    return shown, models
 
 
-def _tags(model: type[BaseModel]) -> set[str]:
-    """Values of the fields that may stand for one value only: the tags of a union of models."""
-    found: set[str] = set()
-    for field in model.model_fields.values():
-        values = getattr(field.annotation, "__args__", ())
-        found.update(value for value in values if len(values) == 1 and isinstance(value, str))
-    return found
+def _entry(data: object, key: str | int) -> object:
+    """Return the value at a key or index of plain data, None if there is none."""
+    if isinstance(data, Mapping):
+        return data.get(key)
+    if isinstance(data, list | tuple) and isinstance(key, int) and key < len(data):
+        return data[key]
+    return None
+
+
+def _models_of(field: FieldInfo, data: object) -> list[type[BaseModel]]:
+    """Return the models of a field; if its data choose one by name, that one."""
+    for note in field.metadata:
+        chosen = note.model_of(data) if isinstance(note, ChosenByName) else None
+        if chosen is not None:
+            return [chosen]
+    return list(_models(field.annotation))
 
 
 def _keys(models: Sequence[type[BaseModel]]) -> list[str]:
-    """Field names of a section: the candidates for a misspelt key."""
+    """Return the field names of a section: the candidates for a misspelt key."""
     return sorted({field.alias or name for m in models for name, field in m.model_fields.items()})
 
 

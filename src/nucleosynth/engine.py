@@ -1,4 +1,4 @@
-"""Where jobs run. The local engine runs them one after the other in this process."""
+"""Engines that run jobs. The local engine runs them one after the other in this process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ JobFunction = Callable[[Job], object]
 
 
 class Engine(Protocol):
-    """Runs independent jobs: ``fn`` is importable and a job plain data, so that any process can run it."""
+    """A runner of independent jobs: ``fn`` is importable and a job plain data, for any process."""
 
     def map(self, fn: JobFunction, jobs: Iterable[Job]) -> Iterator[tuple[Job, object | Exception]]:
         """Yield ``(job, result)``, or ``(job, error)`` for a job that failed, as jobs end."""
@@ -18,7 +18,7 @@ class Engine(Protocol):
 
 
 class LocalEngine:
-    """One job after the other, in this process."""
+    """An engine that runs one job after the other in this process."""
 
     def map(self, fn: JobFunction, jobs: Iterable[Job]) -> Iterator[tuple[Job, object | Exception]]:
         """Yield ``(job, result or error)``; an error of one job does not stop the others."""

@@ -10,12 +10,16 @@ class NucleosynthError(Exception):
 
 
 class InputError(NucleosynthError):
-    """The request or its input was wrong: names the file, row or field, what was expected, what to do."""
+    """An error in the request or its input; names the file, row or field, what was expected, what to do."""
 
     exit_code = 2
 
 
+class OutOfRangeError(InputError, IndexError):
+    """An index past the end; Python's own protocols, such as iteration, take it as IndexError."""
+
+
 class WorkError(NucleosynthError):
-    """The work itself failed: disk full, a loss that is not a number, a lost worker."""
+    """A failure of the work itself: disk full, a loss that is not a number, a lost worker."""
 
     exit_code = 1

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all; JSON, JSON lines, arrays and hashes."""
+"""Files that are written completely or not at all; JSON, JSON lines, arrays and hashes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,17 @@ from nucleosynth.errors import InputError, WorkError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+_NO_PLACE = (
+    errno.EACCES,
+    errno.EROFS,
+    errno.EPERM,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+)
+"""Places where nothing can be written: forbidden, or a folder where a file should be, or the reverse."""
+
 
 def now() -> str:
     """Return the time in UTC, ISO 8601, to the second."""
@@ -34,7 +45,7 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise WorkError(
                 f"{path}: disk full while writing; free some space and run the command again"
             ) from None
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno in _NO_PLACE:
             raise InputError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
         raise
 
@@ -76,7 +87,7 @@ def write_json(path: Path, data: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; damage is named."""
+    """Read a JSON file; refuse a damaged one."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -86,7 +97,7 @@ def read_json(path: Path) -> Any:
 
 
 def user_folder(kind: str, default: str) -> Path:
-    """Return what outlives a run, of a ``kind`` such as CACHE: by its variable, or in the user's home."""
+    """Return a folder that outlives runs, of a ``kind`` such as CACHE: by variable, or in the user's home."""
     base = os.environ.get(f"XDG_{kind}_HOME") or Path.home() / default
     return Path(os.environ.get(f"NUCLEOSYNTH_{kind}") or Path(base) / "nucleosynth")
 

@@ -1,4 +1,4 @@
-"""Registries: named choices that a user writes, each imported when it is first asked for."""
+"""Registries: named choices in settings, each imported at its first use."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Registry(Generic[T]):
     Parameters
     ----------
     kind
-        What the objects are, for messages: ``sampler``.
+        Kind of the objects for messages: ``sampler``.
     entries
-        By name, the object or ``"module:attribute"``, which is imported when it is first asked for.
+        By name, the object or ``"module:attribute"``, which is imported at its first use.
     """
 
     def __init__(self, kind: str, entries: Mapping[str, T | str] | None = None) -> None:
@@ -36,25 +36,31 @@ class Registry(Generic[T]):
         self._loaded.pop(name, None)
 
     def get(self, name: object) -> T:
-        """Return the object of a name.
+        """Return the object with a name.
 
         Raises
         ------
         InputError
-            For an unknown name, with the nearest and all known ones.
+            The name is unknown; the message lists the nearest and all known ones.
         """
         if not isinstance(name, str) or name not in self._entries:
             raise InputError(self.unknown(name))
         if name not in self._loaded:
             entry = self._entries[name]
-            self._loaded[name] = _imported(entry) if isinstance(entry, str) else entry
+            self._loaded[name] = imported(entry) if isinstance(entry, str) else entry
         return self._loaded[name]
 
-    def unknown(self, name: object) -> str:
-        """Return the message for a name that is not here."""
+    def nearest(self, name: object) -> str | None:
+        """Return the most similar name, None if none is similar."""
         near = difflib.get_close_matches(str(name), self._entries, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}? " if near else ""
-        return f"unknown {self.kind} {name!r}; {hint}known are {', '.join(self)}"
+        return near[0] if near else None
+
+    def unknown(self, name: object) -> str:
+        """Return the message for an unknown name."""
+        near = self.nearest(name)
+        hint = f"did you mean {near}? " if near else ""
+        given = " ".join(repr(name).split())[:60]
+        return f"unknown {self.kind} {given}; {hint}known are {', '.join(self)}"
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names, in the order in which they were added."""
@@ -64,9 +70,10 @@ class Registry(Generic[T]):
         return len(self._entries)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return isinstance(name, str) and name in self._entries
 
 
-def _imported(place: str) -> Any:
+def imported(place: str) -> Any:
+    """Import the attribute that ``"module:attribute"`` names."""
     module, _, attribute = place.partition(":")
     return getattr(import_module(module), attribute)

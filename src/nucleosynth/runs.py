@@ -1,8 +1,8 @@
-"""Run directories and files that appear whole or not at all.
+"""Run directories with settings, lock, artefacts and hashes.
 
 A run directory exists at once with its resolved configuration, its environment and a lock. Artefacts are
-built beside their place and renamed; ``DONE`` is written last with their hashes. The same command again goes
-on; another configuration, or a second process, is refused.
+built next to their final path and renamed; ``DONE`` is written last with their hashes. The same command again
+continues; another configuration, or a second process, is refused.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether the run has ended and its artefacts are whole."""
+        """Whether the run has ended and its artefacts are complete."""
         return (self.path / "DONE").exists()
 
     def finish(self, artefacts: Sequence[str]) -> None:
@@ -71,12 +71,12 @@ class Run:
 
 @contextmanager
 def open_run(path: Path, *, kind: str, config: Mapping[str, object]) -> Iterator[Run]:
-    """Open a run directory: make it, or go on with it.
+    """Open a run directory: make it, or continue in it.
 
     Raises
     ------
     InputError
-        Where the directory holds something else, a run with other settings (the difference is shown), or a
+        The directory holds something else, a run with other settings (the message shows the difference), or a
         run that another process works on.
     """
     settings = json.loads(json.dumps(dict(config)))
@@ -126,7 +126,7 @@ def _difference(old: Any, new: Any, name: str = "") -> str:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Hold the directory's lock; the kernel gives it back even after ``kill -9``."""
+    """Hold the directory's lock; the kernel releases it even after ``kill -9``."""
     with (path / "lock").open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -160,7 +160,7 @@ def _cpu_name() -> str:
 
 
 def _gpu_name() -> str | None:
-    """Name the first CUDA device where torch is already in use; never imports torch for it."""
+    """Return the name of the first CUDA device if torch is already imported; never import torch for it."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return None

@@ -1,7 +1,7 @@
 """Counter-based randomness: every draw is a function of (seed, stream, index).
 
 No generator state is ever saved. A run that resumes at step 1000, a batch of another size or another
-process draws the same numbers, because each draw names what it is for.
+process draws the same numbers, because each draw names its purpose.
 
 Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3" (Philox).
 """
@@ -28,7 +28,7 @@ def rng(seed: int, stream: str, index: int = 0) -> np.random.Generator:
     seed
         The user's seed.
     stream
-        What the numbers are for, such as ``"batch"`` or ``"noise"``.
+        Purpose of the numbers, such as ``"batch"`` or ``"noise"``.
     index
         Step or sample number; the upper half of the Philox counter, so streams of draws never overlap.
     """
@@ -51,7 +51,7 @@ def normal(seed: int, stream: str, indices: Sequence[int], shape: tuple[int, ...
 def some_rows(
     seed: int, stream: str, rows: int | npt.NDArray[np.integer], count: int
 ) -> npt.NDArray[np.int64]:
-    """Draw at most ``count`` of some rows (or of so many, counted from 0), in order."""
+    """Draw at most ``count`` of given rows (or of rows 0 to n - 1), in order."""
     return np.sort(rng(seed, stream).permutation(rows)[:count])
 
 

@@ -100,7 +100,7 @@ def test_input_scale_of_a_model_with_its_own() -> None:
         ("resnet18", "lite0", "belong to tf_efficientnet_lite0, not to resnet18"),
         ("resnet18", "weights.pth", "expected .* a .safetensors file"),
         ("resnet18", "nowhere.safetensors", "no such file"),
-        ("hf-hub:somebody/something", "none", 'use weights "hub" with it'),
+        ("hf-hub:owner/something", "none", 'use weights "hub" with it'),
     ],
 )
 def test_a_wrong_request_says_what_to_do(name: str, weights: str, says: str) -> None:
@@ -114,7 +114,7 @@ def test_hub_without_network_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path))
-    for name in ("resnet18", "hf-hub:somebody/something"):
+    for name in ("resnet18", "hf-hub:owner/something"):
         with pytest.raises(InputError, match="hub weights could not be had") as caught:
             create_backbone(name, weights="hub", num_classes=2)
         assert "\n" not in str(caught.value)
@@ -125,7 +125,7 @@ def test_a_model_of_the_hub_comes_from_its_cache(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path))
-    stored = tmp_path / "models--somebody--something"
+    stored = tmp_path / "models--owner--something"
     snapshot = stored / "snapshots" / ("0" * 40)
     snapshot.mkdir(parents=True)
     (stored / "refs").mkdir()
@@ -133,9 +133,9 @@ def test_a_model_of_the_hub_comes_from_its_cache(monkeypatch: pytest.MonkeyPatch
     theirs = create_backbone("resnet10t", num_classes=7)
     save_file(theirs.state_dict(), snapshot / "model.safetensors")
     own = {"num_classes": 7, "classifier": "fc", "mean": [0.7, 0.6, 0.7], "std": [0.2, 0.2, 0.2]}
-    told = {"architecture": "resnet10t", "num_classes": 7, "pretrained_cfg": own}
-    (snapshot / "config.json").write_text(json.dumps(told))
-    ours = create_backbone("hf-hub:somebody/something", weights="hub", num_classes=2)
+    stored_config = {"architecture": "resnet10t", "num_classes": 7, "pretrained_cfg": own}
+    (snapshot / "config.json").write_text(json.dumps(stored_config))
+    ours = create_backbone("hf-hub:owner/something", weights="hub", num_classes=2)
     assert torch.equal(ours.layer1[0].conv1.weight, theirs.layer1[0].conv1.weight)
     assert ours.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 2)
     assert input_scale(ours)[0] == (0.7, 0.6, 0.7)

@@ -46,7 +46,7 @@ def test_the_weights_of_the_default_are_those_of_the_product(tiles, patients):
 
 def test_an_untrained_denoiser_leaves_what_the_linear_one_leaves(tiles, patients):
     denoiser = prepare(small(VARIANTS[0]), tiles, patients, seed=0).build()
-    left = denoising(denoiser, tiles, tiles.rows_of(patients), seed=0, told=True)
+    left = denoising(denoiser, tiles, tiles.rows_of(patients), seed=0, stained=True)
     assert all(0.8 < share < 1.5 for share in left.values())
 
 

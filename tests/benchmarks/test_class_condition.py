@@ -1,4 +1,4 @@
-"""Classes asked for are judged by classifiers of real tiles; runs go on, strangers are refused."""
+"""Requested classes are scored by classifiers of real tiles; runs continue, leakage is refused."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_threshold_is_that_of_the_classifier():
     assert strict.scores()["auroc"]["value"] == 1.0
 
 
-def test_a_difference_is_one_between_patients_of_both_sides():
+def test_a_difference_is_between_patients_of_both_tile_groups():
     labels = np.arange(240) % 2
     hits = np.random.default_rng(0).random(240) < 0.8
     real = labelled(labels, hits, patients=20, seeds=3, name="real")
@@ -92,7 +92,7 @@ def trained(tmp_path_factory):
         fold = make_split(tiles, study.split, home).folds[0]
         config = GeneratorConfig.model_validate({"steps": 4, "batch": 4, "network": TINY_NETWORK})
         train_generator(tiles, fold.train, config, out=home / "ours", device="cpu")
-        train_generator(tiles, [*fold.train, fold.test[0]], config, out=home / "stranger", device="cpu")
+        train_generator(tiles, [*fold.train, fold.test[0]], config, out=home / "leaking", device="cpu")
         return home, fold
 
 
@@ -131,22 +131,22 @@ def test_rows_of_a_generator(trained, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_generator_that_cannot_be_judged_is_refused(trained, tmp_path):
+def test_a_generator_that_cannot_be_scored_is_refused(trained, tmp_path):
     home, fold = trained
     options = {"study": home / "study.yaml", "run": tmp_path / "run", "device": "cpu"}
     with pytest.raises(
         InputError, match=f"was trained on patient {fold.test[0]}, who is outside the training part"
     ):
-        main(home / "stranger", **options)
+        main(home / "leaking", **options)
     with pytest.raises(InputError, match="name at least one run"):
         main(**options)
     with pytest.raises(InputError, match="two runs are of one name"):
-        main(home / "ours", home / "stranger" / ".." / "ours", **options)
+        main(home / "ours", home / "leaking" / ".." / "ours", **options)
     other = tmp_path / "other.yaml"
     other.write_text(yaml.safe_dump(tiny_study(tiles={"size": 16, "mpp": 0.75})))
     with pytest.raises(InputError, match=r"its mpp is 1.0, the study's 0.75"):
         main(home / "ours", **{**options, "study": other, "run": tmp_path / "coarse"})
     other.write_text(yaml.safe_dump(tiny_study(data={"reader": "phantom", "patients": 12, "tiles": 84})))
-    with pytest.raises(InputError, match="reads masks, and the tiles of this study carry none or others"):
+    with pytest.raises(InputError, match="reads masks, and the tiles of this study have none or others"):
         main(home / "ours", **{**options, "study": other, "run": tmp_path / "fewer"})
     assert not (tmp_path / "run" / "classifiers").exists()

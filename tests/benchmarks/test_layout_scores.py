@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from benchmarks.layout_scores import Judge, best_overlap, census, spread, turned
+from benchmarks.layout_scores import LayoutEvaluator, best_overlap, census, spread, turned
 
 CORNER = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 2]])
 
@@ -45,13 +45,13 @@ def test_nothing_has_no_spread():
 
 
 @pytest.mark.slow
-def test_training_masks_are_judged_as_copies_at_no_distance(layout_tiles):
-    judge = Judge(layout_tiles, ["phantom:p00", "phantom:p01"], ["phantom:p02"])
-    found = judge.scores(judge.real, layout_tiles.labels[judge.rows].tolist(), seed=0)
+def test_training_masks_are_scored_as_copies_at_no_distance(layout_tiles):
+    evaluator = LayoutEvaluator(layout_tiles, ["phantom:p00", "phantom:p01"], ["phantom:p02"])
+    found = evaluator.scores(evaluator.real, layout_tiles.labels[evaluator.rows].tolist(), seed=0)
     assert found["copies"]["median"] == 1.0
     assert found["copies"]["above_p99_of_train_to_other_tiles"] == 1.0
     assert found["distances"]["all"]["area_um2"]["distance"] == 0.0
     assert found["kid"]["kid"] < found["kid"]["real_reference"]["between"]
-    references = judge.references()
+    references = evaluator.references()
     assert references["census"]["train"] == found["census"]
     assert all(reference["max"] < 1 for reference in references["copies"].values())

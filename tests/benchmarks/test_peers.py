@@ -1,4 +1,4 @@
-"""The peers behind their adapters: what reaches them, what they draw, that training goes on where it was."""
+"""The peers behind their adapters: their inputs, what they draw, that training continues where it stopped."""
 
 from __future__ import annotations
 

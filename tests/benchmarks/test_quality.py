@@ -1,4 +1,4 @@
-"""What contenders are asked for; rows of a result."""
+"""The conditions of contenders; rows of a result."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from benchmarks.contenders import ROWS, OwnTraining, PeerTraining, with_rate
-from benchmarks.quality import QualityJudge
+from benchmarks.quality import TileEvaluator
 from benchmarks.training_quality import add_row, chosen, named
 from tests.phantoms import TINY_NETWORK
 
@@ -67,7 +67,7 @@ def test_rows_replace_their_like_alone(tmp_path):
 
 
 class Copies:
-    """Draws what it is told to, instead of what was asked for."""
+    """A model that draws given tiles, whatever the condition."""
 
     parameters = 0
 
@@ -85,20 +85,22 @@ def test_real_tiles_reach_what_real_tiles_reach(layout_tiles, tmp_path):
     fold = Fold(
         train=[f"phantom:p{i:02d}" for i in range(4)], validation=["phantom:p05"], test=["phantom:p06"]
     )
-    judge = QualityJudge(layout_tiles, fold, "validation", samples=40, seed=0)
-    assert judge.asked.masks.shape == (40, 64, 64)
-    assert set(judge.asked.patients) == {"phantom:p05"}
-    areas = sorted((judge.asked.masks[:35] > 0).sum(axis=(1, 2)).tolist())
-    assert areas == sorted((judge.held[1] > 0).sum(axis=(1, 2)).tolist())  # each mask once before any twice
-    model = Copies(judge.real[0])
-    made, seconds = judge.draw(model, {}, weights="copies", out=tmp_path / "samples")
-    assert np.array_equal(made, judge.real[0][:40])
+    evaluator = TileEvaluator(layout_tiles, fold, "validation", samples=40, seed=0)
+    assert evaluator.asked.masks.shape == (40, 64, 64)
+    assert set(evaluator.asked.patients) == {"phantom:p05"}
+    areas = sorted((evaluator.asked.masks[:35] > 0).sum(axis=(1, 2)).tolist())
+    assert areas == sorted(
+        (evaluator.held[1] > 0).sum(axis=(1, 2)).tolist()
+    )  # each mask once before any twice
+    model = Copies(evaluator.real[0])
+    made, seconds = evaluator.draw(model, {}, weights="copies", out=tmp_path / "samples")
+    assert np.array_equal(made, evaluator.real[0][:40])
     assert model.calls == 2
-    again, stored = judge.draw(model, {}, weights="copies", out=tmp_path / "samples")
+    again, stored = evaluator.draw(model, {}, weights="copies", out=tmp_path / "samples")
     assert model.calls == 2
     assert np.array_equal(again, made)
     assert stored == seconds
-    found = judge.scores(made)
+    found = evaluator.scores(made)
     assert found["fidelity"]["kid"] < found["fidelity"]["real_reference"]["between"]
     assert found["coverage"]["of_real"] > 0.5
     assert found["fidelity"]["neighbours"]["coverage"] == found["coverage"]

@@ -1,4 +1,4 @@
-"""Operations are counted as by hand, tiles as drawn; a killed measurement goes on."""
+"""Operations are counted as by hand, tiles as drawn; a killed measurement continues."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def tiny_limit(monkeypatch):
     return calls
 
 
-def test_one_evaluation_warms_up_and_a_killed_measurement_goes_on(tiny_limit, tmp_path, capsys):
+def test_one_evaluation_warms_up_and_a_killed_measurement_continues(tiny_limit, tmp_path, capsys):
     times = tmp_path / "times.jsonl"
     measure(contenders(), MASKS, few=1, repeats=2, times=times)
     evaluations = [(call["tiles"], call["steps"]) for call in tiny_limit]

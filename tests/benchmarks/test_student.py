@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from benchmarks.contenders import OwnModel, OwnTraining
-from benchmarks.quality import QualityJudge
+from benchmarks.quality import TileEvaluator
 from benchmarks.student import Way, compare, refuse_another_teacher, ways
 from tests.phantoms import TINY_NETWORK
 
@@ -52,10 +52,10 @@ def test_every_row_is_scored_and_timed(layout_tiles, tmp_path):
     fold = Fold(
         train=[f"phantom:p{i:02d}" for i in range(2)], validation=["phantom:p05"], test=["phantom:p06"]
     )
-    judge = QualityJudge(layout_tiles, fold, "validation", samples=12, seed=0)
+    evaluator = TileEvaluator(layout_tiles, fold, "validation", samples=12, seed=0)
     teacher = built()
     generators = {"teacher": teacher, "student": student_of(teacher, 60.0, 5.0)}
-    rows = compare(generators, judge, batch=4, repeats=3, run=tmp_path)
+    rows = compare(generators, evaluator, batch=4, repeats=3, run=tmp_path)
     assert [(row["who"], row["passes"]) for row in rows] == [
         ("teacher", 10), ("teacher", 2), ("student", 2), ("student", 1),
     ]  # fmt: skip
@@ -64,5 +64,5 @@ def test_every_row_is_scored_and_timed(layout_tiles, tmp_path):
         assert row["coverage"]["of_real"] >= 0
         assert row["agreement"]["ceiling"] > 0
     assert len({row["fidelity"]["kid"] for row in rows}) == 4  # four sets of tiles
-    again = compare(generators, judge, batch=4, repeats=1, run=tmp_path)  # tiles are kept
+    again = compare(generators, evaluator, batch=4, repeats=1, run=tmp_path)  # tiles are kept
     assert [row["fidelity"] for row in again] == [row["fidelity"] for row in rows]

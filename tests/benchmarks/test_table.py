@@ -119,15 +119,15 @@ def test_speed_tells_by_how_much_ours_is_faster():
     page = render({"sampling_speed": result})
     assert "| ours | 2.0 | 10 | 16 | 8 to 32 | 1 |" in page
     assert "| peer | 2.0 | 1,000 | 0.05 | one run | 320 |" in page
-    assert "8 GFLOP/s: 0.63 of it" in page.replace("\n", " ")
+    assert "8 GFLOP/s: the loop reaches 0.63 of it" in page.replace("\n", " ")
     assert "load of the machine before: 0.2 to 0.5" in page.replace("\n", " ")
-    assert "as dear" not in page
+    assert "as long" not in page
     result["contenders"]["our network, DDPM-1000"] = {
         **result["contenders"]["peer"],
         "tiles_per_second": 0.08,
     }
     page = render({"sampling_speed": result}).replace("\n", " ")
-    assert "more are needed, which makes a tile 2 times as dear with our network)" in page
+    assert "more are needed, which takes 2 times as long per tile with our network)" in page
 
 
 def test_quality_has_a_table_for_each_budget():
@@ -143,7 +143,7 @@ def test_quality_has_a_table_for_each_budget():
     assert "*between* held-out and training patients 0.020" in page.replace("\n", " ")
 
 
-def test_rows_of_two_machines_are_told_apart():
+def test_rows_name_their_machine_if_there_are_two():
     row = quality_row("ours", 30, 0.05)
     other = {**quality_row("peer", 30, 0.2), "environment": {**ENVIRONMENT, "cpu": "another processor"}}
     page = render({"training_quality": quality(row, {**row, "name": "ours, 5 steps"})}).replace("\n", " ")
@@ -153,7 +153,7 @@ def test_rows_of_two_machines_are_told_apart():
     assert "load of the machine before: 0.1. Rows: peer." in page
 
 
-def test_realism_stands_beside_what_is_real():
+def test_realism_is_compared_with_real_tiles():
     row = quality_row("ours", 180, 0.015)
     result = {
         **quality(),
@@ -164,10 +164,10 @@ def test_realism_stands_beside_what_is_real():
         "segmenter": {"study": "tnbc", "steps": 600, "real": 0.5, "synthetic": 0.45},
     }
     page = render({"realism": result})
-    assert "9,000 steps from nothing, 180 minutes" in page.replace("\n", " ")
-    assert "| PQ by synthetic pairs alone | 0.90 | 0.450 | 0.500 | at least 0.9 |" in page
+    assert "9,000 steps from scratch, 180 minutes" in page.replace("\n", " ")
+    assert "| PQ after training on synthetic pairs alone | 0.90 | 0.450 | 0.500 | at least 0.9 |" in page
     result["segmenter"]["real"] = 0.0
-    assert "| PQ by synthetic pairs alone | - | 0.450 | 0.000 |" in render({"realism": result})
+    assert "| PQ after training on synthetic pairs alone | - | 0.450 | 0.000 |" in render({"realism": result})
     assert "PQ" not in render({"realism": {**result, "segmenter": None}})
 
 
@@ -180,7 +180,7 @@ def test_realism_names_its_size_and_how_it_was_sampled():
         "train_seconds": 10_800.0,
     }
     page = render({"realism": result}).replace("\n", " ")
-    assert "of the validation patients, sampled by default." in page
+    assert "of the validation patients, sampled with the default settings." in page
     assert f"]({PICTURES / 'realism_grid.png'})" in page
     finer = {
         **result,
@@ -243,7 +243,7 @@ def class_row(name: str, guidance: float, accuracy: float) -> dict[str, Any]:
     }
 
 
-def test_classes_stand_beside_those_of_real_tiles():
+def test_classes_are_compared_with_those_of_real_tiles():
     result = {
         "data": {"name": "amibr", "tile": 64, "mpp": 0.5, "classes": ["normal", "atypical"]},
         "settings": {"samples": 512, "classifier": {"model": "lite"}, "classifier_seeds": 2},
@@ -251,7 +251,7 @@ def test_classes_stand_beside_those_of_real_tiles():
         "rows": [class_row("ours", 1.0, 0.74), class_row("ours", 1.5, 0.8)],
     }
     page = render({"class_condition": result})
-    assert page.count("| `ours` | unified | no | nothing | 2.0 | 1,500 | 10 | dpmpp-2m-sde, 10 steps |") == 1
+    assert page.count("| `ours` | unified | no | none | 2.0 | 1,500 | 10 | dpmpp-2m-sde, 10 steps |") == 1
     real = "| real, validation | - | 0.750 | 0.650 to 0.850 | 0.740, 0.760 | - | - | 0.800 | 0.700 to 0.900 |"
     ours = "| `ours` | 1 | 0.740 | 0.640 to 0.840 | 0.730, 0.750 | -0.010 | -0.110 to 0.090 | 0.900 |"
     assert real in page
@@ -259,12 +259,12 @@ def test_classes_stand_beside_those_of_real_tiles():
     assert "| `ours` | 1.5 | 0.800 |" in page
     assert "| `ours` | 1 | 0.030 | 0.015 to 0.060 | 0.85 | 0.040 | 0.90 | 0.050 | - |" in page
     assert "| real, *between* validation and training patients | - | 0.020 | - | - | 0.020 | - |" in page
-    assert "cover, 0.500 of all, 0.500 of normal, 0.500 of atypical." in page.replace("\n", " ")
+    assert "cover: 0.500 of all, 0.500 of normal, 0.500 of atypical." in page.replace("\n", " ")
     assert "2 training seeds" in page.replace("\n", " ")
     assert "Classes" not in render({})
 
 
-def test_a_student_stands_beside_its_teacher():
+def test_a_student_is_compared_with_its_teacher():
     def row(who: str, passes: int, kid: float, seconds: list[float]) -> dict[str, Any]:
         taken = {"seconds": seconds, "load_before": [0.5], "seconds_per_tile": sorted(seconds)[1] / 32}
         return {**quality_row(f"{who}, {passes}", 1, kid), "who": who, "passes": passes, **taken}
@@ -288,7 +288,7 @@ def test_a_student_stands_beside_its_teacher():
     text = page.replace("\n", " ")
     assert "5,000 steps, 30 minutes of training; student: 300 steps, 5 minutes of distillation" in text
     assert "noise levels 60 and 5" in text
-    assert "Found: 1.05 of its KID in 0.20 of its time." in text
+    assert "Found: 1.05 times its KID in 0.20 of its time." in text
     assert "| teacher, 10 | 0.100 | 0.050 to 0.200 | 0.90 | 0.80 | 1 | 0.5 to 2 | 1.00 | 1.00 |" in page
     assert "| student, 1 | 0.300 | 0.150 to 0.600 | 0.90 | 0.80 | 0.1 | 0.1 to 0.1 | 3.00 | 0.10 |" in page
     result["rows"][0]["fidelity"]["kid"] = -0.001  # KID is unbiased, so it may be
@@ -351,7 +351,7 @@ def test_ablations_by_class_name_what_the_classifier_reaches_on_real_tiles():
     assert "| default |  | 3.4 | 1,234 | 0.050 | 0.025 to 0.100 | 0.710 | 0.80 |" in page
 
 
-def test_starts_are_compared_by_steps_and_by_patients(tmp_path):
+def test_initial_weights_are_compared_by_steps_and_by_patients(tmp_path):
     result = transfer(
         ("none", 7, 5, 0.08), ("prior", 7, 5, 0.03), ("none", 7, 20, 0.05), ("prior", 7, 20, 0.02),
         ("none", 1, 5, 0.2), ("prior", 1, 5, 0.1),

@@ -1,4 +1,4 @@
-"""Turns are taken as said, and times are kept."""
+"""Works are timed in the stated order, and times are stored."""
 
 from __future__ import annotations
 

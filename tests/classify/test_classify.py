@@ -8,7 +8,13 @@ from tests.phantoms import phantom_tileset
 
 from nucleosynth.classify.augmentation import augment, turn_tiles
 from nucleosynth.classify.config import ClassifierConfig
-from nucleosynth.classify.mixture import Mixture, Source, batch_frequencies, class_frequencies, loss_weights
+from nucleosynth.classify.mixture import (
+    Mixture,
+    MixturePart,
+    batch_frequencies,
+    class_frequencies,
+    loss_weights,
+)
 from nucleosynth.classify.train import classify_tiles
 from nucleosynth.data.split import Fold, Split
 from nucleosynth.data.tile import Tile
@@ -32,11 +38,11 @@ def flat(path, values, labels, patients=None):
     return write_tileset(path, rows, classes=["a", "b"])
 
 
-def test_shares_and_frequencies_are_those_asked_for(tmp_path):
+def test_shares_and_frequencies_are_those_requested(tmp_path):
     real = flat(tmp_path / "real", [10] * 40 + [20] * 10, [0] * 40 + [1] * 10)
     made = flat(tmp_path / "made", [110] * 5 + [120] * 5, [0] * 5 + [1] * 5)
-    sources = [Source(real, np.arange(50), 0.75), Source(made, np.arange(10), 0.25)]
-    mixture = Mixture(sources, np.array([0.8, 0.2]), seed=0)
+    parts = [MixturePart(real, np.arange(50), 0.75), MixturePart(made, np.arange(10), 0.25)]
+    mixture = Mixture(parts, np.array([0.8, 0.2]), seed=0)
     drawn = [mixture.draw(step, 100) for step in range(60)]
     values = np.concatenate([images[:, 0, 0, 0] for images, _ in drawn])
     labels = np.concatenate([labels for _, labels in drawn])
@@ -45,16 +51,18 @@ def test_shares_and_frequencies_are_those_asked_for(tmp_path):
     assert np.array_equal(labels, (values % 100 == 20).astype(int))
 
 
-def test_a_source_that_lacks_a_class_leaves_its_share(tmp_path):
+def test_a_part_that_lacks_a_class_leaves_its_share(tmp_path):
     real = flat(tmp_path / "real", [10, 20], [0, 1])
     made = flat(tmp_path / "made", [110], [0])
     mixture = Mixture(
-        [Source(real, np.arange(2), 0.5), Source(made, np.arange(1), 0.5)], np.array([0.5, 0.5]), seed=0
+        [MixturePart(real, np.arange(2), 0.5), MixturePart(made, np.arange(1), 0.5)],
+        np.array([0.5, 0.5]),
+        seed=0,
     )
     images, labels = mixture.draw(0, 400)
     assert set(images[labels == 1, 0, 0, 0].tolist()) == {20}
     with pytest.raises(InputError, match="class 1 has no tile"):
-        Mixture([Source(made, np.arange(1), 1.0)], np.array([0.5, 0.5]), seed=0)
+        Mixture([MixturePart(made, np.arange(1), 1.0)], np.array([0.5, 0.5]), seed=0)
 
 
 def test_balance_rules_by_hand():
@@ -96,7 +104,7 @@ def test_it_learns_light_from_dark_and_repeats(tmp_path):
     assert again["threshold"] == result["threshold"]
 
 
-def test_the_test_patients_are_not_looked_at_unless_asked(tmp_path):
+def test_the_test_patients_are_not_read_unless_requested(tmp_path):
     tiles = phantom_tileset(tmp_path / "tiles")
     names = sorted(set(tiles.patients.tolist()))
     split = Split(rule="x", folds=[Fold(train=names[:5], validation=names[5:6], test=names[6:])])

@@ -36,7 +36,7 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Refu
 
 
 def fingerprints(root: Path) -> dict[str, str]:
-    """Hash of every file below a folder but locks, which say who asked last."""
+    """Return the hash of every file below a folder except locks, which name the last process."""
     files = (path for path in root.rglob("*") if path.is_file() and path.name != "lock")
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 

@@ -83,7 +83,7 @@ def test_a_label_outside_the_classes_names_the_row(pairs: Path, refused: Refused
     assert "low, high" in said
 
 
-def test_an_image_that_the_table_names_and_nobody_has(pairs: Path, refused: Refused) -> None:
+def test_an_image_that_the_table_names_and_that_does_not_exist(pairs: Path, refused: Refused) -> None:
     assert "p3_a" in refused(*table(pairs, "p1_a,low,1\np3_a,high,2\n"))
 
 
@@ -233,7 +233,7 @@ def test_a_damaged_shard_is_named_by_every_command(
 
 
 @pytest.mark.slow
-def test_a_generator_that_saw_a_test_patient(
+def test_a_generator_trained_on_a_test_patient(
     tiles: TileSet, split: Path, tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = sorted(set(tiles.patients.tolist()))
@@ -254,7 +254,7 @@ def test_a_generator_that_saw_a_test_patient(
 
 
 @pytest.mark.slow
-def test_donors_that_the_generator_never_saw(
+def test_donors_that_the_generator_was_not_trained_on(
     tiles: TileSet, split: Path, tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(train(tiles, split, tmp_path / "g", "--generator.steps=2")) == 0

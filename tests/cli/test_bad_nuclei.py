@@ -48,7 +48,7 @@ def test_white_frames_hold_no_tissue_and_black_ones_no_nuclei(pairs: Path, refus
     assert len(tiles) == 4  # of the black frame
     assert not tiles.masks.any()
     said = refused("layouts", "fit", tiles.path, "--out", pairs.parent / "layouts.json", *split_of(tiles))
-    assert "0 nuclei lie whole in 4 tiles" in said
+    assert "0 whole nuclei in 4 tiles" in said
 
 
 def test_tiles_of_unknown_scale_cannot_be_segmented(pairs: Path, refused: Refused) -> None:

@@ -62,7 +62,7 @@ def test_export_and_contact_sheet_appear(tiles, tmp_path):
     assert "<html" in (tmp_path / "sheet.html").read_text(encoding="utf-8")
 
 
-def test_segment_refuses_then_replaces_and_judges(tiles, tmp_path, capsys):
+def test_segment_refuses_then_replaces_and_scores(tiles, tmp_path, capsys):
     masked = tmp_path / "masked"
     assert main(["segment", str(tiles), "--out", str(masked)]) == 2
     assert "--replace" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`nucleosynth evaluate` prints JSON and writes what it is told to."""
+"""`nucleosynth evaluate` prints JSON and writes the requested files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_fidelity_by_class_adds_to_what_it_prints_without(tmp_path, capsys):
 def test_an_extractor_that_cannot_be_had_is_one_line(tmp_path, capsys):
     tiles = phantom_tileset(tmp_path / "tiles", size=32)
     words = ["evaluate", "fidelity", str(tiles.path), str(tiles.path), "--extractor"]
-    for name, says in (("lite1", "nearest is lite0"), ("classifier:nowhere", "holds no config.yaml")):
+    for name, says in (("lite1", "did you mean lite0?"), ("classifier:nowhere", "holds no config.yaml")):
         assert main([*words, name]) == 2
         error = capsys.readouterr().err
         assert error.count("\n") == 1

@@ -58,4 +58,4 @@ def test_bad_requests(fitted, tmp_path, capsys, words, expected):
 def test_a_dial_without_layouts_is_refused(tmp_path, capsys):
     words = ["sample", "g", "--donors", "t", "--out", str(tmp_path / "s"), "--dial.density", "2"]
     assert run(words) == 2
-    assert "--dial: turns invented layouts only" in capsys.readouterr().err
+    assert "--dial: changes invented layouts only" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What the command line prints and returns, whatever is asked of it."""
+"""Output and exit codes of the command line, for good and bad requests."""
 
 from __future__ import annotations
 

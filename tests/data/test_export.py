@@ -11,7 +11,9 @@ from PIL import Image
 
 from nucleosynth.data import export
 from nucleosynth.data.export import export_tiles
-from nucleosynth.data.readers import FolderConfig, TableConfig, import_tiles
+from nucleosynth.data.readers import import_tiles
+from nucleosynth.data.readers.folder import FolderConfig
+from nucleosynth.data.readers.table import TableConfig
 from nucleosynth.data.tile import Rating, Tile
 from nucleosynth.data.tileset import TileSet, write_tileset
 from nucleosynth.data.tiling import TilesConfig
@@ -99,7 +101,7 @@ def test_the_folder_reader_reads_an_imagefolder_back(tiles: TileSet, tmp_path: P
     assert sorted(again.labels.tolist()) == sorted(tiles.labels.tolist())
 
 
-def test_ids_that_look_the_same_on_disk_keep_files_of_their_own(tmp_path: Path) -> None:
+def test_ids_that_are_equal_on_disk_keep_their_own_files(tmp_path: Path) -> None:
     image = np.zeros((16, 16, 3), np.uint8)
     ids = ["set:a/b", "set:a b", "set:A_b", "../../x"]
     made = [Tile(tile_id=name, image=image + n, patient_id="set:1") for n, name in enumerate(ids)]

@@ -24,7 +24,7 @@ def tile(name: str, index: int) -> Tile:
         label=index % 2 if name == "a" else None,
         ratings=(Rating("one", "label", 1.0),) if name == "a" else (),
         mpp=0.5,
-        extra={"votes": index} if name == "a" else {},
+        extra={"counts": index} if name == "a" else {},
     )
 
 
@@ -40,7 +40,7 @@ def test_merged_tiles_are_what_they_were(tmp_path):
     assert merged.has_mask.tolist() == [False] * 4 + [True] * 4
     assert merged.classes == ["normal", "atypical"]
     assert merged.labels.tolist() == [-1] * 4 + [0, 1, 0, 1]
-    assert [t.extra.get("votes") for t in merged.tiles()] == [None] * 4 + [0, 1, 2, 3]
+    assert [t.extra.get("counts") for t in merged.tiles()] == [None] * 4 + [0, 1, 2, 3]
     assert merged.info["licence"] == "B; A"
     assert [part["tileset"] for part in merged.info["provenance"]["merged"]] == [
         b.content_hash,
@@ -62,7 +62,7 @@ def test_what_does_not_fit_is_named(tmp_path):
     other = {
         "tile size": tileset(tmp_path / "size", "b", image=np.zeros((8, 8, 3), np.uint8)),
         "µm/px": tileset(tmp_path / "scale", "b", mpp=0.25),
-        "column votes holds string": tileset(tmp_path / "column", "b", extra={"votes": "many"}),
+        "column counts holds string": tileset(tmp_path / "column", "b", extra={"counts": "many"}),
         "classes grade": tileset(tmp_path / "classes", "a", classes=("grade 1", "grade 2")),
     }
     for words, part in other.items():
@@ -76,7 +76,7 @@ def test_what_does_not_fit_is_named(tmp_path):
     assert not (tmp_path / "merged").exists()
 
 
-def test_who_made_masks_is_not_forgotten(tmp_path):
+def test_the_segmenter_of_masks_stays_recorded(tmp_path):
     maker = {"masks": {"name": "embedded", "weights_hash": "made"}}
     one = write_tileset(tmp_path / "one", [tile("a", 0)], classes=["x", "y"], provenance=maker)
     two = tileset(tmp_path, "b")

@@ -157,7 +157,7 @@ def test_folds_test_every_patient_once_and_validate_by_the_next(tiles, tmp_path)
         make_split(tiles, SplitConfig(folds=len(names)), tmp_path)
 
 
-def test_an_artefact_that_saw_a_stranger_is_refused():
+def test_an_artefact_trained_on_a_held_out_patient_is_refused():
     require_no_leakage("generator", ["a", "b"], ["a", "b", "c"])
     with pytest.raises(
         InputError, match="generator: was trained on patient t, who is outside the training part"
@@ -175,7 +175,7 @@ def official(**validation) -> SplitConfig:
     )
 
 
-def test_a_table_may_name_who_validates(tiles, tmp_path):
+def test_a_table_may_name_validation_patients(tiles, tmp_path):
     write_table(tmp_path / "train.csv", [f"p{i:02d}" for i in range(8)])
     write_table(tmp_path / "validation.csv", ["p01", "p05", "p09"])  # p09 is a test patient and stays one
     fold = make_split(tiles, official(table="validation.csv", patient="{slide}"), tmp_path).folds[0]

@@ -11,8 +11,11 @@ from safetensors.torch import load_file, save_file
 from tests.phantoms import TINY_NETWORK
 
 from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
-from nucleosynth.diffusion.generator import Generator, ModelCard, build_denoiser
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.model.conditioning import Condition, mask_planes
+from nucleosynth.diffusion.sampling.solvers import ddim
 from nucleosynth.diffusion.synthesis import choose_donors, synthesise
 from nucleosynth.diffusion.training.generator import train_generator
 from nucleosynth.errors import InputError
@@ -66,8 +69,8 @@ def test_every_condition_changes_the_tile(generator):
     ("arguments", "words"),
     [
         ({"labels": [2]}, "label 2 is outside"),
-        ({"masks": np.zeros((1, 8, 8))}, "masks of shape"),
-        ({"labels": [0, 1], "indices": [3]}, "1 indices for 2 tiles"),
+        ({"masks": np.zeros((1, 8, 8), int)}, r"masks are \(8, 8\) px; expected \(16, 16\)"),
+        ({"labels": [0, 1], "indices": [3]}, "labels: 2 for 1 tiles"),
         ({"labels": [0], "guidance": {"klass": 2.0}}, "unknown term `klass`"),
     ],
 )
@@ -177,13 +180,13 @@ def test_synthesis_takes_donors_of_the_fitting_part_alone(tiles, tmp_path):
 
 
 @pytest.mark.slow
-def test_broken_off_synthesis_goes_on_and_ends_the_same(tiles, tmp_path, monkeypatch):
+def test_interrupted_synthesis_continues_and_ends_the_same(tiles, tmp_path, monkeypatch):
     patients = sorted(set(tiles.patients.tolist()))[:4]
     path = train_generator(tiles, patients, CONFIG, out=tmp_path / "run", device="cpu")
     config = SynthesisConfig(tiles=12, steps=2, batch=4)
     whole = synthesise(Generator.from_pretrained(path), tiles, tmp_path / "whole", config=config)
     calls = []
-    original = Generator.sample
+    original = Generator.draw
 
     def counted(self, *arguments, **keywords):
         calls.append(1)
@@ -191,7 +194,7 @@ def test_broken_off_synthesis_goes_on_and_ends_the_same(tiles, tmp_path, monkeyp
             raise KeyboardInterrupt
         return original(self, *arguments, **keywords)
 
-    monkeypatch.setattr(Generator, "sample", counted)
+    monkeypatch.setattr(Generator, "draw", counted)
     with pytest.raises(KeyboardInterrupt):
         synthesise(Generator.from_pretrained(path), tiles, tmp_path / "broken", config=config)
     assert not (tmp_path / "broken").exists()
@@ -208,3 +211,26 @@ def test_the_donor_of_a_tile_does_not_depend_on_how_many_are_made():
         assert np.array_equal(few, many[:7])
     counts = np.bincount(labels[many], minlength=3)
     assert counts.tolist() == [14, 13, 13]
+
+
+def test_a_function_is_a_sampler_and_every_step_can_be_watched(generator):
+    seen = []
+
+    def watch(step, steps, images):
+        seen.append((step, steps, images))
+
+    made = generator.sample([0, 1, 1], sampler=ddim, steps=4, seed=3, batch=2, on_step=watch)
+    assert np.array_equal(made, generator.sample([0, 1, 1], sampler="ddim", steps=4, seed=3, batch=2))
+    assert [(step, steps) for step, steps, _ in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)] * 2
+    assert np.array_equal(seen[-1][2], made[2:])
+    for name in ("heun", "dpmpp-2m", "spectral"):
+        seen.clear()
+        generator.sample([0], sampler=name, steps=3, on_step=watch)
+        assert [step for step, *_ in seen] == [1, 2, 3], name
+
+
+def test_classes_are_asked_for_by_name_too(generator):
+    by_name = generator.sample(["b", None], steps=2)
+    assert np.array_equal(by_name, generator.sample([1, None], steps=2))
+    with pytest.raises(InputError, match="unknown class 'grade 9'; known are a, b"):
+        generator.sample(["grade 9"], steps=2)

@@ -1,6 +1,6 @@
 """Training and sampling on a GPU that is not there: tensors without contents, which know their device.
 
-A tensor that was left on the CPU raises as it would beside a real GPU.
+A tensor that was left on the CPU raises as it would with a real GPU.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from nucleosynth.diffusion.config import NetworkConfig, Student
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.model.conditioning import Condition, mask_planes, stain_vector
-from nucleosynth.diffusion.model.loss import denoising_loss
 from nucleosynth.diffusion.recipes import RECIPES
-from nucleosynth.diffusion.sampling.plan import settle
-from nucleosynth.diffusion.sampling.samplers import SAMPLERS
+from nucleosynth.diffusion.recipes.samplers import SAMPLERS
+from nucleosynth.diffusion.sampling.draw import draw
+from nucleosynth.diffusion.sampling.plan import resolve_sampling
+from nucleosynth.diffusion.training.batches import denoising_loss
 from nucleosynth.training.devices import COMPILE
 
 CUDA = torch.device("cuda", 0)
@@ -59,11 +61,11 @@ def test_what_is_left_behind_is_found():
 
 @pytest.mark.parametrize("recipe", ["unified", "mask-guided"])  # per-class asks labels for their values
 def test_the_loss_is_computed_on_the_device(recipe):
-    denoiser, told = model(recipe).denoiser, condition()
+    denoiser, given = model(recipe).denoiser, condition()
     pixels, noise = torch.ones(2, COUNT, 3, SIZE, SIZE)
     with no_contents():
         loss = denoising_loss(
-            denoiser.to(CUDA), (pixels, torch.ones(COUNT), noise, told), CUDA, training=True
+            denoiser.to(CUDA), (pixels, torch.ones(COUNT), noise, given), CUDA, training=True
         )
     assert (loss.device, loss.dtype, loss.shape) == (CUDA, torch.float32, ())
 
@@ -71,9 +73,9 @@ def test_the_loss_is_computed_on_the_device(recipe):
 @pytest.mark.parametrize("variation", [None, 2.0])
 @pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "consistency"])
 def test_every_sampler_draws_on_the_device(sampler, variation):
-    own, told = model(), condition()
+    own, given = model(), condition()
     wanted = {"sampler": sampler, "steps": 3, "guidance": {"class": 2.0, "mask": 1.5}, "variation": variation}
-    made = drawn(own, told, wanted)
+    made = drawn(own, given, wanted)
     assert (made.device, made.dtype, made.shape) == (CUDA, torch.float32, (COUNT, 3, SIZE, SIZE))
 
 
@@ -82,25 +84,25 @@ def test_a_student_draws_on_the_device():
     assert (made.device, made.dtype, made.shape) == (CUDA, torch.float32, (COUNT, 3, SIZE, SIZE))
 
 
-def drawn(own: Generator, told: Condition, wanted: dict[str, Any]) -> Tensor:
-    sampling = settle(own.card, **wanted)
+def drawn(own: Generator, given: Condition, wanted: dict[str, Any]) -> Tensor:
+    plan = resolve_sampling(own.card, **wanted)
     with no_contents():
         noise = torch.ones(COUNT, 3, SIZE, SIZE).to(CUDA)
-        origins = noise if sampling.variation else None
-        return sampling.draw(own.denoiser.to(CUDA), told.to(CUDA), lambda _step: noise, origins=origins)
+        origins = noise if plan.variation else None
+        return draw(plan, own.denoiser.to(CUDA), given.to(CUDA), lambda _step: noise, origins=origins)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_half_precision_leaves_estimates_whole(recipe, dtype):
     """The dtypes of CUDA's autocast, on the CPU, at the highest and the lowest level."""
-    denoiser, told, x = model(recipe).denoiser, condition(), torch.randn(COUNT, 3, SIZE, SIZE)
+    denoiser, given, x = model(recipe).denoiser, condition(), torch.randn(COUNT, 3, SIZE, SIZE)
     for level in (40.0, 0.03):
         sigma = torch.full((COUNT,), level)
         with torch.inference_mode():
-            exact = denoiser(level * x, sigma, told)
+            exact = denoiser(level * x, sigma, given)
             with torch.autocast("cpu", dtype=dtype):
-                estimate = denoiser(level * x, sigma, told)
+                estimate = denoiser(level * x, sigma, given)
         assert (estimate.dtype, estimate.shape) == (torch.float32, x.shape)
         scale = float(exact.std())
         assert float((estimate - exact).abs().max()) < 0.1 * scale

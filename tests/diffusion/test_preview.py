@@ -1,4 +1,4 @@
-"""A look at a generator: the nuclei asked for, and tiles of them in stains or classes."""
+"""The preview of a generator: requested nuclei, and tiles of them in stains or classes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from tests.phantoms import TINY_NETWORK
 
 from nucleosynth.diffusion.config import NetworkConfig
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.preview import preview
 from nucleosynth.render.outlines import PAPER
 
@@ -49,7 +50,7 @@ def test_nuclei_stand_above_their_tiles_in_each_stain():
 
 
 @pytest.mark.parametrize(("changes", "rows"), [({}, 1 + 3), ({"seen": [0, 2]}, 1 + 2)])
-def test_a_generator_of_classes_shows_those_it_saw(changes, rows):
+def test_a_generator_of_classes_shows_those_it_was_trained_on(changes, rows):
     picture = preview(untrained(["a", "b", "c"], **changes), columns=2, steps=2)
     assert len(rows_of(picture)) == rows
 

@@ -13,11 +13,13 @@ from torch import nn
 
 from nucleosynth.data.slide_stain import slide_descriptors
 from nucleosynth.diffusion.config import GeneratorConfig, NetworkConfig, SynthesisConfig
-from nucleosynth.diffusion.generator import Generator, ModelCard, build_denoiser
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.model.conditioning import Condition, mask_planes, stain_vector
 from nucleosynth.diffusion.model.ddpm_schedule import linear_sigmas, spaced_sigmas
 from nucleosynth.diffusion.model.denoiser import EpsilonDenoiser
-from nucleosynth.diffusion.sampling.samplers import ddpm
+from nucleosynth.diffusion.sampling.solvers import ddpm
 from nucleosynth.diffusion.synthesis import synthesise
 from nucleosynth.diffusion.training.batches import TrainingBatches
 from nucleosynth.diffusion.training.generator import train_generator
@@ -230,7 +232,7 @@ def test_the_mask_channel_is_scaled_as_it_says():
 def test_train_save_load_and_synthesise(recipe, tiles, patients, tmp_path):
     path = train_generator(tiles, patients, config(recipe), out=tmp_path / "run", device="cpu")
     generator = Generator.from_pretrained(path)
-    assert generator.card.recipe == recipe
+    assert generator.card.recipe.name == recipe
     assert generator.card.seen == [0, 1, 2]
     pool = synthesise(
         generator,

@@ -1,4 +1,4 @@
-"""The priors that come with the package: they load without network, follow masks, and saw whom they may."""
+"""The priors that come with the package: offline, following masks, trained on allowed patients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from tests.phantoms import phantom_tileset
 from nucleosynth.data.phantom.tissue import PhantomConfig, phantom_tiles
 from nucleosynth.data.stain import rgb_to_od
 from nucleosynth.diffusion.config import PRIORS, GeneratorConfig
-from nucleosynth.diffusion.generator import Generator, shipped_path
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.locate import shipped_path
 from nucleosynth.diffusion.preview import STAINS
 from nucleosynth.diffusion.training.finetune import load_initial_weights
 
@@ -35,7 +36,7 @@ def test_it_is_small_and_has_a_card(prior):
 
 
 @pytest.mark.slow
-def test_nuclei_are_where_they_were_asked_for(prior):
+def test_nuclei_are_where_they_were_requested(prior):
     card = prior.card
     drawn = list(phantom_tiles(PhantomConfig(tiles=6, patients=6), size=card.size, mpp=card.mpp))
     masks = np.stack([tile.mask for tile in drawn]).astype(np.int32)
@@ -49,11 +50,11 @@ def test_nuclei_are_where_they_were_asked_for(prior):
     assert np.mean(darker) > 3 * np.abs(np.mean(elsewhere))
 
 
-def test_it_saw_nobody_of_the_test_of_transfer(prior):
+def test_it_was_trained_on_no_test_patient_of_transfer(prior):
     assert not any(patient.startswith("tnbc") for patient in prior.card.trained_on)
 
 
-def test_one_of_them_saw_nobody_of_amibr():
+def test_one_of_them_was_trained_on_no_patient_of_amibr():
     card = Generator.from_pretrained("nucleosynth/tissue-prior-noamibr", device="cpu").card
     assert {patient.partition(":")[0] for patient in card.trained_on} == {"consep", "dsb2018"}
 
@@ -62,20 +63,22 @@ def test_one_of_them_saw_nobody_of_amibr():
 @pytest.mark.parametrize("name", ["nucleosynth/tissue-prior", "nucleosynth/tissue-prior-40x"])
 def test_no_held_out_slide_of_amibr_was_seen(real_data, name):
     root = real_data("amibr")
-    saw = set(Generator.from_pretrained(name, device="cpu").card.trained_on)
+    trained_on = set(Generator.from_pretrained(name, device="cpu").card.trained_on)
 
     def slides(name):
         with (root / name).open(newline="", encoding="utf-8") as file:
             return {f"{row['dataset']}:{row['slide']}" for row in csv.DictReader(file)}
 
     train, validation = slides("amibr_train_split.csv"), slides("amibr_validation_slides.csv")
-    assert {patient for patient in saw if not patient.startswith(("consep", "dsb2018"))} == train - validation
-    assert not saw & (slides("AMI-BR.csv") - train)
+    assert {
+        patient for patient in trained_on if not patient.startswith(("consep", "dsb2018"))
+    } == train - validation
+    assert not trained_on & (slides("AMI-BR.csv") - train)
 
 
 def test_a_name_that_is_not_there_is_none():
     assert shipped_path("nucleosynth/nothing") is None
-    assert shipped_path("somebody/tissue-prior") is None
+    assert shipped_path("owner/tissue-prior") is None
 
 
 @pytest.mark.parametrize(

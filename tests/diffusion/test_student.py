@@ -9,10 +9,13 @@ import pytest
 import torch
 from tests.phantoms import TINY_NETWORK
 
-from nucleosynth.diffusion.config import DistillConfig, NetworkConfig, Student, SynthesisConfig
-from nucleosynth.diffusion.generator import Generator, ModelCard, build_denoiser
-from nucleosynth.diffusion.sampling.plan import Sampling, settle
-from nucleosynth.diffusion.sampling.samplers import consistency, dpmpp_2m
+from nucleosynth.diffusion.config import DistillConfig, NetworkConfig, Student
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
+from nucleosynth.diffusion.sampling.draw import noise_levels
+from nucleosynth.diffusion.sampling.plan import SamplingPlan, resolve_sampling
+from nucleosynth.diffusion.sampling.solvers import consistency, dpmpp_2m
 from nucleosynth.errors import InputError
 
 STUDENT = Student(teacher="abc", sigmas=(60.0, 2.0))
@@ -29,17 +32,17 @@ def generator(student: Student | None = STUDENT) -> Generator:
 
 
 def test_the_sampler_renoises_each_estimate_to_the_next_level():
-    """A denoiser that halves what it sees, by hand: ((n0 * 4) / 2 + n1 * 2) / 2."""
-    told = []
+    """A denoiser that halves its input, by hand: ((n0 * 4) / 2 + n1 * 2) / 2."""
+    levels = []
 
     def halve(x, sigma):
-        told.append(sigma.tolist())
+        levels.append(sigma.tolist())
         return x / 2
 
     noises = torch.randn(2, 3, 3, 8, 8)
     made = consistency(halve, torch.tensor([4.0, 2.0, 0.0]), lambda step: noises[step])
     assert torch.allclose(made, noises[0] + noises[1])
-    assert told == [[4.0] * 3, [2.0] * 3]
+    assert levels == [[4.0] * 3, [2.0] * 3]
 
 
 def test_one_step_is_one_estimate_from_noise_as_in_every_sampler():
@@ -51,22 +54,19 @@ def test_one_step_is_one_estimate_from_noise_as_in_every_sampler():
     assert torch.equal(made, dpmpp_2m(halve, sigmas, lambda step: noise))
 
 
-def asked(student: Student | None, **wanted) -> Sampling:
-    return settle(generator(student).card, **wanted)
+def asked(student: Student | None, **wanted) -> SamplingPlan:
+    return resolve_sampling(generator(student).card, **wanted)
 
 
 def test_a_student_is_sampled_its_own_way_and_a_teacher_as_before():
     teacher = asked(None)
-    assert (teacher.sampler, teacher.steps, teacher.sigma_scale) == ("spectral", 10, 1)
+    assert teacher.stated == {"sampler": "spectral", "steps": 10, "sigma_scale": 1}
     own, denoiser = asked(STUDENT), generator().denoiser
-    assert (own.sampler, own.steps, own.sigma_scale) == ("consistency", 2, 1)
-    assert own.sigmas(denoiser).tolist() == [60, 2, 0]
-    assert asked(STUDENT, steps=1).sigmas(denoiser).tolist() == [60, 0]
-    settled = SynthesisConfig().settled("unified", STUDENT)
-    assert (settled.sampler, settled.steps, settled.sigma_scale) == ("consistency", 2, 1)
-    three = Student(teacher="abc", sigmas=(60.0, 8.0, 2.0))
-    assert SynthesisConfig().settled("unified", three).steps == 3
-    assert SynthesisConfig(sampler="consistency").settled("unified").steps == 2
+    assert own.stated == {"sampler": "consistency", "steps": 2, "sigma_scale": 1}
+    assert noise_levels(own, denoiser).tolist() == [60, 2, 0]
+    assert noise_levels(asked(STUDENT, steps=1), denoiser).tolist() == [60, 0]
+    assert asked(Student(teacher="abc", sigmas=(60.0, 8.0, 2.0))).steps == 3
+    assert asked(STUDENT, sampler="consistency").steps == 2
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ from nucleosynth.config import parse
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
-from nucleosynth.diffusion.sampling.samplers import SAMPLERS
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
+from nucleosynth.diffusion.recipes.samplers import SAMPLERS
+from nucleosynth.diffusion.sampling.plan import resolve_sampling
 from nucleosynth.diffusion.synthesis import draw_like, synthesise
 from nucleosynth.diffusion.training.generator import statistics
 from nucleosynth.errors import InputError
@@ -99,7 +101,8 @@ def test_scores_are_of_tiles_from_noise_and_the_audit_of_variations(tissue):
     rows, stain = np.arange(4), np.zeros((4, 6), np.float32)
     config = SynthesisConfig(variation=0.04, steps=4, sampler="spectral", sigma_scale=1.0)
     how = {"stain": stain, "seed": 0, "first": 100}
-    scored, audited = (draw_like(generator, tiles, rows, config, vary=vary, **how) for vary in (False, True))
+    plans = (resolve_sampling(generator.card, **config.sampling, variation=level) for level in (None, 0.04))
+    scored, audited = (draw_like(generator, tiles, rows, plan, **how) for plan in plans)
     real = np.asarray(tiles.images[rows])
     assert distance(audited, real) < 5 < distance(scored, real)
 
@@ -109,7 +112,10 @@ def test_scores_are_of_tiles_from_noise_and_the_audit_of_variations(tissue):
     [
         ({"variation": 1.0}, "`origins` and `variation` need each other"),
         ({"origins": np.zeros((2, 16, 16, 3), np.uint8)}, "need each other"),
-        ({"origins": np.zeros((2, 8, 8, 3), np.uint8), "variation": 1.0}, r"expected uint8 \(2, 16, 16, 3\)"),
+        (
+            {"origins": np.zeros((2, 8, 8, 3), np.uint8), "variation": 1.0},
+            r"are \(8, 8\) px; expected \(16, 16\)",
+        ),
         (
             {"origins": np.zeros((2, 16, 16, 3), np.uint8), "variation": 99.0},
             "a noise level above 0.03, at most 40",

@@ -91,7 +91,7 @@ def test_inversion_weighs_up_what_is_drawn_too_seldom():
 
 
 @pytest.mark.slow
-def test_clusters_and_lattices_are_told_apart(monkeypatch):
+def test_clusters_and_lattices_differ(monkeypatch):
     monkeypatch.setattr(fit, "_TRIAL", 8)
     generator = np.random.default_rng(0)
     lattice = np.stack([v.ravel() for v in np.meshgrid(np.arange(8, 120, 14), np.arange(8, 120, 14))])
@@ -122,11 +122,11 @@ def test_what_the_model_knows_of_its_origin(layout_model, layout_tiles):
 @pytest.mark.slow
 def test_other_patients_are_not_read(layout_model, layout_tiles, tmp_path):
     known = [dataclasses.replace(t) for t in layout_tiles.tiles(layout_tiles.rows_of(layout_model.patients))]
-    strangers = [
+    others = [
         dataclasses.replace(t, mask=np.zeros_like(t.mask))
         for t in layout_tiles.tiles(layout_tiles.rows_of(["phantom:p07"]))
     ]
-    changed = write_tileset(tmp_path / "t", [*known, *strangers], classes=layout_tiles.classes, ordinal=True)
+    changed = write_tileset(tmp_path / "t", [*known, *others], classes=layout_tiles.classes, ordinal=True)
     again = fit_layouts(changed, layout_model.patients, rounds=0)
     assert (
         again.class_statistics == fit_layouts(layout_tiles, layout_model.patients, rounds=0).class_statistics
@@ -149,11 +149,11 @@ def test_a_class_of_few_nuclei_borrows_shapes_and_keeps_its_density(
 
 
 def test_refusals(layout_tiles, tmp_path):
-    with pytest.raises(InputError, match="no tile of these patients carries a mask"):
+    with pytest.raises(InputError, match="no tile of these patients has a mask"):
         fit_layouts(layout_tiles, ["phantom:p99"])
     few = list(layout_tiles.tiles([0, 1]))
     blank = [dataclasses.replace(t, mask=np.zeros_like(t.mask), label=None) for t in few]
-    with pytest.raises(InputError, match="0 nuclei lie whole in 2 tiles; expected at least 50"):
+    with pytest.raises(InputError, match="0 whole nuclei in 2 tiles; expected at least 50"):
         fit_layouts(write_tileset(tmp_path / "blank", blank, classes=[]), [t.patient_id for t in blank])
     with pytest.raises(InputError, match="class 'x' has no tile"):
         fit_layouts(write_tileset(tmp_path / "x", blank, classes=["x"]), [t.patient_id for t in blank])

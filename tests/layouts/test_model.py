@@ -7,7 +7,6 @@ import warnings
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from nucleosynth.errors import InputError
 from nucleosynth.layouts.atypia import Dial
@@ -126,10 +125,12 @@ def test_a_region_for_all_is_broadcast_and_an_empty_one_stays_empty(layout_model
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"label": 3}, "label 3 is outside the model's classes \\(grade 1"),
-        ({"label": [0]}, "1 labels for 2 layouts"),
+        ({"label": 3}, "label 3 is outside the classes \\(grade 1"),
+        ({"label": [0]}, "labels: 1 for 2 tiles; give one each"),
         ({"size": 4}, "size is \\(4, 4\\) px; choose 8 to 4096"),
-        ({"mpp": 0.0}, "mpp is 0.0 µm/px"),
+        ({"mpp": 0.0}, "mpp is 0.0; expected the tiles' scale in µm/px"),
+        ({"label": "grade 4"}, "unknown class 'grade 4'; did you mean grade"),
+        ({"dial": {"size_ratio": -1}}, "dial: `size_ratio`"),
         ({"regions": np.ones((3, 64, 64), bool)}, "regions are bool \\(3, 64, 64\\); expected bool"),
         ({"regions": np.ones((64, 64))}, "regions are float64"),
     ],
@@ -139,8 +140,13 @@ def test_bad_requests_are_one_line(layout_model, arguments, words):
         layout_model.draw(2, **arguments)
 
 
+def test_a_class_by_name_and_a_dial_by_its_values(layout_model):
+    named = layout_model.draw(label=["grade 2", "grade 1"], dial={"size_ratio": 1.2})
+    np.testing.assert_array_equal(named, layout_model.draw(2, label=[1, 0], dial=Dial(size_ratio=1.2)))
+
+
 def test_bad_dial():
-    with pytest.raises(ValidationError):
+    with pytest.raises(InputError, match="Dial: `size_ratio`: input should be"):
         Dial(size_ratio=-1)
 
 

@@ -11,7 +11,9 @@ from tests.phantoms import TINY_NETWORK, phantom_tileset
 
 from nucleosynth.data.phantom.tissue import CLASSES
 from nucleosynth.diffusion.config import NetworkConfig, SynthesisConfig
-from nucleosynth.diffusion.generator import Generator, ModelCard, build_denoiser
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.synthesis import synthesise
 from nucleosynth.errors import InputError
 from nucleosynth.layouts.atypia import Dial
@@ -38,7 +40,7 @@ def donors(tmp_path):
     return phantom_tileset(tmp_path / "donors")
 
 
-def test_tiles_carry_layouts_of_their_class_and_say_whose(layout_model, donors, tmp_path):
+def test_tiles_have_layouts_of_their_class_and_record_the_model(layout_model, donors, tmp_path):
     dial = Dial(size_ratio=1.2)
     made = synthesise(
         generator(layout_model.patients),
@@ -91,7 +93,7 @@ def test_stored_layouts_are_used_in_order_and_again(layout_model, donors, tmp_pa
     assert (tmp_path / "drawn" / "layouts.png").stat().st_size > 0
 
 
-def test_layouts_that_saw_a_stranger_are_refused(layout_model, donors, tmp_path):
+def test_layouts_trained_on_a_held_out_patient_are_refused(layout_model, donors, tmp_path):
     with pytest.raises(InputError, match="layouts: was trained on patient phantom:p05"):
         synthesise(
             generator(layout_model.patients[:5]), donors, tmp_path / "s", layouts=ModelLayouts(layout_model)

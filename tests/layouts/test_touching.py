@@ -1,4 +1,4 @@
-"""Nuclei that touch: counted by hand, parted where they may not, and drawn as often as learned."""
+"""Touching nuclei: counted by hand, separated where they may not touch, drawn as often as in training."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.phantoms import phantom_tileset
 
+from nucleosynth.data.tileset import TileSet
 from nucleosynth.layouts import fit
 from nucleosynth.layouts.touching import part, touching_share
 
@@ -29,12 +30,12 @@ def test_corners_do_not_count_as_touching():
     assert touching_share(np.array([[[1, 0], [0, 2]]], np.uint16)) == 0
 
 
-def test_who_may_touch_is_left_alone():
+def test_nuclei_that_may_touch_are_not_changed():
     assert np.array_equal(part(THREE, np.ones(4, bool)), THREE)
 
 
 @pytest.mark.parametrize("may", [[True, False, True, True], [True, True, False, True], [False] * 4])
-def test_who_may_not_is_parted_by_one_line_of_the_lower_number(may):
+def test_nuclei_that_may_not_touch_are_separated_by_one_line(may):
     apart = part(THREE, np.array(may))
     assert touching_share(apart[None]) == 0
     lost = (THREE > 0) & (apart == 0)
@@ -50,14 +51,11 @@ def test_drawn_nuclei_touch_as_often_as_real_ones(tmp_path, monkeypatch):
     apart = np.stack([part(mask, np.zeros(int(mask.max()) + 1, bool)) for mask in np.asarray(tiles.masks)])
     assert touching_share(apart) == 0
 
-    class Apart:  # the same tiles, with nuclei that never touch
+    class Apart(TileSet):  # the same tiles, with nuclei that never touch
         masks = apart
 
-        def __getattr__(self, name):
-            return getattr(tiles, name)
-
     patients = sorted(set(tiles.patients.tolist()))
-    for real in (tiles, Apart()):
+    for real in (tiles, Apart(tiles.path, tiles.info)):
         model = fit.fit_layouts(real, patients, rounds=4)
         drawn = touching_share(model.draw(150, seed=1))
         assert drawn == pytest.approx(touching_share(np.asarray(real.masks)), abs=0.06)

@@ -1,4 +1,4 @@
-"""Odd label images, with gaps, without nuclei, with one larger than the tile, for all who read them."""
+"""Odd label images, with gaps, without nuclei, with one larger than the tile, for all functions."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def test_empty_tiles_are_counted_and_measured_as_such(masks):
     tiles = tile_table(nuclei_table(None, wide, mpp=MPP))
     assert tiles["density_per_mm2"].to_pylist()[-8:] == [0.0] * 8
     assert np.isnan(tiles["diameter_um"].to_numpy()[-8:]).all()
-    habit = fit_class_statistics(wide, mpp=MPP, rounds=0)
-    assert habit.density[:8] == (0.0,) * 8
-    assert habit.nuclei == fit_class_statistics(masks, mpp=MPP, rounds=0).nuclei
+    statistics = fit_class_statistics(wide, mpp=MPP, rounds=0)
+    assert statistics.density[:8] == (0.0,) * 8
+    assert statistics.nuclei == fit_class_statistics(masks, mpp=MPP, rounds=0).nuclei
 
 
 def test_a_nucleus_larger_than_the_tile_counts_and_has_no_size(masks):
@@ -71,7 +71,7 @@ def test_a_nucleus_larger_than_the_tile_counts_and_has_no_size(masks):
 
 @pytest.mark.parametrize("value", [0, 1])
 def test_tiles_without_a_whole_nucleus_teach_no_layout(value):
-    with pytest.raises(InputError, match="0 nuclei lie whole in 9 tiles") as caught:
+    with pytest.raises(InputError, match="0 whole nuclei in 9 tiles") as caught:
         fit_class_statistics(np.full((9, 32, 32), value, np.uint16), mpp=MPP)
     assert "\n" not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""What a reader sees of a figure."""
+"""The texts of a figure, as a reader sees them."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def panel(real, synthetic, *, distance: float | None = 0.3) -> Panel:
 VALUES = np.random.default_rng(0).normal(10, 2, 2000)
 
 
-def test_each_side_is_a_density_of_its_own_look() -> None:
+def test_each_tile_group_has_its_own_line_style() -> None:
     (axes,) = distributions([panel(VALUES, VALUES + 4)], title="t").axes
     curves = [line for line in axes.lines if len(line.get_xdata()) > 2]
     assert [line.get_label() for line in curves] == ["real", "synthetic"]

@@ -11,9 +11,11 @@ from PIL import Image
 from tests.nuclei.drawn import disc_labels, painted, write_pictures
 
 from nucleosynth.cli import main
-from nucleosynth.data.readers import PairedConfig, TableConfig, read_source
+from nucleosynth.data.readers import read_frames
+from nucleosynth.data.readers.paired import PairedConfig
+from nucleosynth.data.readers.table import TableConfig
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.segmentation.frames import segmented_source
+from nucleosynth.segmentation.frames import segmented_frames
 from nucleosynth.segmentation.segmenter import get_segmenter
 from nucleosynth.segmentation.tilesets import mask_segmenters
 
@@ -57,7 +59,7 @@ def test_annotated_nuclei_are_not_replaced(tmp_path, capsys):
     paired = ["--data.reader", "paired", "--data.dataset", "lab", "--data.mask_kind", "instances"]
     command = ["data", "import", "--data.root", str(tmp_path), "--out", str(tmp_path / "tiles")]
     assert main([*command, *paired, "--data.mpp", "0.5", "--nuclei", "classical"]) == 2
-    assert "one.png: carries nuclei already" in capsys.readouterr().err
+    assert "one.png: has nuclei already" in capsys.readouterr().err
 
 
 def test_only_frames_without_nuclei_get_them(tmp_path):
@@ -68,17 +70,17 @@ def test_only_frames_without_nuclei_get_them(tmp_path):
         mask_kind="instances", id="{id}", mpp=0.5,
     )  # fmt: skip
     segmenter = get_segmenter("classical")
-    source = segmented_source(read_source(config, root=tmp_path), segmenter=segmenter)
-    annotated, found = (frame.read()[1] for frame in source.frames)
+    listed = segmented_frames(read_frames(config, root=tmp_path), segmenter=segmenter)
+    annotated, found = (frame.read()[1] for frame in listed.frames)
     assert np.array_equal(annotated, CROSSING)
     assert np.array_equal(found, segmenter(painted(CROSSING, seed=1)[None], 0.5)[0])
-    assert source.provenance["masks"]["weights_hash"] == segmenter.weights_hash
+    assert listed.provenance["masks"]["weights_hash"] == segmenter.weights_hash
 
 
-def test_where_all_is_annotated_nobody_made_the_masks(tmp_path):
+def test_where_all_is_annotated_no_segmenter_is_recorded(tmp_path):
     write_pictures(tmp_path, {"one": CROSSING})
-    source = read_source(PairedConfig(dataset="lab", mask_kind="instances"), root=tmp_path)  # no mpp needed
-    assert segmented_source(source, segmenter=get_segmenter("classical")) is source
+    found = read_frames(PairedConfig(dataset="lab", mask_kind="instances"), root=tmp_path)  # no mpp needed
+    assert segmented_frames(found, segmenter=get_segmenter("classical")) is found
 
 
 def test_phantom_tissue_has_its_own(tmp_path, capsys):

@@ -9,6 +9,7 @@ from tests.nuclei.drawn import disc_labels, painted, scattered
 
 from nucleosynth.errors import InputError
 from nucleosynth.segmentation.backends.learned import LearnedSegmenter
+from nucleosynth.segmentation.learned.config import NETWORKS
 from nucleosynth.segmentation.learned.inference import from_network, network_maps
 from nucleosynth.segmentation.learned.network import SegmenterNet, build_network
 from nucleosynth.segmentation.learned.watershed import Cut
@@ -19,7 +20,7 @@ CPU = torch.device("cpu")
 FRAME = painted(disc_labels(scattered(1, count=80, side=120), radius=3.5, size=250))[:, :230]
 
 
-@pytest.fixture(scope="module", params=["embedded", "judge"])
+@pytest.fixture(scope="module", params=NETWORKS)
 def net(request: pytest.FixtureRequest) -> SegmenterNet:
     """A network of random weights whose maps use the whole range."""
     torch.manual_seed(1)

@@ -7,13 +7,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.nuclei.drawn import PINK, VIOLET, disc_labels, painted
+from tests.phantoms import phantom_tileset
+from tests.registries import keep_as_is
 from tests.segmentation.scripted import write_hdyolo, write_instanseg
 
+from nucleosynth.cli import main
+from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.nuclei.agreement import mask_agreement
 from nucleosynth.segmentation.backends.classical import ClassicalSegmenter
-from nucleosynth.segmentation.segmenter import Segmenter, get_segmenter, segment, segmenter_names
+from nucleosynth.segmentation.learned.weights import save_weights, shipped_weights
+from nucleosynth.segmentation.segmenter import (
+    SEGMENTER_FILES,
+    SEGMENTERS,
+    Segmenter,
+    get_segmenter,
+    register_segmenter,
+    segment,
+    segmenter_names,
+)
 
 TRAINING = ("01", "03", "04", "06", "07", "08", "11")
 
@@ -29,7 +43,19 @@ def drawn_tile(
 FOUR = [(8.0, 8.0), (8.0, 23.0), (24.0, 9.0), (22.0, 24.0)]
 
 
-FILES = {"torchscript:instanseg": write_instanseg, "torchscript:hdyolo": write_hdyolo}
+def write_weights(directory: Path) -> None:
+    save_weights(*shipped_weights("judge"), directory)
+
+
+FILES = {
+    "torchscript:instanseg": write_instanseg,
+    "torchscript:hdyolo": write_hdyolo,
+    "weights": write_weights,
+}
+
+
+def test_every_kind_of_file_is_held_to_the_contract() -> None:
+    assert {kind.partition(":")[0] for kind in FILES} == set(SEGMENTER_FILES)
 
 
 @pytest.fixture(params=[*segmenter_names(), *FILES])
@@ -92,14 +118,11 @@ def test_mpp_is_required(segmenter: Segmenter, mpp: float | None) -> None:
 
 
 OTHER_IMAGES = {
-    "16-bit": np.zeros((1, 64, 64, 3), np.uint16),
     "fractions": np.zeros((1, 64, 64, 3), np.float32),
     "grey": np.zeros((1, 64, 64), np.uint8),
     "one channel": np.zeros((1, 64, 64, 1), np.uint8),
     "RGBA": np.zeros((1, 64, 64, 4), np.uint8),
     "channels first": np.zeros((1, 3, 64, 64), np.uint8),
-    "a single picture": np.zeros((64, 64, 3), np.uint8),
-    "a list": [np.zeros((64, 64, 3), np.uint8)],
 }
 
 
@@ -111,9 +134,53 @@ def test_images_are_checked(segmenter: Segmenter, kind: str) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_what_a_notebook_holds_is_taken() -> None:
+    tile = drawn_tile(FOUR, radius=3.5)
+    wanted = segment(tile[None], 0.5, backend="classical")
+    for images in (tile, [tile], tile[None].astype(np.int64), tile[None].tolist(), Image.fromarray(tile)):
+        np.testing.assert_array_equal(segment(images, 0.5, backend="classical"), wanted)
+
+
+def test_a_segmenter_itself_takes_arrays_alone(segmenter: Segmenter) -> None:
+    tile = drawn_tile(FOUR, radius=3.5)
+    for images in (tile, [tile], tile[None].astype(np.uint16)):
+        with pytest.raises(InputError, match=r"expected.* uint8 RGB"):
+            segmenter(images, 0.5)
+
+
 def test_an_unknown_name_gets_the_nearest() -> None:
-    with pytest.raises(InputError, match="nearest is classical"):
+    with pytest.raises(InputError, match="unknown segmenter 'clasical'; did you mean classical"):
         get_segmenter("clasical")
+    with pytest.raises(InputError, match=r"files: torchscript:\.\.\., weights:\.\.\.$"):
+        get_segmenter("onnx:model.onnx")
+
+
+class Nothing:
+    """A segmenter as a contributor writes it, in one class: it finds nothing."""
+
+    name, weights_hash = "nothing", "0" * 16
+
+    def __call__(self, images: np.ndarray, mpp: float) -> np.ndarray:
+        return np.zeros(images.shape[:3], np.int32)
+
+
+def test_a_new_segmenter_is_one_class_and_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    keep_as_is(SEGMENTERS, monkeypatch)
+    register_segmenter("nothing", Nothing)
+    assert "nothing" in segmenter_names()
+    assert not segment(drawn_tile(FOUR, radius=3.5)[None], 0.5, backend="nothing").any()
+    tiles, out = phantom_tileset(tmp_path / "tiles"), tmp_path / "new"
+    assert main(["segment", str(tiles.path), "--backend=nothing", "--replace", "--out", str(out)]) == 0
+    assert not np.asarray(TileSet.open(out).masks).any()
+
+
+def test_the_cache_forgets_a_segmenter_that_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_as_is(SEGMENTERS, monkeypatch)
+    register_segmenter("nothing", Nothing)
+    first = get_segmenter("nothing")
+    assert get_segmenter("nothing") is first
+    register_segmenter("nothing", Nothing)
+    assert get_segmenter("nothing") is not first
 
 
 @pytest.mark.parametrize("mpp", [0.25, 0.5])

@@ -1,4 +1,4 @@
-"""The shipped weights: small, told apart, described, better than the classical baseline."""
+"""The shipped weights: small, different, described, better than the classical baseline."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import pytest
 from nucleosynth.data.phantom.tissue import PhantomConfig, phantom_tiles
 from nucleosynth.nuclei.agreement import mask_agreement
 from nucleosynth.segmentation.backends.learned import LearnedSegmenter
-from nucleosynth.segmentation.learned.weights import CARD, SHIPPED, WEIGHTS, shipped_weights
-from nucleosynth.segmentation.segmenter import get_segmenter
+from nucleosynth.segmentation.learned.weights import CARD, WEIGHTS, shipped_weights
+from nucleosynth.segmentation.segmenter import DEFAULT_SEGMENTER, MASK_JUDGE, get_segmenter
+
+SHIPPED = (DEFAULT_SEGMENTER, MASK_JUDGE)
 
 
 @pytest.fixture(params=SHIPPED)
@@ -33,19 +35,19 @@ def test_files_are_small_and_whole(name):
 def test_the_card_states_data_licences_scores_and_limits(name):
     _, card = shipped_weights(name)
     assert card["recipe"] == name
-    assert all(source["name"] and source["licence"] and source["nuclei"] for source in card["training"])
+    assert all(part["name"] and part["licence"] and part["nuclei"] for part in card["training"])
     assert "TNBC" not in str(card["training"])
     assert card["scores"]["tnbc"]["pq"] > 0
     assert card["limits"]
     assert card["licence"]
 
 
-def test_maker_and_judge_share_neither_weights_nor_pictures():
+def test_maker_and_mask_judge_share_neither_weights_nor_pictures():
     maker, judge = (shipped_weights(name)[1] for name in SHIPPED)
     assert maker["weights_hash"] != judge["weights_hash"]
     assert maker["recipe"] != judge["recipe"]
     assert maker["seed"] != judge["seed"]
-    names = [{source["name"] for source in card["training"]} for card in (maker, judge)]
+    names = [{part["name"] for part in card["training"]} for card in (maker, judge)]
     assert not names[0] & names[1]
     assert names[1] == {"CoNSeP, test images"}
 
@@ -70,7 +72,7 @@ def test_drawn_nuclei_are_found_better_than_by_colour():
 
 
 @pytest.mark.slow
-def test_a_frame_seen_in_tiles_gives_the_nuclei_of_the_whole(name):
+def test_a_frame_processed_in_tiles_gives_the_nuclei_of_the_whole(name):
     images, _ = phantom()
     frame = np.concatenate([np.concatenate(images[:3], 1), np.concatenate(images[3:6], 1)])[:, :380]
     net, _ = shipped_weights(name)

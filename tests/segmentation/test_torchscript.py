@@ -1,4 +1,4 @@
-"""TorchScript files of two contracts, and what other files are told."""
+"""TorchScript files of two contracts, and the messages for other files."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_other_files_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("request_", ["torchscript:stardist:a.pt", "torchscript:a.pt", "torchscript:hdyolo:"])
-def test_a_request_without_contract_or_path_is_told_how(request_):
+def test_a_request_without_contract_or_path_is_refused_with_help(request_):
     with pytest.raises(InputError, match="expected torchscript:instanseg:PATH or torchscript:hdyolo:PATH"):
         get_segmenter(request_)
 

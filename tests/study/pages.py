@@ -1,4 +1,4 @@
-"""What a reader sees of a page."""
+"""The text of a page, as a reader sees it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from html import unescape
 
 
 def text_of(page: str) -> str:
-    """The text of a page's body, on one line."""
+    """Return the text of a page's body, on one line."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.partition("<body>")[2]))
 
 
 def section(page: str, name: str) -> str:
-    """The text of one section, with plain spaces."""
+    """Return the text of one section, with plain spaces."""
     found = re.split(r"<section ", page.partition(f'id="{name}"')[2])[0]
     return unescape(text_of(f"<body><p {found}")).replace("\u202f", " ")

@@ -1,4 +1,4 @@
-"""Records of studies as `study_record` makes them, without a study: whole, half finished, with one arm."""
+"""Records of studies as `study_record` makes them, without a study: finished, half finished, with one arm."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def spread(value: float) -> dict[str, Any]:
 
 
 def scored(share: float, arms: Collection[str] = tuple(ARMS)) -> dict[str, float]:
-    """The arms that are run at a share of the patients, and their scores."""
+    """Return the arms at a data fraction, and their scores."""
     names = [name for name in arms if name != "held-back" or share < 1]
     return {name: ARMS[name][3] - 0.1 * (1 - share) for name in names}
 
@@ -63,7 +63,7 @@ def compare(
     *,
     half: float | None = 0.03,
 ) -> dict[str, Any]:
-    """A comparison whose interval is so wide to either side, or one of few patients."""
+    """Return a comparison with an interval of that half width, or one of few patients."""
     scores = scored(share)
     difference = round(scores[name] - scores[baseline], 4)
     interval = None if half is None else [round(difference - half, 4), round(difference + half, 4)]
@@ -82,7 +82,7 @@ def compare(
 def comparisons(
     arms: Collection[str] = tuple(ARMS), shares: Sequence[float] = SHARES, *, half: float | None = 0.03
 ) -> list[dict[str, Any]]:
-    """Every arm against real, and the primary one against its rivals."""
+    """Compare every arm with real, and the primary arm with its rivals."""
     return [
         compare(name, baseline, metric, share, half=half)
         for share in shares
@@ -98,7 +98,7 @@ def neighbours(value: float) -> dict[str, float]:
 
 
 def sample_record(arms: Collection[str] = tuple(ARMS)) -> dict[str, Any]:
-    """The record of a finished study with two classes and 95 % intervals.
+    """Return the record of a finished study with two classes and 95 % intervals.
 
     With all arms there is one of every kind, at two shares of the patients; with some there is one share.
     """
@@ -189,7 +189,7 @@ def sample_record(arms: Collection[str] = tuple(ARMS)) -> dict[str, Any]:
 
 
 def few_patients(arms: Collection[str] = tuple(ARMS)) -> dict[str, Any]:
-    """The same with seven test patients: differences by patient, and no interval."""
+    """Return the same with seven test patients: differences by patient, and no interval."""
     record = sample_record(arms)
     record["comparisons"] = comparisons(arms, record["protocol"]["fractions"], half=None)
     record["claim"] |= {"holds": False}
@@ -200,7 +200,7 @@ def few_patients(arms: Collection[str] = tuple(ARMS)) -> dict[str, Any]:
 
 
 def half_finished() -> dict[str, Any]:
-    """A study whose first arm is scored, and nothing of its generator judged."""
+    """Return a study whose first arm is scored, and its generator not."""
     record = sample_record()
     empty = ("choice", "claim", "agreement", "fidelity", "memorization", "synthesis")
     record |= dict.fromkeys(empty) | {"comparisons": [], "generators": [], "generator": {}, "test_access": []}
@@ -208,13 +208,13 @@ def half_finished() -> dict[str, Any]:
         {k: v for k, v in arm("real", 1.0).items() if k not in ("calibration", "patient_level")}
     ]
     record["results"] = record["results"][:1]
-    record["missing"] = ["fold-0/arms/real/generator-0-seed-1", "fold-0/judged-0"]
+    record["missing"] = ["fold-0/arms/real/generator-0-seed-1", "fold-0/scores-0"]
     record["verdict"] = {"headline": "Not finished: 1 classifiers are missing", "lines": []}
     return record
 
 
 def one_arm() -> dict[str, Any]:
-    """A finished study of real tiles alone."""
+    """Return a finished study of real tiles alone."""
     record = sample_record()
     record |= {"comparisons": [], "claim": None, "arms": [arm("real", 1.0)], "results": record["results"][:2]}
     record["protocol"] |= {"arms": record["protocol"]["arms"][:1], "fractions": [1.0]}
@@ -223,7 +223,7 @@ def one_arm() -> dict[str, Any]:
 
 
 def audit(copies: int) -> dict[str, Any]:
-    """The search for copies of a generator."""
+    """Return the copies audit of a generator."""
 
     def rate(k: int, n: int = 60) -> dict[str, Any]:
         return {"copies": k, "rate": k / n, "interval": [0.0, 0.5], "median": 0.4567}
@@ -246,23 +246,23 @@ def audit(copies: int) -> dict[str, Any]:
 
 
 def morphology() -> dict[str, Any]:
-    """Scores of `compare_morphology`, of two measures."""
+    """Return scores as of `compare_morphology`, of two measures."""
 
     def apart(distance: float | None) -> dict[str, Any]:
         return {"n_real": 900, "n_synthetic": 800, "median_real": 30.5, "median_synthetic": 33.25,
                 "distance": 3.0, "distance_sd": distance, "real_reference": 1.5, "real_reference_sd": 0.371,
                 "reference_patients": 8}  # fmt: skip
 
-    side = {"tiles": 40, "nuclei": 1000, "whole_nuclei": 777, "size_grades": None}
+    group = {"tiles": 40, "nuclei": 1000, "whole_nuclei": 777, "size_grades": None}
     measures = {"area_um2": apart(0.268), "chromatin_cv": apart(None)}
     return {
         "masks": "found by judge", "mpp": 0.5, "benign": {"diameter_um": None, "rule": "none"},
-        "real": side, "synthetic": side, "measures": {"all": measures, "atypical": measures},
+        "real": group, "synthetic": group, "measures": {"all": measures, "atypical": measures},
     }  # fmt: skip
 
 
 def sample_pictures() -> dict[str, Any]:
-    """Tiles of noise, masks of one square, and a loss that was once not a number."""
+    """Return tiles of noise, masks of one square, and a loss that was once not a number."""
     random = np.random.default_rng(0)
 
     def tiles() -> np.ndarray:
@@ -278,8 +278,8 @@ def sample_pictures() -> dict[str, Any]:
     }
 
 
-def second_judge(*, half: float | None = 0.03) -> dict[str, Any]:
-    """Segmenters of three arms, as `read_segmenters` returns them."""
+def segmentation_arms(*, half: float | None = 0.03) -> dict[str, Any]:
+    """Return segmenters of three arms, as `read_segmenters` does."""
     reached = {"real": 0.5, "synthetic-only": 0.4, "both": 0.55}
     arms = [
         {"fraction": 1.0, "arm": name, "runs": 2, "metrics": {"pq": spread(value), "f1": spread(value + 0.1)}}

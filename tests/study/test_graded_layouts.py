@@ -1,4 +1,4 @@
-"""Invented layouts decide the grade of a tile, as a classifier of real tiles sees it.
+"""Invented layouts decide the grade of a tile, according to a classifier of real tiles.
 
 Phantom tissue of three grades, patients apart: generator, layouts and classifier are fitted to the training
 patients, the classifier to their real tiles alone. What it says of the others' real tiles sets the bounds,
@@ -25,7 +25,7 @@ from torch import nn
 
 from nucleosynth.backbones import create_backbone
 from nucleosynth.classify.config import ClassifierConfig
-from nucleosynth.classify.mixture import Source, class_frequencies
+from nucleosynth.classify.mixture import TrainingSet
 from nucleosynth.classify.scoring import predict
 from nucleosynth.classify.train import train_classifier
 from nucleosynth.data.phantom.tissue import CLASSES, PhantomConfig, phantom_tiles
@@ -57,7 +57,7 @@ CLASSIFIER = ClassifierConfig(
 
 @dataclass(frozen=True)
 class Laboratory:
-    """All that was fitted to the training patients."""
+    """Everything that was fitted to the training patients."""
 
     tiles: TileSet
     generator: Generator
@@ -103,9 +103,8 @@ def real_classifier(tiles: TileSet, out: Path) -> tuple[nn.Module, np.ndarray]:
     """Train on real tiles of the training patients; return it and its calls on those of the others."""
     train, others = tiles.rows_of(TRAINING), tiles.rows_of(OTHERS)[:400]
     train_classifier(
-        [Source(tiles, train, 1.0)],
+        TrainingSet.of(tiles, train),
         CLASSIFIER,
-        natural=class_frequencies(tiles.labels[train], 3),
         evaluate={"validation": (tiles, others)},
         out=out,
         settings={},
@@ -119,7 +118,7 @@ def real_classifier(tiles: TileSet, out: Path) -> tuple[nn.Module, np.ndarray]:
     return model, np.array([row / row.sum() for row in real])
 
 
-def test_the_classifier_tells_real_grades_apart(laboratory):
+def test_the_classifier_separates_real_grades(laboratory):
     for grade, other in ((GRADE_1, GRADE_3), (GRADE_3, GRADE_1)):
         assert laboratory.real[grade, grade] > 0.6
         assert laboratory.real[other, grade] < 0.3

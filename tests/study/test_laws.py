@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.study.contexts import fit_context
 
 from nucleosynth.classify.config import ClassifierConfig
-from nucleosynth.classify.mixture import class_frequencies
 from nucleosynth.classify.train import train_classifier
 from nucleosynth.data.phantom.tissue import CLASSES, PhantomConfig, phantom_tiles
-from nucleosynth.data.split import Fold
+from nucleosynth.data.split import Fold, Split
 from nucleosynth.data.tileset import write_tileset
 from nucleosynth.study.design.arms import Arm
 from nucleosynth.study.design.fits import draw_data_fraction
@@ -21,7 +21,7 @@ SEEDS = 2
 
 @pytest.fixture(scope="module")
 def tissue(tmp_path_factory):
-    """Forty patients, twenty-four of whom train; and tiles of others that a perfect generator would draw."""
+    """Forty patients, twenty-four for training; and tiles of others, as of a perfect generator."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
         folder = tmp_path_factory.mktemp("laws")
@@ -38,18 +38,17 @@ def tissue(tmp_path_factory):
 
 
 def reached(tissue, arm: Arm, out, *, train: list[str] | None = None) -> float:
-    """Mean balanced accuracy of an arm on the test patients."""
+    """Return the mean balanced accuracy of an arm on the test patients."""
     tiles, fold, pool = tissue
-    everybody = fold.train
+    Split(rule="all of them", folds=[fold]).save(out / "split.json")
     fold = fold.model_copy(update={"train": train or fold.train})
     drawn = Pool(pool, np.arange(len(pool)))
-    training_set = arm_training_set(arm, tiles, fold, drawn, everybody=everybody, seed=0)
+    training_set = arm_training_set(fit_context(tiles, fold, out), arm, drawn)
     parts = ("validation", "test")
     values = [
         train_classifier(
-            training_set.sources,
+            training_set,
             CONFIG,
-            natural=class_frequencies(tiles.labels[tiles.rows_of(fold.train)], len(CLASSES)),
             evaluate={part: (tiles, tiles.rows_of(getattr(fold, part))) for part in parts},
             out=out / f"{arm.name}-{len(fold.train)}-{seed}",
             settings={},

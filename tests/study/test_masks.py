@@ -1,4 +1,4 @@
-"""Masks in a study: made where they are missing, judged by another than their maker."""
+"""Masks in a study: made where they are missing, scored by another segmenter than their maker."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def test_without_a_maker_tiles_stay_without_masks(tmp_path):
 
 
 def test_the_maker_under_another_name_is_refused_before_anything_is_trained(tmp_path):
-    register_segmenter("somebody-else", embedded)
-    bare = bare_study(tmp_path, segmenter={"judge": "somebody-else"})
-    with pytest.raises(InputError, match="made the masks it would judge"):
+    register_segmenter("other-name", embedded)
+    bare = bare_study(tmp_path, segmenter={"judge": "other-name"})
+    with pytest.raises(InputError, match="made the masks that it would score"):
         run_study(bare, root=tmp_path, out=tmp_path / "run", device="cpu")
     assert not (tmp_path / "run" / "fold-0").exists()
 
 
-def test_maker_and_judge_of_one_name_are_refused(tmp_path):
-    with pytest.raises(InputError, match="cannot judge masks it makes"):
+def test_a_mask_judge_that_makes_the_masks_is_refused(tmp_path):
+    with pytest.raises(InputError, match="cannot score masks it makes"):
         bare_study(tmp_path, segmenter={"make": "judge"})

@@ -43,7 +43,7 @@ def tree(tmp_path_factory):
 
 def test_the_protocol_is_the_papers():
     study = load_study(STUDY)
-    assert study.generator.recipe == "per-class"
+    assert study.generator.recipe.name == "per-class"
     assert (study.synthesis.sampler, study.synthesis.steps) == ("ddpm", 1000)
     assert list(study.arms.doses) == [8000 * step for step in range(1, 15)]
     assert study.synthesis.tiles >= max(study.arms.doses)
@@ -51,7 +51,7 @@ def test_the_protocol_is_the_papers():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["per-class", "unified"])
-def test_it_runs_on_a_small_tree_with_both_scans_of_a_slide_on_one_side(tree, tmp_path, recipe):
+def test_it_runs_on_a_small_tree_with_both_scans_of_a_slide_in_one_part(tree, tmp_path, recipe):
     study = load_study(STUDY, {**SMALL, "generator.recipe": recipe})
     out = run_study(study, out=tmp_path / "run", root=tree, device="cpu").parent
     fold = read_json(out / "split.json")["folds"][0]

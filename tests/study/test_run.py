@@ -68,21 +68,21 @@ def test_a_whole_study(copied):
     assert 0 <= test["ceiling"] <= 1
     assert study_status(out)["arms"] == {"done": 6, "started": {}, "waiting": 0}
 
-    looks = read_jsonl(out / "test_access.jsonl")
-    assert len(looks) == 7
-    assert record["test_access"] == looks
+    accesses = read_jsonl(out / "test_access.jsonl")
+    assert len(accesses) == 7
+    assert record["test_access"] == accesses
     assert record["missing"] == []
     locked = record["choice"]
     assert (locked["accesses_before"], locked["chosen"]["fold-0"]["arm"]) == (0, "real+50%")
-    assert all(locked["time"] <= record_test_access["time"] for record_test_access in looks)
+    assert all(locked["time"] <= access["time"] for access in accesses)
     assert not record["protocol"]["changed"]
     before = (out / "report.json").read_text()
     run_study(study(), out=out, device="cpu")
-    assert read_jsonl(out / "test_access.jsonl") == looks
+    assert read_jsonl(out / "test_access.jsonl") == accesses
     assert (out / "report.json").read_text() == before
 
 
-def test_nothing_fitted_saw_a_held_out_patient(finished):
+def test_nothing_is_fitted_on_a_held_out_patient(finished):
     fold = read_json(finished / "split.json")["folds"][0]
     generator = read_json(finished / "fold-0" / "generator-0" / "generator" / "config.json")
     pool = TileSet.open(finished / "fold-0" / "synthetic-0")
@@ -90,14 +90,14 @@ def test_nothing_fitted_saw_a_held_out_patient(finished):
     assert set(pool.patients.tolist()) <= set(fold["train"])
 
 
-def test_a_generator_that_saw_a_test_patient_is_refused(copied, tmp_path):
+def test_a_generator_trained_on_a_test_patient_is_refused(copied, tmp_path):
     path = copied / "fold-0" / "generator-0" / "generator"
     card = read_json(path / "config.json")
-    stranger = read_json(copied / "split.json")["folds"][0]["test"][0]
-    (path / "config.json").write_text(json.dumps({**card, "patients": [*card["patients"], stranger]}))
+    held_out = read_json(copied / "split.json")["folds"][0]["test"][0]
+    (path / "config.json").write_text(json.dumps({**card, "patients": [*card["patients"], held_out]}))
     other = study(generator={"steps": 6, "path": str(path)})
     with pytest.raises(
-        InputError, match=f"was trained on patient {stranger}, who is outside the training part"
+        InputError, match=f"was trained on patient {held_out}, who is outside the training part"
     ):
         run_study(other, out=tmp_path / "second", device="cpu")
 
@@ -118,11 +118,11 @@ def test_what_the_generator_cannot_draw_is_refused_before_it_is_trained(synthesi
     assert not (tmp_path / "run" / "fold-0").exists()
 
 
-def test_a_generator_that_was_exchanged_is_told_from_the_one_that_drew_the_pool(copied):
+def test_another_generator_than_that_of_the_pool_is_refused(copied):
     stored = copied / "fold-0" / "synthetic-0" / "tileset.json"
     info = read_json(stored)
     write_json(stored, {**info, "provenance": {**info["provenance"], "generator": "another"}})
-    for path in (copied / "DONE", copied / "fold-0" / "judged-0" / "judged.json"):
+    for path in (copied / "DONE", copied / "fold-0" / "scores-0" / "generator-scores.json"):
         path.unlink()
     with pytest.raises(InputError, match=r"is not the generator that drew .*synthetic-0; put that one back"):
         run_study(study(), out=copied, device="cpu")
@@ -147,7 +147,7 @@ EVERY_ARM = {
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory):
-    """A study with every arm, two generators, inner folds, a second judge and a share of the patients."""
+    """A study with every arm, two generators, inner folds, segmentation arms and two data fractions."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
         out = tmp_path_factory.mktemp("everything") / "run"
@@ -185,16 +185,14 @@ def test_every_arm_runs_and_no_fit_reads_a_patient_it_may_not(everything):
 
 
 @pytest.mark.slow
-def test_the_choice_is_made_by_inner_folds_and_before_any_look(everything):
+def test_the_choice_is_made_by_inner_folds_and_before_any_test_access(everything):
     _, out = everything
     record = read_json(out / "report.json")
     for fit in ("fold-0", "fold-0-patients-60%"):
         chosen = record["choice"]["chosen"][fit]
         assert chosen["by"] == "2 folds of the training patients"
         assert chosen["scores"][chosen["arm"]] == max(chosen["scores"].values())
-    assert all(
-        record_test_access["time"] >= record["choice"]["time"] for record_test_access in record["test_access"]
-    )
+    assert all(access["time"] >= record["choice"]["time"] for access in record["test_access"])
     assert record["claim"]["arm"] == record["choice"]["chosen"]["fold-0"]["arm"]
     assert record["claim"]["rivals"] == ["real", "augmented", "oversampled", "natural", "shuffled"]
 
@@ -224,13 +222,13 @@ def test_only_the_chosen_arm_of_each_fold_is_fitted_to_all_and_tested(tmp_path, 
     assert {(c["arm"], c["baseline"]) for c in record["comparisons"]} == {("chosen", "real")}
     assert record["claim"]["arm"] == "chosen"
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert "looks at the test patients. The other candidates were not fitted to all training patients" in page
-    first = min(record_test_access["time"] for record_test_access in record["test_access"])
+    assert " to the test patients. The other candidates were not fitted to all training patients" in page
+    first = min(access["time"] for access in record["test_access"])
     assert record["choice"]["time"] <= first
 
 
 def _alternating(choose):
-    """Return ``choose`` with another arm taken in the first fold, whatever the scores are."""
+    """Return ``choose`` with another arm chosen in the first fold, whatever the scores are."""
 
     def chosen(one, out, fit):
         found = choose(one, out, fit)
@@ -254,7 +252,7 @@ def test_synthetic_arms_are_crossed_with_generators(everything):
 
 
 @pytest.mark.slow
-def test_the_second_judge_is_scored_on_the_same_patients(everything):
+def test_the_segmentation_arms_are_scored_on_the_same_patients(everything):
     one, out = everything
     found = read_json(out / "report.json")["segmentation"]
     assert [(a["arm"], a["runs"]) for a in found["arms"] if a["fraction"] == 1] == [
@@ -265,11 +263,14 @@ def test_the_second_judge_is_scored_on_the_same_patients(everything):
 
 
 @pytest.mark.slow
-def test_a_study_on_its_way_is_reported_with_what_is_missing(everything, tmp_path):
+def test_an_unfinished_study_is_reported_with_what_is_missing(everything, tmp_path):
     one, out = everything
     half = Path(shutil.copytree(out, tmp_path / "half"))
     (half / "DONE").unlink()
-    for path in (*half.glob("fold-0/arms/real+50%/*/test.json"), half / "fold-0/judged-0/judged.json"):
+    for path in (
+        *half.glob("fold-0/arms/real+50%/*/test.json"),
+        half / "fold-0/scores-0/generator-scores.json",
+    ):
         path.unlink()
     report = write_report(half)
     record = read_json(half / "report.json")
@@ -285,7 +286,7 @@ def test_a_study_on_its_way_is_reported_with_what_is_missing(everything, tmp_pat
 
 
 @pytest.mark.slow
-def test_the_status_names_what_is_on_its_way(everything, tmp_path):
+def test_the_status_names_running_trainings(everything, tmp_path):
     one, out = everything
     half = Path(shutil.copytree(out, tmp_path / "half"))
     whole = study_status(half)["generators"]
@@ -327,9 +328,9 @@ def test_arms_of_different_test_sets_are_not_compared(everything, tmp_path):
 def test_settings_that_cannot_be_read_are_one_line(text, words, tmp_path, capsys):
     (tmp_path / "config.yaml").write_text(text)
     assert main(["study", "status", str(tmp_path)]) == 2
-    told = capsys.readouterr().err
-    assert words in told
-    assert told.count("\n") == 1
+    message = capsys.readouterr().err
+    assert words in message
+    assert message.count("\n") == 1
 
 
 def test_a_study_that_has_not_begun_has_no_report(tmp_path):
@@ -338,7 +339,7 @@ def test_a_study_that_has_not_begun_has_no_report(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_study_of_a_share_of_the_patients_alone_is_reported(tmp_path):
+def test_a_study_of_one_small_data_fraction_is_reported(tmp_path):
     one = study(
         data={"reader": "phantom", "patients": 20, "tiles": 120},
         arms={"doses": [0.5], "controls": ["real"], "fractions": [0.6]},
@@ -387,10 +388,10 @@ def test_a_failed_arm_is_named_and_tried_again(tmp_path):
 
 
 def fails_where_tiles_are_added(training_set):
-    def failing(arm, *args, **kwargs):
+    def failing(context, arm, pool):
         if arm.dose:
             raise InputError("nothing to eat")
-        return training_set(arm, *args, **kwargs)
+        return training_set(context, arm, pool)
 
     return failing
 
@@ -410,9 +411,9 @@ def test_the_shared_report_shows_no_patient_and_no_real_tile(copied):
     ("changes", "words"),
     [
         ({"arms": {"doses": [1.5]}}, "dose 1.5"),
-        ({"arms": {"doses": [True]}}, "a dose is a share or a number of tiles, not yes or no"),
+        ({"arms": {"doses": [True]}}, "a dose is a share or a number of tiles, not true or false"),
         ({"arms": {"doses": [10**6]}}, "`arms.doses`: 1000000 tiles, but `synthesis.tiles` draws"),
-        ({"arms": {"doses": [0.5, 0.5]}}, r"`real\+50%` is asked for twice"),
+        ({"arms": {"doses": [0.5, 0.5]}}, r"`real\+50%` is listed twice"),
         (
             {"arms": {"doses": [0.5], "controls": ["real", "shuffled"]}, "report": {"arm": "shuffled"}},
             "a control",

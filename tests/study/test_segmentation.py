@@ -1,4 +1,4 @@
-"""The second judge: segmenters trained on real and synthetic tiles, compared on patients they never saw."""
+"""Segmentation arms: segmenters trained on real and synthetic tiles, compared on held-out patients."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ import pytest
 import yaml
 from PIL import Image
 from tests.phantoms import phantom_tileset
+from tests.study.contexts import fit_context
 
 from nucleosynth.config import parse
+from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet, write_tileset
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.nuclei.patient_scores import compare_segmenters, nuclei_statistic, nuclei_sums
@@ -22,20 +24,25 @@ from nucleosynth.files import append_jsonl, read_json, read_jsonl
 from nucleosynth.nuclei.agreement import mask_agreement
 from nucleosynth.segmentation.learned.config import AnnotatedConfig, NetworkTraining, SegmenterTraining
 from nucleosynth.segmentation.learned.crops import TrainingCrops
-from nucleosynth.segmentation.learned.tiles import TileSource, crop_for, train_on_tiles
+from nucleosynth.segmentation.learned.tiles import TrainingTiles, crop_for, train_on_tiles
 from nucleosynth.segmentation.learned.train import train_segmenter
 from nucleosynth.segmentation.learned.weights import WEIGHTS
+from nucleosynth.study.design.fits import Fit
+from nucleosynth.study.design.jobs import Job
 from nucleosynth.study.design.segmentation import SEGMENTATION_ARMS, SegmentationConfig
-from nucleosynth.study.stages.segmenters import run_segmenter, score_segmenter
+from nucleosynth.study.stages.segmenters import score_segmenter, segmenter_training_tiles, train_arm
 from nucleosynth.training import loop
 
 FIT = [f"phantom:p{index:02d}" for index in range(5)]
 TEST = [f"phantom:p{index:02d}" for index in range(5, 8)]
-STUDY = {"seed": 2, "segmentation": {"steps": 3, "batch": 2, "recipe": "judge"}}
+SEGMENTATION = {"steps": 3, "batch": 2, "recipe": "judge"}
+POOL = Fit().pool(0)
 
 
-def synthetic(tiles: TileSet, path: Path, patients: list[str], *, saw: list[str] | None = None) -> TileSet:
-    """A pool that stands for a generator's: tiles of the donors, as if they were drawn."""
+def synthetic(
+    tiles: TileSet, path: Path, patients: list[str], *, trained: list[str] | None = None
+) -> TileSet:
+    """Write a pool like that of a generator: tiles of the donors, as if they were drawn."""
     rows = [
         replace(
             tile,
@@ -48,13 +55,21 @@ def synthetic(tiles: TileSet, path: Path, patients: list[str], *, saw: list[str]
         )
         for index, tile in enumerate(tiles.tiles(tiles.rows_of(patients)))
     ]
-    return write_tileset(path, rows, classes=tiles.classes, provenance={"patients": saw or patients})
+    return write_tileset(path, rows, classes=tiles.classes, provenance={"patients": trained or patients})
 
 
-def job(out: Path, arm: str, **changes: Any) -> dict[str, Any]:
-    names = {"out": str(out), "study": STUDY, "device": "cpu", "generator": 0, "seed": 1}
-    where = {"patients": FIT, "pool": "pool", "folder": f"fold-0/segmenters/{arm}"}
-    return {**names, **where, "arm": arm, **changes}
+def folder(arm: str) -> str:
+    return f"fold-0/segmenters/{arm}"
+
+
+def train(
+    out: Path, arm: str, *, to: str | None = None, fold: int = 0, patients: list[str] = FIT, **changes: Any
+) -> dict[str, Any]:
+    """Run the job of a segmentation arm with the pool of ``fold``."""
+    tiles = TileSet.open(out / "tiles")
+    settings = {**SEGMENTATION, **changes}
+    context = fit_context(tiles, Fold(train=patients), out, fold=fold, seed=2, segmentation=settings)
+    return train_arm(context, Job("segmenter", context.fit, to or folder(arm), name=arm, seed=1))
 
 
 def weights(out: Path, folder: str) -> bytes:
@@ -68,8 +83,8 @@ def trained(tmp_path_factory) -> tuple[Path, list[dict[str, Any]]]:
         patch.setenv("NUCLEOSYNTH_CACHE", str(tmp_path_factory.mktemp("cache")))
         out = tmp_path_factory.mktemp("study")
         tiles = phantom_tileset(out / "tiles")
-        synthetic(tiles, out / "pool", FIT)
-        return out, [run_segmenter(job(out, arm)) for arm in SEGMENTATION_ARMS]
+        synthetic(tiles, out / POOL, FIT)
+        return out, [train(out, arm) for arm in SEGMENTATION_ARMS]
 
 
 @pytest.fixture
@@ -77,7 +92,7 @@ def copied(trained, tmp_path) -> Path:
     return Path(shutil.copytree(trained[0], tmp_path / "study"))
 
 
-def looks(out: Path) -> Callable[[], None]:
+def access(out: Path) -> Callable[[], None]:
     return lambda: append_jsonl(out / "test_access.jsonl", {"what": "segmenter"})
 
 
@@ -86,23 +101,20 @@ def test_all_arms_take_equal_steps_from_the_same_seed(trained):
     assert [result["arm"] for result in results] == list(SEGMENTATION_ARMS)
     assert {result["steps"] for result in results} == {3}
     assert len({result["weights_hash"] for result in results}) == 3
-    runs = [
-        yaml.safe_load((out / job(out, arm)["folder"] / "config.yaml").read_text())
-        for arm in SEGMENTATION_ARMS
-    ]
+    runs = [yaml.safe_load((out / folder(arm) / "config.yaml").read_text()) for arm in SEGMENTATION_ARMS]
     for key in ("segmenter", "seed"):
         assert runs[0][key] == runs[1][key] == runs[2][key]
 
 
 def test_a_run_records_what_it_trained_on(trained):
     out, _ = trained
-    tiles, pool = TileSet.open(out / "tiles"), TileSet.open(out / "pool")
+    tiles, pool = TileSet.open(out / "tiles"), TileSet.open(out / POOL)
     for arm, shares, names in (
         ("real", [1.0], ["real"]),
         ("synthetic-only", [1.0], ["synthetic"]),
         ("both", [0.5, 0.5], ["real", "synthetic"]),
     ):
-        run = out / job(out, arm)["folder"]
+        run = out / folder(arm)
         settings = yaml.safe_load((run / "config.yaml").read_text())
         assert settings["shares"] == shares
         assert settings["study"] == {
@@ -112,23 +124,22 @@ def test_a_run_records_what_it_trained_on(trained):
             "patients": FIT,
         }
         card = read_json(run / "weights" / "card.json")
-        assert [source["name"] for source in card["training"]] == names
-        assert all(source["patients"] == FIT for source in card["training"])
+        assert [entry["name"] for entry in card["training"]] == names
+        assert all(entry["patients"] == FIT for entry in card["training"])
 
 
 def test_a_finished_run_is_read_back_and_others_in_its_place_are_refused(copied):
     before = weights(copied, "fold-0/segmenters/real")
-    again = run_segmenter(job(copied, "real"))
+    again = train(copied, "real")
     assert again["steps"] == 3
     assert weights(copied, "fold-0/segmenters/real") == before
     with pytest.raises(InputError, match="run with other settings"):
-        run_segmenter(job(copied, "real", patients=FIT[:3]))
+        train(copied, "real", patients=FIT[:3])
 
 
 @pytest.mark.slow
 def test_a_broken_run_goes_on_to_the_same_weights(copied, monkeypatch):
-    study = {**STUDY, "segmentation": {**STUDY["segmentation"], "steps": 28}}
-    run_segmenter(job(copied, "both", study=study, folder="whole"))
+    train(copied, "both", steps=28, to="whole")
     monkeypatch.setattr(loop._Clock, "due", lambda self: True)
     draw = TrainingCrops.draw
 
@@ -137,15 +148,14 @@ def test_a_broken_run_goes_on_to_the_same_weights(copied, monkeypatch):
             raise KeyboardInterrupt
         return draw(self, step)
 
-    broken = job(copied, "both", study=study, folder="broken")
     with monkeypatch.context() as patch:
         patch.setattr(TrainingCrops, "draw", breaking)
         with pytest.raises(KeyboardInterrupt):
-            run_segmenter(broken)
-    with pytest.raises(InputError, match="is not trained to its end"):
-        score_segmenter(copied / "broken", TileSet.open(copied / "tiles"), TEST, before=looks(copied))
+            train(copied, "both", steps=28, to="broken")
+    with pytest.raises(InputError, match="training is not finished"):
+        score_segmenter(copied / "broken", TileSet.open(copied / "tiles"), TEST, before=access(copied))
     assert not (copied / "test_access.jsonl").exists()
-    run_segmenter(broken)
+    train(copied, "both", steps=28, to="broken")
     assert weights(copied, "broken") == weights(copied, "whole")
 
 
@@ -153,65 +163,64 @@ def test_other_patients_change_nothing_in_training(copied, tmp_path):
     tiles = TileSet.open(copied / "tiles")
     kept = list(tiles.tiles(tiles.rows_of(FIT)))
     write_tileset(tmp_path / "few" / "tiles", kept, classes=tiles.classes, ordinal=True)
-    run_segmenter(job(tmp_path / "few", "real", pool=None))
+    train(tmp_path / "few", "real")
     assert weights(tmp_path / "few", "fold-0/segmenters/real") == weights(copied, "fold-0/segmenters/real")
 
 
 @pytest.mark.parametrize("arm", ["synthetic-only", "both"])
 @pytest.mark.parametrize(
-    ("donors", "saw"), [([*FIT, TEST[0]], FIT), (FIT, [*FIT, TEST[0]])], ids=["donor", "generator"]
+    ("donors", "trained_on"), [([*FIT, TEST[0]], FIT), (FIT, [*FIT, TEST[0]])], ids=["donor", "generator"]
 )
-def test_a_pool_that_saw_a_stranger_is_refused(copied, arm, donors, saw):
-    synthetic(TileSet.open(copied / "tiles"), copied / "strange", donors, saw=saw)
+def test_a_pool_that_depends_on_a_held_out_patient_is_refused(copied, arm, donors, trained_on):
+    synthetic(TileSet.open(copied / "tiles"), copied / Fit(1).pool(0), donors, trained=trained_on)
     with pytest.raises(
         InputError, match=f"was trained on patient {TEST[0]}, who is outside the training part"
     ):
-        run_segmenter(job(copied, arm, pool="strange", folder="new"))
+        train(copied, arm, fold=1, to="new")
     assert not (copied / "new").exists()
 
 
-def test_a_pool_of_all_training_patients_is_refused_for_a_share_of_them(copied):
+def test_a_pool_of_all_training_patients_is_refused_for_a_data_fraction(copied):
     with pytest.raises(InputError, match=f"was trained on patient {FIT[3]}"):
-        run_segmenter(job(copied, "both", patients=FIT[:3], folder="fraction"))
+        train(copied, "both", patients=FIT[:3], to="fraction")
 
 
 def test_bad_requests_are_one_line(copied):
+    config = parse(SegmentationConfig, SEGMENTATION)
     with pytest.raises(InputError, match="no pool was drawn"):
-        run_segmenter(job(copied, "both", pool=None, folder="new"))
-    with pytest.raises(InputError, match="no second judge"):
-        run_segmenter(job(copied, "real", study={"seed": 0}, folder="new"))
-    pool = TileSet.open(copied / "pool")
+        segmenter_training_tiles("both", config, TileSet.open(copied / "tiles"), fit=FIT, pool=None)
+    with pytest.raises(InputError, match="no segmentation arms"):
+        train(copied, "real", steps=0, to="new")
+    pool = TileSet.open(copied / POOL)
     bare = [replace(tile, mask=None) for tile in pool.tiles()]
-    write_tileset(copied / "bare", bare, classes=pool.classes, provenance={"patients": FIT})
-    with pytest.raises(InputError, match=r"bare: none of the 30 tiles asked for carries a mask"):
-        run_segmenter(job(copied, "both", pool="bare", folder="new"))
-    write_tileset(copied / "unknown", pool.tiles(), classes=pool.classes)
+    write_tileset(copied / Fit(1).pool(0), bare, classes=pool.classes, provenance={"patients": FIT})
+    with pytest.raises(InputError, match=r"synthetic-0: none of the 30 requested tiles has a mask"):
+        train(copied, "both", fold=1, to="new")
+    write_tileset(copied / Fit(2).pool(0), pool.tiles(), classes=pool.classes)
     with pytest.raises(InputError, match="has no record of the patients its generator was trained on"):
-        run_segmenter(job(copied, "both", pool="unknown", folder="new"))
+        train(copied, "both", fold=2, to="new")
     with pytest.raises(InputError, match="dose"):
         parse(SegmentationConfig, {"dose": 1.0})
 
 
-def test_test_patients_are_looked_at_once(copied):
+def test_test_patients_are_read_once(copied):
     tiles, run = TileSet.open(copied / "tiles"), copied / "fold-0/segmenters/both"
-    found = score_segmenter(run, tiles, TEST, before=looks(copied), device="cpu")
+    found = score_segmenter(run, tiles, TEST, before=access(copied), device="cpu")
     assert found == read_json(run / "test-nuclei.json")
-    assert found == score_segmenter(run, tiles, TEST, before=looks(copied), device="cpu")
+    assert found == score_segmenter(run, tiles, TEST, before=access(copied), device="cpu")
     assert len(read_jsonl(copied / "test_access.jsonl")) == 1
     assert list(found["sums"]) == TEST
     assert found["kind"] == "agreement"
     assert found["tiles"] == len(tiles.rows_of(TEST))
     with pytest.raises(InputError, match="holds the scores of other patients"):
-        score_segmenter(run, tiles, TEST[:2], before=looks(copied))
+        score_segmenter(run, tiles, TEST[:2], before=access(copied))
 
 
 def test_a_patient_of_the_training_is_not_scored(copied):
     tiles = TileSet.open(copied / "tiles")
     for arm in SEGMENTATION_ARMS:
         with pytest.raises(InputError, match=f"was trained on patient {FIT[2]}"):
-            score_segmenter(
-                copied / job(copied, arm)["folder"], tiles, [FIT[2], *TEST], part="x", before=looks(copied)
-            )
+            score_segmenter(copied / folder(arm), tiles, [FIT[2], *TEST], part="x", before=access(copied))
     assert not (copied / "test_access.jsonl").exists()
 
 
@@ -226,8 +235,8 @@ def test_tiles_in_memory_train_as_their_files_do(tiles, tmp_path):
     of_files = train_segmenter(
         SegmenterTraining(**how, data=(files,)), root=tmp_path, out=tmp_path / "a", seed=5, device="cpu"
     )
-    source = TileSource(name="tiles", images=images, masks=masks, mpp=1.0)
-    of_tiles = train_on_tiles([source], NetworkTraining(**how), out=tmp_path / "b", seed=5, device="cpu")
+    tiles = TrainingTiles(name="tiles", images=images, masks=masks, mpp=1.0)
+    of_tiles = train_on_tiles([tiles], NetworkTraining(**how), out=tmp_path / "b", seed=5, device="cpu")
     assert (of_files / WEIGHTS).read_bytes() == (of_tiles / WEIGHTS).read_bytes()
     hashes = [yaml.safe_load((tmp_path / run / "config.yaml").read_text())["data"] for run in "ab"]
     assert hashes[0] == hashes[1]
@@ -244,9 +253,9 @@ def test_tiles_in_memory_train_as_their_files_do(tiles, tmp_path):
 )
 def test_tiles_that_do_not_fit_are_refused(changes, message, tmp_path):
     images, masks = np.zeros((2, 16, 16, 3), np.uint8), np.zeros((2, 16, 16), np.uint16)
-    source = TileSource(**{"name": "tiles", "images": images, "masks": masks, "mpp": 1.0, **changes})
+    tiles = TrainingTiles(**{"name": "tiles", "images": images, "masks": masks, "mpp": 1.0, **changes})
     with pytest.raises(InputError, match=message):
-        train_on_tiles([source], NetworkTraining(recipe="judge", steps=1), out=tmp_path / "run")
+        train_on_tiles([tiles], NetworkTraining(recipe="judge", steps=1), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

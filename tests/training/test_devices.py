@@ -29,7 +29,7 @@ def gpu(monkeypatch):
         flag.allow_tf32 = value
 
 
-def test_a_gpu_is_taken_where_there_is_one(gpu):
+def test_a_gpu_is_used_where_there_is_one(gpu):
     assert choose_device().type in ("cpu", "mps")
     gpu(True)
     assert choose_device() == CUDA
@@ -84,7 +84,7 @@ def test_training_takes_bfloat16_or_nothing(gpu, monkeypatch):
     assert runs_in(torch.float16, training=True) is torch.float32
 
 
-def test_nothing_is_compiled_unless_asked_for(monkeypatch):
+def test_nothing_is_compiled_by_default(monkeypatch):
     layer = nn.Linear(2, 2)
     monkeypatch.delenv(devices.COMPILE, raising=False)
     compile_if_asked(layer)

@@ -15,7 +15,7 @@ from nucleosynth.errors import WorkError
 from nucleosynth.files import read_json, read_jsonl
 from nucleosynth.runs import open_run
 from nucleosynth.training.config import Optimisation
-from nucleosynth.training.loop import fit, schedule
+from nucleosynth.training.loop import run_training, schedule
 
 CPU = torch.device("cpu")
 
@@ -40,7 +40,9 @@ class Toy:
 def train(path, learner=None, *, steps=30, **changes):
     optimisation = Optimisation(steps=steps, lr=0.01, log_every=5)
     with open_run(path, kind="toy", config={"steps": steps}) as run:
-        return fit(learner or Toy(), run, optimisation, seed=1, device=CPU, checkpoint_seconds=0, **changes)
+        return run_training(
+            learner or Toy(), run, optimisation, seed=1, device=CPU, checkpoint_seconds=0, **changes
+        )
 
 
 class BrokenError(Exception):
@@ -134,19 +136,19 @@ def test_minutes_become_steps_once(tmp_path):
     optimisation = Optimisation(minutes=0.005, log_every=1)
     config = {"minutes": 0.005}
     with open_run(tmp_path / "run", kind="toy", config=config) as run:
-        first = fit(Toy(), run, optimisation, seed=1, device=CPU)
+        first = run_training(Toy(), run, optimisation, seed=1, device=CPU)
     budget = read_json(tmp_path / "run" / "budget.json")
     assert first.steps == budget["steps"] >= 1
     with open_run(tmp_path / "run", kind="toy", config=config) as run:
-        assert fit(Toy(), run, optimisation, seed=1, device=CPU).steps == first.steps
+        assert run_training(Toy(), run, optimisation, seed=1, device=CPU).steps == first.steps
 
 
 @pytest.mark.slow
 def test_the_probe_leaves_the_weights_and_statistics_alone(tmp_path):
     with open_run(tmp_path / "a", kind="toy", config={}) as run:
-        steps = fit(Toy(), run, Optimisation(minutes=0.002, log_every=1), seed=1, device=CPU)
+        steps = run_training(Toy(), run, Optimisation(minutes=0.002, log_every=1), seed=1, device=CPU)
     with open_run(tmp_path / "b", kind="toy", config={}) as run:
-        fixed = fit(Toy(), run, Optimisation(steps=steps.steps, log_every=1), seed=1, device=CPU)
+        fixed = run_training(Toy(), run, Optimisation(steps=steps.steps, log_every=1), seed=1, device=CPU)
     assert all(torch.equal(steps.ema[name], fixed.ema[name]) for name in steps.ema)
 
 

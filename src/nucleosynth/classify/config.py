@@ -29,7 +29,7 @@ class ClassifierConfig(Config):
     weight_decay: float = Field(0.05, ge=0)
     ema_fraction: float = Field(0.05, ge=0, le=1)
     input: int | None = Field(
-        None, ge=16, description="side in px to which tiles are resized; None: as they are"
+        None, ge=16, description="size in px to which tiles are resized; None: not resized"
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     jitter: float = Field(1.0, ge=0, description="strength of the stain jitter; 0 is off")
@@ -38,7 +38,7 @@ class ClassifierConfig(Config):
 
     @property
     def optimisation(self) -> Optimisation:
-        """The settings of the training loop."""
+        """Return the settings of the training loop."""
         return Optimisation(
             steps=self.steps,
             lr=self.lr,

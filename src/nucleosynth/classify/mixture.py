@@ -1,4 +1,4 @@
-"""Which tiles a classifier sees: real and synthetic ones mixed at a dose, classes at stated frequencies."""
+"""Training batches of a classifier: real and synthetic tiles at a dose, classes at given frequencies."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from nucleosynth.seeds import rng
 
 
 @dataclass(frozen=True)
-class Source:
+class MixturePart:
     """Labelled rows of one TileSet and their expected share of each batch.
 
-    ``labels`` (len(rows),) stand in for those of the tiles, for the arm that exists to have wrong ones.
+    ``labels`` (len(rows),) replace those of the tiles, for the arm with shuffled labels.
     """
 
     tiles: TileSet
@@ -33,8 +33,40 @@ class Source:
         return np.asarray(self.rows[labels == label])
 
 
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a classifier trains on.
+
+    Attributes
+    ----------
+    parts
+        Tiles and their shares of each batch; the shares add up to 1.
+    natural
+        (classes,) class frequencies of the real training tiles: the reference of every arm.
+    balance
+        Only for the arms that exist to change it; None takes the configuration's.
+    strong
+        Whether tiles are augmented strongly, see `augment`.
+    first, first_share
+        What the first share of the steps trains on in place of ``parts``.
+    """
+
+    parts: tuple[MixturePart, ...]
+    natural: npt.NDArray[np.float64]
+    balance: Balance | None = None
+    strong: bool = False
+    first: tuple[MixturePart, ...] = ()
+    first_share: float = 0.0
+
+    @classmethod
+    def of(cls, tiles: TileSet, rows: npt.NDArray[np.int64]) -> TrainingSet:
+        """Return the training set of some real tiles alone."""
+        natural = class_frequencies(tiles.labels[rows], len(tiles.classes))
+        return cls((MixturePart(tiles, rows, 1.0),), natural)
+
+
 class Batches(Protocol):
-    """Where the batches of a classifier come from."""
+    """A source of training batches for a classifier."""
 
     def draw(self, step: int, size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         """Return images (size, h, w, 3) uint8 and labels (size,) int64 of a step."""
@@ -47,27 +79,29 @@ def class_frequencies(labels: npt.NDArray[np.int64], classes: int) -> npt.NDArra
 
 
 class Mixture:
-    """Draws batches: first the class of each slot, then its source, then a tile.
+    """A mixture of parts. A batch draws for each entry first the class, then the part, then a tile.
 
     Parameters
     ----------
-    sources
-        Their shares add up to 1.
+    parts
+        Parts whose shares add up to 1.
     frequencies
-        (classes,) chance of each class in a batch; the same in all arms.
+        (classes,) probability of each class in a batch; the same in all arms.
 
     Raises
     ------
     InputError
-        A class without a tile in every source that has a share.
+        No part has a tile of some class.
     """
 
-    def __init__(self, sources: Sequence[Source], frequencies: npt.NDArray[np.float64], *, seed: int) -> None:
-        self._sources = [s for s in sources if s.share > 0]
+    def __init__(
+        self, parts: Sequence[MixturePart], frequencies: npt.NDArray[np.float64], *, seed: int
+    ) -> None:
+        self._parts = [part for part in parts if part.share > 0]
         self._frequencies = frequencies
         self._seed = seed
         classes = len(frequencies)
-        self._members = [[source.members(c) for c in range(classes)] for source in self._sources]
+        self._members = [[part.members(c) for c in range(classes)] for part in self._parts]
         self._shares = self._class_shares()
 
     def draw(self, step: int, size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
@@ -76,21 +110,21 @@ class Mixture:
         labels = draw.choice(len(self._frequencies), size=size, p=self._frequencies)
         place = (draw.random(size)[:, None] >= np.cumsum(self._shares[labels], axis=1)[:, :-1]).sum(axis=1)
         position = draw.random(size)
-        height, width = self._sources[0].tiles.size
+        height, width = self._parts[0].tiles.size
         images = np.empty((size, height, width, 3), np.uint8)
-        for index, source in enumerate(self._sources):
+        for index, part in enumerate(self._parts):
             chosen = np.flatnonzero(place == index)
             rows = np.array([self._pick(index, labels[i], position[i]) for i in chosen], dtype=np.int64)
-            images[chosen] = source.tiles.images[rows]
+            images[chosen] = part.tiles.images[rows]
         return images, labels.astype(np.int64)
 
-    def _pick(self, source: int, label: Any, position: float) -> int:
-        members = self._members[source][label]
+    def _pick(self, part: int, label: Any, position: float) -> int:
+        members = self._members[part][label]
         return int(members[int(position * len(members))])
 
     def _class_shares(self) -> npt.NDArray[np.float64]:
-        """(classes, sources): a source that lacks a class leaves its share to the others."""
-        shares = np.array([s.share for s in self._sources], dtype=np.float64)
+        """Return shares, (classes, parts): the share of a part without a class goes to the others."""
+        shares = np.array([part.share for part in self._parts], dtype=np.float64)
         filled = np.array([[len(rows) > 0 for rows in by_class] for by_class in self._members]).T
         weights = shares * filled
         empty = np.flatnonzero((weights.sum(axis=1) == 0) & (self._frequencies > 0))

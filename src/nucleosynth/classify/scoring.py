@@ -1,4 +1,4 @@
-"""A trained classifier on tiles: class probabilities, and the scores of a part that is looked at once."""
+"""Evaluation of a trained classifier: class probabilities, and the scores of a part, computed once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVALUATION_BATCH = 128
 
 
 def resize(pixels: Tensor, side: int | None) -> Tensor:
-    """Resize (n, 3, h, w) to a square of ``side`` px, antialiased; None leaves it."""
+    """Resize (n, 3, h, w) to a square of ``side`` px, antialiased; None keeps the size."""
     if side is None or pixels.shape[-2:] == (side, side):
         return pixels
     return F.interpolate(pixels, size=(side, side), mode="bilinear", antialias=True)
@@ -62,7 +62,7 @@ def load_classifier(out: Path, config: ClassifierConfig, *, classes: int, device
 
 
 def part_hash(tiles: TileSet, rows: npt.NDArray[np.int64]) -> str:
-    """Return what tells one part from another: SHA-256 of the tiles' content and the rows."""
+    """Return what identifies a part: SHA-256 of the tiles' content and the rows."""
     return hashlib.sha256(f"{tiles.content_hash}:{','.join(map(str, rows))}".encode()).hexdigest()
 
 
@@ -78,13 +78,13 @@ def score_part(
 ) -> dict[str, Any]:
     """Score a finished run on another part, with the threshold of the validation part; once.
 
-    Probabilities are kept in ``<part>.npy``, scores in ``<part>.json`` of the run directory; ``scored_on``
-    there is the `part_hash` of the labelled tiles.
+    Probabilities are stored in ``<part>.npy``, scores in ``<part>.json`` of the run directory; its
+    ``scored_on`` is the `part_hash` of the labelled tiles.
 
     Parameters
     ----------
     before
-        Called just before the part is looked at.
+        Called just before the part is read.
     """
     stored = out / f"{part}.json"
     if stored.exists():

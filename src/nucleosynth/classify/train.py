@@ -15,14 +15,13 @@ from torch import Tensor, nn
 
 from nucleosynth.backbones import create_backbone, input_scale, to_input
 from nucleosynth.classify.augmentation import augment
-from nucleosynth.classify.config import Balance, ClassifierConfig
+from nucleosynth.classify.config import ClassifierConfig
 from nucleosynth.classify.mixture import (
     Batches,
     Mixture,
     Phases,
-    Source,
+    TrainingSet,
     batch_frequencies,
-    class_frequencies,
     loss_weights,
 )
 from nucleosynth.classify.scoring import predict, resize, score_part
@@ -36,7 +35,7 @@ from nucleosynth.files import append_jsonl, file_hash, now, partial, read_json, 
 from nucleosynth.runs import open_run
 from nucleosynth.seeds import torch_seed
 from nucleosynth.training.devices import choose_device
-from nucleosynth.training.loop import fit
+from nucleosynth.training.loop import run_training
 from nucleosynth.training.metrics import trained_seconds
 
 
@@ -74,7 +73,7 @@ class ClassifyingLearner:
 
 
 def start_head(model: nn.Module) -> None:
-    """Start the last layer at zero: timm's own start gives a head of few classes logits of +-5 and more."""
+    """Set the last layer to zero: timm's initial weights give a head of few classes logits beyond +-5."""
     head = model.get_classifier()  # type: ignore[operator]
     if isinstance(head, nn.Linear):
         nn.init.zeros_(head.weight)
@@ -82,14 +81,9 @@ def start_head(model: nn.Module) -> None:
 
 
 def train_classifier(
-    sources: Sequence[Source],
+    training_set: TrainingSet,
     config: ClassifierConfig,
     *,
-    natural: npt.NDArray[np.float64],
-    balance: Balance | None = None,
-    strong: bool = False,
-    first: Sequence[Source] = (),
-    first_share: float = 0.0,
     evaluate: Mapping[str, tuple[TileSet, npt.NDArray[np.int64]]],
     out: Path,
     settings: Mapping[str, object],
@@ -98,22 +92,14 @@ def train_classifier(
 ) -> dict[str, Any]:
     """Train on a mixture, choose the threshold on validation, score the parts of ``evaluate``.
 
-    The test patients are never among these: `score_part` looks at them, when all choices are made.
+    The test patients are never among these: `score_part` reads them, when all choices are made.
 
     Parameters
     ----------
-    natural
-        Class frequencies of the real training tiles: the reference of every arm.
-    balance
-        Only for the arms that exist to change it; None takes the configuration's.
-    strong
-        Augment strongly, see `augment`.
-    first, first_share
-        What the first share of the steps trains on instead of ``sources``.
     evaluate
-        Part name to (tiles, rows); holds ``validation``.
+        Part name to (tiles, rows); includes ``validation``.
     settings
-        What else identifies the run: the arm and the hashes of its sources.
+        Further settings that identify the run: the arm and the hashes of its tiles.
 
     Returns
     -------
@@ -124,21 +110,20 @@ def train_classifier(
     with open_run(out, kind="classifier", config=record) as run:
         if run.done:
             return dict(read_json(out / "result.json"))
-        rule = balance or config.balance
+        rule, natural = training_set.balance or config.balance, training_set.natural
         target = choose_device(device)
         torch.manual_seed(torch_seed(seed, "weights"))
         model = create_backbone(config.model, weights=config.weights, num_classes=len(natural))
         start_head(model)
         model = model.to(memory_format=torch.channels_last)
         frequencies = batch_frequencies(natural, rule)
-        batches: Batches = Mixture(sources, frequencies, seed=seed)
-        if first:
-            before = Mixture(first, frequencies, seed=seed)
-            batches = Phases(before, batches, round(first_share * config.steps))
-        learner = ClassifyingLearner(
-            model, batches, loss_weights(natural, rule), config, strong=strong, seed=seed, device=target
-        )
-        trained = fit(learner, run, config.optimisation, seed=seed, device=target)
+        batches: Batches = Mixture(training_set.parts, frequencies, seed=seed)
+        if training_set.first:
+            before = Mixture(training_set.first, frequencies, seed=seed)
+            batches = Phases(before, batches, round(training_set.first_share * config.steps))
+        weights, strong = loss_weights(natural, rule), training_set.strong
+        learner = ClassifyingLearner(model, batches, weights, config, strong=strong, seed=seed, device=target)
+        trained = run_training(learner, run, config.optimisation, seed=seed, device=target)
         model.load_state_dict(trained.ema)
         probabilities, labels = {}, {}
         for part, (tiles, rows) in evaluate.items():
@@ -172,10 +157,10 @@ def classify_tiles(
     test: bool = False,
     fold: int = 0,
 ) -> dict[str, Any]:
-    """Train on the training patients of a fold; score validation and, only when asked, test patients.
+    """Train on the training patients of a fold; score validation patients and, on request, test patients.
 
-    The test patients may be asked for later, with the same ``out``: nothing is trained again, and the look is
-    a line of ``test_access.jsonl``, with the protocols that looked at them before, and of the access log.
+    The test patients may be scored later, with the same ``out``: nothing is trained again. The access is
+    recorded in ``test_access.jsonl``, with the protocols that read them before, and in the access log.
     """
     check_split(tiles, split)
     if test:
@@ -185,9 +170,8 @@ def classify_tiles(
     part: Fold = split.folds[fold]
     train, validation = tiles.rows_of(part.train), tiles.rows_of(part.validation)
     result = train_classifier(
-        [Source(tiles, train, 1.0)],
+        TrainingSet.of(tiles, train),
         config,
-        natural=class_frequencies(tiles.labels[train], len(tiles.classes)),
         evaluate={"validation": (tiles, validation)},
         out=out,
         settings={"tileset": tiles.content_hash, "fold": part.model_dump()},
@@ -201,13 +185,13 @@ def classify_tiles(
             tiles,
             tiles.rows_of(part.test),
             config,
-            before=lambda: _look(out, part.test),
+            before=lambda: _record_access(out, part.test),
             device=device,
         )
     return result
 
 
-def _look(out: Path, patients: Sequence[str]) -> None:
+def _record_access(out: Path, patients: Sequence[str]) -> None:
     """Record an access to the test patients, in the run and in the access log, just before it."""
     earlier = log_protocol(patients, name=out.name, protocol_hash=file_hash(out / "config.yaml"))
     what = "classifier scored on the test patients"

@@ -1,4 +1,4 @@
-"""The tree of commands, and what becomes of their errors."""
+"""The tree of commands, and the handling of their errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def build_app() -> App:
-    """All commands; the modules they come from import nothing heavy until one is called."""
+    """Build the app with all commands; their modules import nothing heavy until one is called."""
     app = App(
         name="nucleosynth",
         help="Make annotated H&E tiles with diffusion models; measure whether they help a classifier.\n\n"
@@ -46,7 +46,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         build_app()(gather_settings(words))
     except KeyboardInterrupt:
-        return _report("interrupted; the same command goes on from here", INTERRUPTED)
+        return _report("interrupted; run the same command to continue", INTERRUPTED)
     except CycloptsError as error:
         return _report(settings_error(str(error), words), 2)
     except NucleosynthError as error:

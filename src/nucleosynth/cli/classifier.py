@@ -38,9 +38,9 @@ def classify(
     split
         Split file.
     fold
-        Which fold of the split file, counted from 0.
+        Fold of the split file, counted from 0.
     test
-        Score the test patients too. Look once, at the end.
+        Score the test patients too. Do this once, at the end.
     """
     from nucleosynth.classify.config import ClassifierConfig
     from nucleosynth.classify.train import classify_tiles

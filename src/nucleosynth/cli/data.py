@@ -1,8 +1,7 @@
-"""``nucleosynth data``: bring tiles in, look at them, split them by patient, hand them on."""
+"""``nucleosynth data``: import, check, show, split and export tiles."""
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,7 +12,7 @@ from nucleosynth.cli.settings import Out, Root, Seed, Settings, StudyFile, load_
 if TYPE_CHECKING:
     from nucleosynth.data.tileset import TileSet
 
-app = App(name="data", help="Bring tiles in, check, show, split and export them.", help_format="plaintext")
+app = App(name="data", help="Import, check, show, split and export tiles.", help_format="plaintext")
 
 
 @app.command(name="import")
@@ -35,19 +34,13 @@ def import_(
             --data.images DIR --data.mpp 0.25 --tiles.size 128 --out runs/tiles
     """
     from nucleosynth.config import load_yaml, override, parse
-    from nucleosynth.data.readers import ImportConfig, import_tiles
+    from nucleosynth.data.readers import ImportConfig
+    from nucleosynth.segmentation.frames import import_tiles
 
     stated = load_yaml(study) if study else {}
     wanted = override({key: stated[key] for key in ("data", "tiles") if key in stated}, settings or ())
     config = parse(ImportConfig, wanted, source=str(study or "settings"))
-    prepare = None
-    if nuclei:
-        from nucleosynth.segmentation.frames import segmented_source
-        from nucleosynth.segmentation.segmenter import get_segmenter
-
-        prepare = partial(segmented_source, segmenter=get_segmenter(nuclei), required=True)
-    made = import_tiles(config.data, config.tiles, root=root or Path(), out=out, prepare=prepare)
-    print(_summary(made))
+    print(_summary(import_tiles(config.data, config.tiles, root=root or Path(), out=out, nuclei=nuclei)))
 
 
 @app.command
@@ -150,7 +143,7 @@ def export(
 def phantom(
     *, out: Out, patients: int = 12, tiles: int = 480, size: int = 64, mpp: float = 0.5, seed: Seed = 0
 ) -> None:
-    """Draw tissue with known nuclei and classes: data to try everything on.
+    """Draw phantom tissue with known nuclei and classes, to try everything without data.
 
     For example::
 
@@ -163,7 +156,7 @@ def phantom(
     tiles
         Number of tiles over all patients.
     size
-        TileGroup of a tile, px.
+        Edge of a tile, px.
     mpp
         Scale, µm/px.
     """

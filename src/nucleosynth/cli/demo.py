@@ -13,7 +13,7 @@ app = App(name="demo", help_format="plaintext")
 
 @app.default
 def demo(*, out: Out = Path("runs/demo"), seed: Seed = 0, device: Device = "auto") -> None:
-    """Run a small study on drawn tissue, from tiles to report, and draw a picture by the tissue prior.
+    """Run a small study on drawn tissue, from tiles to report, and make a picture with the tissue prior.
 
     For example::
 

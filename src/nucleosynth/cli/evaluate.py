@@ -1,4 +1,4 @@
-"""``nucleosynth evaluate``: how near synthetic tiles are to real ones, and to the masks they were given."""
+"""``nucleosynth evaluate``: compare synthetic tiles with real ones and with their requested masks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def fidelity(
     /,
     *,
     extractor: Annotated[
-        str, Parameter(help="Whose features are compared: lite0, inception, dinov2, clip, timm:MODEL ...")
+        str, Parameter(help="Network for the features: lite0, inception, dinov2, clip, timm:MODEL ...")
     ] = "lite0",
     by_class: Annotated[bool, Parameter(negative="", help="Score each class alone too.")] = False,
     seed: Seed = 0,
@@ -40,9 +40,9 @@ def fidelity(
     from nucleosynth.evaluate.fidelity.tile_groups import seen_and_unseen
 
     made = TileSet.open(synthetic)
-    seen, unseen = seen_and_unseen(TileSet.open(real), made)
+    donors, others = seen_and_unseen(TileSet.open(real), made)
     score = fidelity_by_class if by_class else whole
-    scores = score(seen, made, held_out=unseen, extractor=extractor, seed=seed)
+    scores = score(donors, made, held_out=others, extractor=extractor, seed=seed)
     print(json.dumps(scores, indent=2, ensure_ascii=False))
 
 
@@ -52,11 +52,12 @@ def masks(
     synthetic: Path,
     /,
     *,
-    judge: Annotated[str, Parameter(help="Segmenter that finds the nuclei again.")] = "judge",
+    judge: Annotated[str, Parameter(help="Mask judge: segmenter that finds the nuclei.")] = "judge",
 ) -> None:
-    """Print how well the nuclei found in synthetic tiles agree with the masks asked for.
+    """Print how well the nuclei found in synthetic tiles agree with the requested masks.
 
-    Printed with its chance level (masks paired at random) and its ceiling (the same segmenter on real tiles).
+    The result has its chance level (masks paired at random) and its ceiling (the same segmenter on real
+    tiles).
 
     For example::
 
@@ -75,17 +76,17 @@ def memorization(
     /,
     *,
     generator: Annotated[
-        Path | None, Parameter(help="Who made them; draws the control. Without it there is none.")
+        Path | None, Parameter(help="Generator of the tiles; draws the control tiles, else there are none.")
     ] = None,
     also: Annotated[
-        tuple[Path, ...], Parameter(help="More TileSets that the generator, or its start, learned from.")
+        tuple[Path, ...], Parameter(help="More TileSets that generator or initial weights were trained on.")
     ] = (),
     out: Annotated[Path | None, Parameter(help="Folder for the scores and the nearest pairs.")] = None,
-    extractor: Annotated[str, Parameter(help="Whose features are compared.")] = "lite0",
-    limit: Annotated[int, Parameter(help="At most so many synthetic and so many held-out tiles.")] = 500,
+    extractor: Annotated[str, Parameter(help="Network whose features are compared.")] = "lite0",
+    limit: Annotated[int, Parameter(help="Largest number of synthetic and of held-out tiles.")] = 500,
     seed: Seed = 0,
 ) -> None:
-    r"""Count synthetic tiles that are copies of training tiles, beside real tiles of patients never seen.
+    r"""Count synthetic tiles that are copies of training tiles, compared with real held-out tiles.
 
     Turned, mirrored, shifted, blurred and restained copies count too.
 
@@ -123,7 +124,7 @@ def morphology(
     *,
     out: Annotated[Path | None, Parameter(help="Folder for the scores and a plot per class.")] = None,
     found_by: Annotated[
-        str | None, Parameter(help="Segmenter that finds the nuclei; without it the masks that tiles carry.")
+        str | None, Parameter(help="Segmenter that finds the nuclei; else the masks of the tiles are used.")
     ] = None,
     benign_class: Annotated[
         str | None, Parameter(help="Class of benign tissue; the lowest if ordered.")
@@ -132,7 +133,7 @@ def morphology(
 ) -> None:
     """Compare real and synthetic nuclei in size, shape, staining and spacing, per class.
 
-    Each distance stands beside the one between real patients.
+    Each distance is printed with the one between real patients.
 
     For example::
 
@@ -142,7 +143,7 @@ def morphology(
     from nucleosynth.evaluate.nuclei.morphology import compare_morphology, write_comparison
 
     if benign_class is not None and benign_um is not None:
-        raise InputError("--benign-class and --benign-um: expected one of them, each names the reference")
+        raise InputError("--benign-class and --benign-um: give only one of them")
     benign = benign_class if benign_um is None else benign_um
     found = compare_morphology(TileSet.open(real), TileSet.open(synthetic), found_by=found_by, benign=benign)
     if out is not None:
@@ -152,9 +153,9 @@ def morphology(
 
 @app.command
 def layouts(tiles: Path, model: Path, /, *, seed: Seed = 0) -> None:
-    """Print how near drawn layouts are to the masks that their model was fitted to, per class.
+    """Print the distance of drawn layouts to the training masks of their model, per class.
 
-    Each distance stands beside the one between real patients.
+    Each distance is printed with the one between real patients.
 
     For example::
 

@@ -1,4 +1,4 @@
-"""``nucleosynth train`` and ``nucleosynth sample``: fit a generator or a segmenter, draw tiles."""
+"""``nucleosynth train`` and ``nucleosynth sample``: train a generator or a segmenter, draw tiles."""
 
 from __future__ import annotations
 
@@ -8,21 +8,17 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from nucleosynth.cli.settings import (
-    Anisonucleosis,
-    Density,
     Device,
-    Irregularity,
+    DialOptions,
     Out,
     Root,
+    SamplingOptions,
     Seed,
     Settings,
-    SizeRatio,
     StudyFile,
     load_section,
     open_split,
-    read_dial,
 )
-from nucleosynth.diffusion.recipes import SamplerName
 from nucleosynth.errors import InputError
 
 app = App(name="train", help_format="plaintext")
@@ -42,7 +38,7 @@ def train(
     device: Device = "auto",
     settings: Settings = None,
 ) -> None:
-    r"""Fit a diffusion generator to the training patients of one fold; run again to go on.
+    r"""Train a diffusion generator on the training patients of one fold; run again to continue.
 
     For example::
 
@@ -52,13 +48,13 @@ def train(
     Parameters
     ----------
     tiles
-        TileSet with masks and labels, as far as they exist.
+        TileSet, with masks and labels if they exist.
     split
-        Split file; no other patient than those of the fold's training part is read.
+        Split file; only the training patients of the fold are read.
     fold
-        Which fold of the split file, counted from 0.
+        Fold of the split file, counted from 0.
     start
-        A trained generator to go on from, prior or none; the setting generator.start.
+        Initial weights: a trained generator, prior or none; the setting generator.start.
     """
     from nucleosynth.data.tileset import TileSet
     from nucleosynth.diffusion.config import GeneratorConfig
@@ -82,7 +78,7 @@ def train_segmenter(
     device: Device = "auto",
     settings: Settings = None,
 ) -> None:
-    r"""Fit a network that finds nuclei to annotated images; run again to go on.
+    r"""Train a network that finds nuclei on annotated images; run again to continue.
 
     For example::
 
@@ -111,7 +107,7 @@ def train_prior(
     device: Device = "auto",
     settings: Settings = None,
 ) -> None:
-    r"""Fit one generator to tissue of many sources, for others to start from; run again to go on.
+    r"""Train a generator on tissue of many sources, for use as initial weights; run again to continue.
 
     For example::
 
@@ -141,7 +137,7 @@ def distill(
     device: Device = "auto",
     settings: Settings = None,
 ) -> None:
-    r"""Tune a student that draws a tile in two steps from a trained generator; run again to go on.
+    r"""Tune a student that draws a tile in two steps from a trained generator; run again to continue.
 
     For example::
 
@@ -153,7 +149,7 @@ def distill(
     teacher
         Folder that `nucleosynth train` wrote.
     tiles
-        TileSet that the teacher was fitted to; only tiles of its patients are read.
+        TileSet that the teacher was trained on; only tiles of its training patients are read.
     """
     from nucleosynth.data.tileset import TileSet
     from nucleosynth.diffusion.config import DistillConfig
@@ -170,13 +166,13 @@ def preview(
     /,
     *,
     out: Annotated[Path, Parameter(help="The picture to write, a PNG.")] = Path("tissue.png"),
-    columns: Annotated[int, Parameter(help="Layouts of nuclei, side by side.")] = 8,
-    stains: Annotated[int, Parameter(help="Stains, one below the other, where there are no classes.")] = 4,
+    columns: Annotated[int, Parameter(help="Number of nuclei layouts, one per column.")] = 8,
+    stains: Annotated[int, Parameter(help="Number of stains, one per row, if there are no classes.")] = 4,
     steps: Annotated[int | None, Parameter(help="Steps of the sampler; else its own.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
-    """Look at a generator without data: drawn nuclei above, tiles in several stains or classes below.
+    """Preview a generator without data: drawn nuclei above, tiles in several stains or classes below.
 
     For example::
 
@@ -207,29 +203,16 @@ def sample(
     out: Out,
     tiles: int = 64,
     labels: Literal["as-train", "balanced"] = "as-train",
-    steps: int | None = None,
-    sampler: SamplerName | None = None,
-    sigma_scale: float | None = None,
-    class_guidance: Annotated[float, Parameter(name="--guidance.class", help="1 is no guidance.")] = 1.0,
-    mask_guidance: Annotated[float, Parameter(name="--guidance.mask", help="1 is no guidance.")] = 1.0,
-    auto_guidance: Annotated[float, Parameter(name="--guidance.auto", help="1 is no guidance.")] = 1.0,
-    guidance_interval: Annotated[
-        tuple[float, float] | None,
-        Parameter(name="--guidance.interval", help="Lowest and highest noise level that is guided."),
-    ] = None,
-    variation: float | None = None,
+    sampling: SamplingOptions = SamplingOptions(),  # noqa: B008 - frozen
     early: Path | None = None,
     layouts: Path | None = None,
-    size_ratio: SizeRatio = 1.0,
-    anisonucleosis: Anisonucleosis = 1.0,
-    irregularity: Irregularity = 1.0,
-    density: Density = 1.0,
+    dial: DialOptions = DialOptions(),  # noqa: B008 - frozen
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
-    r"""Draw a synthetic TileSet: each tile takes class, nuclei mask and stain from one donor tile.
+    r"""Draw a synthetic TileSet: each tile has class, nuclei mask and stain of one donor tile.
 
-    With layouts the masks are invented: class and stain come from the donor.
+    With layouts the masks are invented; class and stain are those of the donor.
 
     For example::
 
@@ -244,21 +227,13 @@ def sample(
     generator
         Folder that `nucleosynth train` or `nucleosynth distill` wrote.
     donors
-        TileSet that the generator was fitted to.
+        TileSet that the generator was trained on.
     tiles
         Number of tiles to draw.
     labels
-        Class frequencies of the pool: those of the donors, or all classes alike.
-    steps
-        Steps of the sampler; else 10, ddim 50, ddpm 1000, of a student all that it has.
-    sampler
-        Else the recipe's own: spectral, of the paper's recipes ddpm, of a student consistency.
-    sigma_scale
-        How many times more noise than there is the network is told of; 1 is off.
-    variation
-        Noise level to which the donor's pixels are noised and then denoised; else tiles come from noise.
+        Class frequencies of the pool: those of the donors, or all classes equal.
     early
-        Earlier model of the same training, for --guidance.auto; else the one beside the generator.
+        Earlier model of the same training, for --guidance.auto; default: that in the generator's folder.
     layouts
         Model that `nucleosynth layouts fit` wrote, or folder that `nucleosynth layouts draw` wrote.
     """
@@ -270,26 +245,17 @@ def sample(
     from nucleosynth.layouts.atypia import Dial
     from nucleosynth.layouts.provider import open_layouts
 
-    dial = read_dial(size_ratio, anisonucleosis, irregularity, density)
-    if layouts is None and dial != Dial():
-        raise InputError("--dial: turns invented layouts only; give them by --layouts")
-    request = {
-        "tiles": tiles,
-        "labels": labels,
-        "steps": steps,
-        "sampler": sampler,
-        "sigma_scale": sigma_scale,
-        "guidance": {"class": class_guidance, "mask": mask_guidance, "auto": auto_guidance},
-        "guidance_interval": guidance_interval,
-        "variation": variation,
-    }
+    turned = dial.read()
+    if layouts is None and turned != Dial():
+        raise InputError("--dial: changes invented layouts only; give them with --layouts")
+    request = {"tiles": tiles, "labels": labels, **sampling.request}
     config = parse(SynthesisConfig, request, source="sample")
     made = synthesise(
         Generator.from_pretrained(generator, device=device),
         TileSet.open(donors),
         out,
         config=config,
-        layouts=None if layouts is None else open_layouts(layouts, dial),
+        layouts=None if layouts is None else open_layouts(layouts, turned),
         early=early,
         seed=seed,
     )

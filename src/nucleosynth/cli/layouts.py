@@ -1,4 +1,4 @@
-"""``nucleosynth layouts``: learn how nuclei lie and look, draw new masks."""
+"""``nucleosynth layouts``: fit a layout model to real masks, draw new masks."""
 
 from __future__ import annotations
 
@@ -7,20 +7,13 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from nucleosynth.cli.settings import (
-    Anisonucleosis,
-    Density,
-    Irregularity,
-    Out,
-    Seed,
-    SizeRatio,
-    open_split,
-    read_dial,
-)
+from nucleosynth.cli.settings import DialOptions, Out, Seed, open_split
 from nucleosynth.errors import InputError
 
 app = App(
-    name="layouts", help="Invent nuclei masks: learn from real ones, draw new ones.", help_format="plaintext"
+    name="layouts",
+    help="Invent nuclei masks: fit a model to real ones, draw new ones.",
+    help_format="plaintext",
 )
 
 
@@ -34,7 +27,7 @@ def fit(
     fold: int = 0,
     seed: Seed = 0,
 ) -> None:
-    """Learn size, shape, density and spacing of nuclei, class by class.
+    """Fit a model of size, shape, density and spacing of nuclei, by class.
 
     For example::
 
@@ -45,9 +38,9 @@ def fit(
     tiles
         TileSet with masks.
     split
-        Split file; no other patient than those of the fold's training part is read.
+        Split file; only the training patients of the fold are read.
     fold
-        Which fold of the split file, counted from 0.
+        Fold of the split file, counted from 0.
     """
     from nucleosynth.data.tileset import TileSet
     from nucleosynth.layouts.fit import fit_layouts
@@ -67,10 +60,7 @@ def draw(
     tiles: int = 64,
     label: str | None = None,
     labels: Literal["as-train", "balanced"] = "as-train",
-    size_ratio: SizeRatio = 1.0,
-    anisonucleosis: Anisonucleosis = 1.0,
-    irregularity: Irregularity = 1.0,
-    density: Density = 1.0,
+    dial: DialOptions = DialOptions(),  # noqa: B008 - frozen
     size: int | None = None,
     mpp: float | None = None,
     regions: Literal["nests", "glands"] | None = None,
@@ -89,13 +79,13 @@ def draw(
     tiles
         Number of layouts to draw.
     label
-        Class of all of them.
+        Class of all layouts.
     labels
-        Without --label: class frequencies as learned, or all classes alike.
+        Without --label: class frequencies as in training, or all classes equal.
     size
-        px, of square layouts; without it that of the tiles learned from.
+        px, of square layouts; default: that of the training tiles.
     mpp
-        µm per px; without it that of the tiles learned from.
+        µm per px; default: that of the training tiles.
     regions
         Outlines to fill, drawn at random: nests of cells, or glands with a lumen.
     """
@@ -103,7 +93,6 @@ def draw(
     from nucleosynth.layouts.provider import choose_labels, write_layouts
     from nucleosynth.layouts.regions import random_regions
 
-    dial = read_dial(size_ratio, anisonucleosis, irregularity, density)
     learned = LayoutModel.load(model)
     side = size or learned.size[0]
     if tiles < 1:
@@ -116,7 +105,7 @@ def draw(
         out,
         learned,
         labels=choose_labels(learned, tiles, label=label, labels=labels, seed=seed),
-        dial=dial,
+        dial=dial.read(),
         size=side,
         mpp=mpp,
         regions=areas,

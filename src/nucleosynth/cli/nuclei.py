@@ -17,11 +17,11 @@ def segment(
     out: Out,
     backend: Annotated[
         str,
-        Parameter(help="Which segmenter: embedded, classical, torchscript:KIND:PATH or weights:DIRECTORY."),
+        Parameter(help="Segmenter: embedded, classical, torchscript:KIND:PATH or weights:DIRECTORY."),
     ] = "embedded",
-    replace: Annotated[bool, Parameter(negative="", help="Replace masks that tiles carry already.")] = False,
+    replace: Annotated[bool, Parameter(negative="", help="Replace existing masks.")] = False,
 ) -> None:
-    """Find the nuclei of every tile and write a new TileSet that carries their masks.
+    """Find the nuclei of every tile and write a new TileSet with their masks.
 
     For example::
 

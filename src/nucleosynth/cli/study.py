@@ -1,4 +1,4 @@
-"""``nucleosynth study``: the whole question, from tiles to report, as one file states it."""
+"""``nucleosynth study``: a whole study from tiles to report, as defined in one file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ app = App(name="study", help="Plan, run, watch, report and compare studies.", he
 
 @app.command
 def plan(study: Path, /, *, root: Root = None, settings: Settings = None) -> None:
-    """Print what a study would do: its arms, seeds and jobs. Nothing is written.
+    """Print the plan of a study: its arms, seeds and jobs. Nothing is written.
 
     For example::
 
@@ -38,7 +38,7 @@ def run(
     device: Device = "auto",
     settings: Settings = None,
 ) -> None:
-    r"""Run a study and write its report; run again to go on where it stopped.
+    r"""Run a study and write its report; run again to continue an interrupted one.
 
     For example::
 
@@ -53,7 +53,7 @@ def run(
 
 @app.command
 def status(out: Path, /) -> None:
-    """Print which jobs of a study are done, running and waiting.
+    """Print the jobs of a study that are done, running and waiting.
 
     For example::
 
@@ -83,7 +83,7 @@ def report(
     /,
     *,
     real_tiles: Annotated[
-        bool, Parameter(help="Show real tiles; leave them out of a report you pass on.")
+        bool, Parameter(help="Show real tiles; leave them out of a report to share.")
     ] = True,
 ) -> None:
     """Write a study's report again from its results.

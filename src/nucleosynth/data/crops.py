@@ -1,6 +1,6 @@
-"""Crops that lie anywhere in a frame, from the tiles of its grid.
+"""Crops at any position of a frame, from the tiles of its grid.
 
-Tiles of a grid touch each other, so four of them are a picture of twice their side. A crop of it is a tile
+Tiles of a grid touch each other, so four of them are a picture of twice their size. A crop of it is a tile
 that the grid has not, nuclei cut by the grid made whole.
 """
 
@@ -18,12 +18,12 @@ from nucleosynth.data.tileset import TileSet
 Scalar = TypeVar("Scalar", bound=np.generic)
 Positions = npt.NDArray[np.int64]
 OFF_GRID = 0.02
-"""Of a tile's side: how far from its place in the grid a tile may lie."""
+"""Largest offset of a tile from its place in the grid, relative to the tile's size."""
 
 
 @dataclass(frozen=True)
 class Crops:
-    """Pixels (n, h, w, 3) uint8, instances (n, h, w) int32, 0 = background, and who has a mask (n,) bool."""
+    """Pixels (n, h, w, 3) uint8, instances (n, h, w) int32, 0 = background; ``has_mask`` (n,) bool."""
 
     images: npt.NDArray[np.uint8]
     masks: npt.NDArray[np.int32]
@@ -39,7 +39,7 @@ class Crops:
 
 
 class Mosaic:
-    """Some tiles of a TileSet, put beside their neighbours.
+    """Some tiles of a TileSet with their neighbours.
 
     Four tiles make a block where they touch in one frame and share their label. No other tile is read.
 
@@ -82,7 +82,7 @@ class Mosaic:
         return Crops(images, masks, np.asarray(has_mask.all(axis=1)))
 
     def _numbered(self, neighbour: dict[str, Positions]) -> tuple[npt.NDArray[np.int32], Positions]:
-        """Give nuclei numbers that hold for all tiles, parts on both sides of a seam the same.
+        """Give nuclei numbers that are unique over all tiles, with equal numbers across a seam.
 
         Returns the number of every (tile, local number) and where the local numbers of each tile start.
         """
@@ -101,9 +101,9 @@ class Mosaic:
                 edges[name][position] = line
         start = np.cumsum(sizes) - sizes
         pairs = []
-        for beside, near, far in (("right", "right", "left"), ("below", "bottom", "top")):
-            here = np.flatnonzero(neighbour[beside] >= 0)
-            there = neighbour[beside][here]
+        for direction, near, far in (("right", "right", "left"), ("below", "bottom", "top")):
+            here = np.flatnonzero(neighbour[direction] >= 0)
+            there = neighbour[direction][here]
             a, b = edges[near][here], edges[far][there]
             touching = (a > 0) & (b > 0)
             pairs.append(np.stack([(a + start[here, None])[touching], (b + start[there, None])[touching]]))
@@ -134,13 +134,13 @@ def _neighbours(tiles: TileSet, rows: Positions) -> dict[str, Positions]:
                 places[cell] = position
         cells.append(cell)
 
-    def beside(dx: int, dy: int) -> Iterator[int]:
+    def neighbour_at(dx: int, dy: int) -> Iterator[int]:
         for cell in cells:
             yield -1 if cell is None else places.get((cell[0], cell[1] + dx, cell[2] + dy), -1)
 
     return {
-        "right": np.fromiter(beside(1, 0), np.int64, len(rows)),
-        "below": np.fromiter(beside(0, 1), np.int64, len(rows)),
+        "right": np.fromiter(neighbour_at(1, 0), np.int64, len(rows)),
+        "below": np.fromiter(neighbour_at(0, 1), np.int64, len(rows)),
     }
 
 

@@ -52,14 +52,14 @@ def export_tiles(tiles: TileSet, out: Path, *, layout: Literal["images", "imagef
 
 
 def _names(tiles: TileSet, layout: Literal["images", "imagefolder"]) -> Iterator[str]:
-    """Yield a file name per tile, without suffix: its id, and its row where two ids look the same."""
+    """Yield a file name per tile, without suffix: its id, and its row if two ids are equal as file names."""
     folders = _folders(tiles.classes) if layout == "imagefolder" else []
-    taken: set[str] = set()
+    used: set[str] = set()
     for row, tile_id in enumerate(tiles.column("tile_id")):
         name = _safe(tile_id)
-        if name.casefold() in taken:
+        if name.casefold() in used:
             name = f"{name}-row{row}"
-        taken.add(name.casefold())
+        used.add(name.casefold())
         label = int(tiles.labels[row])
         yield f"{folders[label]}/{name}" if folders else name
 

@@ -16,7 +16,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where the tiles of one frame lie: ``rows`` x ``columns`` tiles from ``top``, ``left`` in target px."""
+    """The positions of a frame's tiles: ``rows`` x ``columns`` tiles from ``top``, ``left`` in target px."""
 
     rows: int
     columns: int
@@ -26,7 +26,7 @@ class Grid:
     scale: float  # target px per source px
 
     def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom of all tiles, in source px."""
+        """Return left, top, right, bottom of all tiles, in source px."""
         right, bottom = self.left + self.columns * self.size, self.top + self.rows * self.size
         return (self.left / self.scale, self.top / self.scale, right / self.scale, bottom / self.scale)
 
@@ -92,7 +92,7 @@ def resample_labels(labels: NDArray[np.int32], grid: Grid) -> NDArray[np.int32]:
 
 
 def renumber(labels: NDArray[Any], dtype: type[np.integer[Any]] = np.uint16) -> NDArray[Any]:
-    """Give labels the numbers 1, 2, ... in their order, without gaps; 0 stays: (h, w) to (h, w) ``dtype``."""
+    """Renumber labels 1, 2, ... in their order, without gaps; 0 stays: (h, w) to (h, w) ``dtype``."""
     values, inverse = np.unique(labels, return_inverse=True)
     first = 0 if len(values) and values[0] == 0 else 1
     return (inverse.reshape(labels.shape) + first).astype(dtype)
@@ -106,13 +106,13 @@ def blocks(array: NDArray[Scalar], grid: Grid) -> NDArray[Scalar]:
 
 
 def _centres(start: int, count: int, grid: Grid) -> NDArray[np.int64]:
-    """Source pixels below the centres of the target pixels from ``start``."""
+    """Return the source pixels below the centres of the target pixels from ``start``."""
     centres = (start + np.arange(count * grid.size) + 0.5) / grid.scale
     below: NDArray[np.int64] = np.floor(centres + 1e-9).astype(np.int64)
     return below
 
 
 def _whole_factor(scale: float) -> int:
-    """Return k where the scale is 1/k, else 0."""
+    """Return k if the scale is 1/k, else 0."""
     factor = round(1 / scale)
     return factor if factor >= 1 and math.isclose(factor * scale, 1, rel_tol=1e-6) else 0

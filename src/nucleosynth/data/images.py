@@ -89,7 +89,7 @@ def read_mask(path: Path, *, kind: MaskKind) -> NDArray[np.int32]:
     if kind == "binary":
         return _components(array, path)
     if top == 255 and array.dtype == np.uint8 and np.isin(array, (0, 255)).all():
-        raise InputError(f"{path}: mask holds 0 and 255 alone; it looks binary: give mask_kind: binary")
+        raise InputError(f"{path}: mask holds only 0 and 255; it is probably binary: give mask_kind: binary")
     return array.astype(np.int32)
 
 
@@ -160,7 +160,7 @@ def _components(array: NDArray[Any], path: Path) -> NDArray[np.int32]:
     values = np.unique(array[foreground])
     if len(values) > 1:
         raise InputError(
-            f"{path}: mask holds {len(values)} values beside 0, a binary mask one; give mask_kind: instances"
+            f"{path}: mask holds {len(values)} values above 0, a binary mask one; give mask_kind: instances"
         )
     components, count = ndimage.label(foreground)
     areas = np.bincount(components.ravel(), minlength=count + 1)

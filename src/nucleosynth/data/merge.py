@@ -68,7 +68,7 @@ def merge_tilesets(
 
 
 def _columns(parts: Sequence[TileSet]) -> pa.Schema:
-    """Return the extra columns of all; one of two types is refused."""
+    """Return the extra columns of all; refuse one with two types."""
     known: dict[str, tuple[pa.Field, Path]] = {}
     for part in parts:
         for field in part.extra:

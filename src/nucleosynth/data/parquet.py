@@ -72,7 +72,7 @@ def decode(data: bytes) -> npt.NDArray[Any]:
 
 
 class ShardWriter:
-    """Writes tiles into ``tiles-00000.parquet``, ... and sums up what was written."""
+    """A writer of tiles into ``tiles-00000.parquet``, ..., with a summary of what was written."""
 
     def __init__(self, directory: Path, *, classes: Sequence[str], extra: pa.Schema | None = None) -> None:
         self._directory = directory
@@ -180,7 +180,7 @@ class ShardWriter:
 
 
 def read_table(path: Path) -> pa.Table:
-    """Read all columns but the pixels; a damaged shard is named."""
+    """Read all columns but the pixels; refuse a damaged shard by name."""
     tables = []
     for shard in shard_paths(path):
         try:
@@ -188,7 +188,7 @@ def read_table(path: Path) -> pa.Table:
             columns = [name for name in file.schema_arrow.names if name not in PIXELS]
             tables.append(file.read(columns=columns))
         except (pa.ArrowException, OSError) as error:
-            raise _damaged(shard, error) from None
+            raise damaged(shard, error) from None
     return pa.concat_tables(tables, promote_options="default").replace_schema_metadata(None)
 
 
@@ -203,9 +203,9 @@ def read_pixels(path: Path) -> Iterator[tuple[str, npt.NDArray[np.uint8], npt.ND
                 for row in batch.to_pylist():
                     yield row["tile_id"], decode(row["image"]["bytes"]), _mask(row["mask"])
         except (pa.ArrowException, OSError) as error:
-            raise _damaged(shard, error) from None
+            raise damaged(shard, error) from None
         except (RuntimeError, ValueError, TypeError) as error:
-            raise _damaged(shard, error) from None
+            raise damaged(shard, error) from None
 
 
 def verify(path: Path, info: Mapping[str, Any]) -> None:
@@ -238,7 +238,8 @@ def shard_paths(path: Path) -> list[Path]:
     return found
 
 
-def _damaged(shard: Path, error: Exception) -> InputError:
+def damaged(shard: Path, error: Exception) -> InputError:
+    """Return the error that names a shard which cannot be read."""
     return InputError(
         f"{shard}: damaged Parquet shard ({str(error).splitlines()[0]:.80}); restore it or import again"
     )

@@ -1,4 +1,4 @@
-"""Pictures that Pillow decodes, and the size from which a picture is a slide."""
+"""Decoding of pictures by Pillow, and the size limit above which a picture is a slide."""
 
 from __future__ import annotations
 

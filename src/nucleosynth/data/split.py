@@ -1,4 +1,4 @@
-"""Splits by patient: the file, its parts, and the check that nothing fitted saw a stranger."""
+"""Patient-level splits: the file, its parts, and the leakage check."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from nucleosynth.arguments import as_path
 from nucleosynth.config import Config, parse
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
@@ -28,12 +29,12 @@ class Fold(Config):
 
     @model_validator(mode="after")
     def _disjoint(self) -> Fold:
-        seen: dict[str, str] = {}
+        known: dict[str, str] = {}
         for part in ("train", "validation", "test"):
             for patient in getattr(self, part):
-                if seen.setdefault(patient, part) != part:
+                if known.setdefault(patient, part) != part:
                     raise ValueError(
-                        f"patient {patient} is in {seen[patient]} and {part}; keep it in one part"
+                        f"patient {patient} is in {known[patient]} and {part}; keep it in one part"
                     )
         return self
 
@@ -48,17 +49,18 @@ class Split(Config):
     folds: list[Fold] = Field(min_length=1)
 
     @classmethod
-    def load(cls, path: Path) -> Split:
+    def load(cls, path: Path | str) -> Split:
         """Read a split file; a patient in two parts is named."""
+        path = as_path(path, "path")
         return parse(cls, read_json(path), source=str(path))
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write the split file."""
-        write_json(path, self.model_dump(by_alias=True))
+        write_json(as_path(path, "path"), self.model_dump(by_alias=True))
 
 
 def check_split(tiles: TileSet, split: Split) -> None:
-    """Refuse a split that cannot be used with these tiles, naming the patient or class."""
+    """Refuse a split that does not fit these tiles; the message names the patient or class."""
     known = set(tiles.patients.tolist()) - {""}
     for number, fold in enumerate(split.folds):
         leaked = sorted({*fold.train, *fold.validation, *fold.test} - known)
@@ -98,9 +100,9 @@ def check_fold(tiles: TileSet, fold: Fold, name: str, *, fewest: int = 2, warn: 
             raise InputError(f"{name}: one patient in {part}; each of training and test needs two")
 
 
-def require_no_leakage(artefact: str, saw: Iterable[str], allowed: Iterable[str]) -> None:
-    """Refuse an artefact that saw a patient outside the part it may have been fitted on."""
-    leaked = sorted(set(saw) - set(allowed))
+def require_no_leakage(artefact: str, trained_on: Iterable[str], allowed: Iterable[str]) -> None:
+    """Refuse an artefact that was trained on a patient outside the allowed part."""
+    leaked = sorted(set(trained_on) - set(allowed))
     if leaked:
         raise InputError(
             f"{artefact}: was trained on patient {leaked[0]}, who is outside the training part of this "

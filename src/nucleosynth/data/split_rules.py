@@ -1,19 +1,24 @@
-"""How a split by patient is made: from a file, a published table or column, fractions, or folds."""
+"""Rules for patient-level splits: a file, a published table or column, fractions, or folds."""
 
 from __future__ import annotations
 
 import csv
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from nucleosynth.config import Config
+from nucleosynth.arguments import as_int, as_path
+from nucleosynth.config import Config, parse
+from nucleosynth.data.inputs import as_tileset
 from nucleosynth.data.split import Fold, Split, check_split, grouped_folds
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
+
+FRACTIONS = (0.7, 0.15, 0.15)
+"""Shares of the patients for training, validation and test, where nothing else is said."""
 
 
 class OfficialSplit(Config):
@@ -30,7 +35,7 @@ class OfficialSplit(Config):
     rest: str = "test"
 
     @model_validator(mode="after")
-    def _one_source(self) -> OfficialSplit:
+    def _one_place(self) -> OfficialSplit:
         given = [value is not None for value in (self.table, self.patient, self.column, self.value)]
         if given not in ([True, True, False, False], [False, False, True, True]):
             raise ValueError("give `table` and `patient`, or `column` and `value`")
@@ -38,7 +43,7 @@ class OfficialSplit(Config):
 
 
 class ValidationConfig(Config):
-    """Who of the training part validates: the first of so many folds, or those that a table lists."""
+    """Validation patients within the training part: the first of several folds, or a table."""
 
     folds: int = Field(5, ge=2)
     table: str | None = None
@@ -98,12 +103,52 @@ def make_split(tiles: TileSet, config: SplitConfig, root: Path) -> Split:
     return split
 
 
+def split(
+    tiles: TileSet,
+    *,
+    fractions: Sequence[float] | None = None,
+    folds: int | None = None,
+    seed: int = 0,
+    out: Path | str | None = None,
+) -> Split:
+    """Split a TileSet by patient: all tiles of a patient are in one part. The mix of classes is kept alike.
+
+    Parameters
+    ----------
+    tiles
+        A TileSet, or the path of one.
+    fractions
+        Shares of the patients for training, validation and test, which add up to 1; None: `FRACTIONS`.
+    folds
+        In place of fractions: so many folds, 3 or more. Each is the test part once, the next one validates.
+    seed
+        Another seed gives another split.
+    out
+        File to write the split to; None: it is only returned.
+
+    Raises
+    ------
+    InputError
+        Shares that do not add up to 1, too few patients, a class without a tile in a part.
+    """
+    opened = as_tileset(tiles)
+    path = None if out is None else as_path(out, "out")
+    shares = fractions.tolist() if isinstance(fractions, np.ndarray) else fractions
+    rule: dict[str, object] = {"seed": as_int(seed, "seed")}
+    rule |= {name: value for name, value in (("fractions", shares), ("folds", folds)) if value is not None}
+    config = parse(SplitConfig, {"fractions": FRACTIONS, **rule} if len(rule) == 1 else rule, source="split")
+    made = make_split(opened, config, Path())
+    if path is not None:
+        made.save(path)
+    return made
+
+
 def _official(tiles: TileSet, config: SplitConfig, official: OfficialSplit, root: Path) -> Split:
-    source, listed = _published(tiles, official, root)
+    where, listed = _published(tiles, official, root)
     everyone = set(tiles.patients.tolist()) - {""}
     named, rest = everyone & listed, everyone - listed
     if not named:
-        raise InputError(f"{source}: names no patient of the tiles; check the section `split.official`")
+        raise InputError(f"{where}: names no patient of the tiles; check the section `split.official`")
     parts = {official.part: named, official.rest: rest}
     if set(parts) != {"train", "test"}:
         raise InputError("split.official: `part` and `rest` must be train and test, in either order")
@@ -123,7 +168,7 @@ def _official(tiles: TileSet, config: SplitConfig, official: OfficialSplit, root
 
 
 def _published(tiles: TileSet, official: OfficialSplit, root: Path) -> tuple[str, set[str]]:
-    """Return where a published split stands, and the patients of its part."""
+    """Return the location of a published split, and the patients of its part."""
     if official.table is not None and official.patient is not None:
         table = root / official.table
         return str(table), _listed_patients(table, official.patient, tiles)

@@ -49,7 +49,7 @@ _OD_TABLE = (-np.log10(np.maximum(np.arange(256), 1) / 255.0)).astype(np.float32
 
 
 def rgb_to_od(images: Images) -> Floats:
-    """Optical density per channel.
+    """Return the optical density per channel.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def _transmit(od: Floats) -> Floats:
 
 
 def od_to_rgb(od: NDArray[Any]) -> NDArray[np.uint8]:
-    """Inverse of `rgb_to_od`: (..., 3) densities to uint8; densities under 0 become white."""
+    """Invert `rgb_to_od`: (..., 3) densities to uint8; densities under 0 become white."""
     return np.rint(_transmit(np.asarray(od, np.float32))).astype(np.uint8)
 
 
@@ -107,7 +107,7 @@ def concentrations(images: Images) -> Floats:
 
 
 def tissue_fraction(images: Images) -> Floats:
-    """Share of the pixels that hold tissue.
+    """Return the share of the pixels with tissue.
 
     A pixel is background when its optical density, averaged over R, G and B, is below
     `BACKGROUND_OD` (0.06: brighter than an even grey of 222).
@@ -141,7 +141,7 @@ _MAX_PIXELS = 250_000  # a larger slide is read at every k-th pixel of each tile
 
 
 def stain_descriptor(images: Images) -> Floats:
-    """Six numbers that say how a slide, frame or patient is stained.
+    """Return six numbers that describe the stain of a slide, frame or patient.
 
     Tissue pixels are parted by Otsu's threshold on haematoxylin density into dark (nuclei)
     and pale (stroma, cytoplasm); the descriptor holds the median H, E and residual density of
@@ -199,7 +199,7 @@ def move_descriptor(descriptors: NDArray[Any], factors: NDArray[Any], shifts: ND
 
 
 def _otsu(values: Floats, *, bins: int = 128) -> float:
-    """Otsu's threshold between the 0.5 % and 99.5 % quantiles: it scales and shifts with the values."""
+    """Return Otsu's threshold between the 0.5 % and 99.5 % quantiles; it scales with the values."""
     low, high = (float(q) for q in np.quantile(values, (0.005, 0.995)))
     if high - low < 1e-4:
         return high

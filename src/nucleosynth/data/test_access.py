@@ -1,4 +1,4 @@
-"""Which protocols looked at which test patients on this machine, across the directories of runs."""
+"""The test-set access log of this machine: which protocols read which test patients, over all runs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from nucleosynth.files import append_jsonl, now, read_jsonl, user_folder
 
 ACCESS_LOG = "test_access.jsonl"
 TEST_ACCESS = "test_access.jsonl"
-"""In the directory of a run: its own looks, each noted just before it."""
+"""File in a run's directory with its own test-set accesses, each recorded just before it."""
 
 
 def access_log_path() -> Path:
-    """Return where looks are kept: below ``NUCLEOSYNTH_STATE``, or in the user's state directory.
+    """Return the path of the access log: below ``NUCLEOSYNTH_STATE``, or in the user's state directory.
 
     Never in a cache, which may be cleared.
     """
@@ -25,7 +25,7 @@ def access_log_path() -> Path:
 
 
 def require_access_log() -> None:
-    """Refuse, before hours of training, what could not be put on record after it."""
+    """Refuse, before hours of training, an access log that cannot be written."""
     path = access_log_path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,16 +40,16 @@ def require_access_log() -> None:
 def log_protocol(
     patients: Iterable[str], *, name: str, protocol_hash: str, made_of: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """Note that a protocol is about to look at test patients, and return who had looked at some of them.
+    """Record that a protocol is about to read test patients, and return the protocols that read some before.
 
-    The same protocol run again on the same is no new look: its choices are the same.
+    The same protocol on the same patients is not recorded again, as its choices are the same.
 
     Parameters
     ----------
     patients
         The test patients of all folds; the log holds their hashes.
     made_of
-        Hashes of what the protocol names and does not hold: its tiles, a generator that it takes.
+        Hashes of data that the protocol names but does not contain: its tiles, a pretrained generator.
 
     Returns
     -------

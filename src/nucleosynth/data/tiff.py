@@ -1,4 +1,4 @@
-"""TIFF: which files are decoded, by which library, and which are refused."""
+"""Decoding of TIFF: the library for each kind of file, and the files that are refused."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ def decode_tiff(path: Path, *, colour: bool) -> NDArray[Any]:
 
 
 def _pillow_reads(page: Any) -> bool:
-    """Whether Pillow reads this page too: its LZW decoder survives damage that crashes imagecodecs."""
+    """Return whether Pillow reads this page too: its LZW decoder survives damage that crashes imagecodecs."""
     kind = (np.dtype(page.dtype), page.samplesperpixel, int(page.planarconfig))
     return kind in ((np.uint8, 1, 1), (np.uint8, 3, 1), (np.uint8, 4, 1), (np.uint16, 1, 1))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """What one rater said of one criterion."""
+    """The score of one rater for one criterion."""
 
     rater: str
     criterion: str

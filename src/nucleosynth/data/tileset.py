@@ -9,17 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from nucleosynth.arguments import as_names, as_path, shown
 from nucleosynth.data import parquet as shards
 from nucleosynth.data import pixel_cache as cache
+from nucleosynth.data.selection import TileSelection
 from nucleosynth.data.tile import Rating, Tile
 from nucleosynth.errors import InputError
 from nucleosynth.files import disk_errors, partial, read_json, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA_VERSION = 1
 
@@ -95,7 +100,7 @@ class TileSet:
         InputError
             Not a TileSet, or one written by a newer version of nucleosynth.
         """
-        path = Path(path)
+        path = as_path(path, "path")
         if not (path / "tileset.json").is_file():
             raise InputError(
                 f"{path}: not a TileSet (no tileset.json); make one with `nucleosynth data import`"
@@ -115,6 +120,18 @@ class TileSet:
 
     def __len__(self) -> int:
         return int(self.info["count"])
+
+    def __iter__(self) -> Iterator[Tile]:
+        return self.tiles()
+
+    @overload
+    def __getitem__(self, key: int) -> Tile: ...
+    @overload
+    def __getitem__(self, key: slice | npt.ArrayLike) -> TileSelection: ...
+    def __getitem__(self, key: Any) -> Tile | TileSelection:
+        """Return one tile, or a view of some: by number, slice, list or array of numbers or booleans."""
+        chosen: Tile | TileSelection = self._every[key]
+        return chosen
 
     def __repr__(self) -> str:
         height, width = self.size
@@ -162,6 +179,11 @@ class TileSet:
         """(n,) int64 indices into ``classes``; -1 = unlabelled."""
         return np.asarray(self.table.column("label").fill_null(-1).to_numpy(), dtype=np.int64)
 
+    @property
+    def class_names(self) -> npt.NDArray[np.str_]:
+        """(n,) name of the class of each tile, empty where unlabelled."""
+        return self._every.class_names
+
     @cached_property
     def patients(self) -> npt.NDArray[np.str_]:
         """(n,) patient ids, empty where unknown; of a synthetic tile its donor's."""
@@ -175,8 +197,9 @@ class TileSet:
 
     def column(self, name: str) -> list[Any]:
         """Return one column as Python values."""
-        if name not in self.table.column_names:
-            raise InputError(f"{self.path}: no column `{name}`; it has {', '.join(self.table.column_names)}")
+        if not isinstance(name, str) or name not in self.table.column_names:
+            wanted, known = name if isinstance(name, str) else shown(name), ", ".join(self.table.column_names)
+            raise InputError(f"{self.path}: no column `{wanted}`; it has {known}")
         values: list[Any] = self.table.column(name).to_pylist()
         return values
 
@@ -186,16 +209,19 @@ class TileSet:
         return pa.schema([field for field in self.table.schema if field.name not in shards.ALL_COLUMNS])
 
     def rows_of(self, patients: Iterable[str]) -> npt.NDArray[np.int64]:
-        """Return the rows of some patients, in order."""
-        return np.flatnonzero(np.isin(self.patients, sorted(set(patients)))).astype(np.int64)
+        """Return the rows of some patients, in order; of unknown patients there is none."""
+        names = as_names(patients, "patients", such_as="lab:p1", least=0)
+        return np.flatnonzero(np.isin(self.patients, sorted(set(names)))).astype(np.int64)
 
     def tiles(self, rows: Iterable[int] | None = None) -> Iterator[Tile]:
         """Iterate over tiles as objects (slow; learners use ``images`` and ``labels``)."""
-        chosen = range(len(self)) if rows is None else rows
+        return self._read(range(len(self)) if rows is None else self._every.pick(rows).rows.tolist())
+
+    def _read(self, rows: Iterable[int]) -> Iterator[Tile]:
         known = [name for name in shards.TILE_COLUMNS if name not in ("ratings",)]
         extra = self.extra.names
-        for row in chosen:
-            record = self.table.slice(int(row), 1).to_pylist()[0]
+        for row in rows:
+            record = self.table.slice(row, 1).to_pylist()[0]
             mask = self.masks[row] if self.masks is not None and self.has_mask[row] else None
             yield Tile(
                 image=self.images[row],
@@ -204,6 +230,18 @@ class TileSet:
                 extra={name: record[name] for name in extra},
                 **{name: record[name] for name in known},
             )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return all columns but the pixels as a table; see `TileSelection.to_pandas`."""
+        return self._every.to_pandas()
+
+    def _repr_html_(self) -> str:
+        """Show counts and some tiles in a notebook."""
+        return self._every._html(f"TileSet {self.path}")
+
+    @property
+    def _every(self) -> TileSelection:
+        return TileSelection(self, np.arange(len(self), dtype=np.int64))
 
     def verify(self) -> None:
         """Decode every tile and compare hashes; raise InputError naming the damaged shard or row."""

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 def check_mpp(value: float) -> float:
-    """Return a resolution in µm/px, or raise ValueError where no scanner has it."""
+    """Return a resolution in µm/px; raise ValueError if it is impossible for a scanner."""
     low, high = MPP_RANGE
     if not low <= value <= high:  # also refuses nan
         raise ValueError(f"mpp must be µm per pixel in {low}-{high:g}; 0.25 is usual at x40, 0.5 at x20")
@@ -61,7 +61,7 @@ TargetMpp = Annotated[float | Literal["unknown"] | None, BeforeValidator(_check_
 
 
 class TilesConfig(Config):
-    """Section ``tiles`` of a study: what is cut out of the frames."""
+    """Section ``tiles`` of a study: the tiles that are cut out of frames."""
 
     size: int = Field(64, ge=16, description="edge of a tile in px at `mpp`")
     mpp: TargetMpp = Field(

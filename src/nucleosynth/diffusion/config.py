@@ -8,14 +8,8 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from nucleosynth.config import Config
-from nucleosynth.diffusion.recipes import (
-    OF_STUDENTS,
-    RECIPES,
-    Objective,
-    RecipeName,
-    SamplerName,
-    sampling_defaults,
-)
+from nucleosynth.diffusion.recipes import DEFAULT_RECIPE, RECIPES, Objective, RecipeSetting, get_recipe
+from nucleosynth.diffusion.recipes.samplers import SamplerName
 from nucleosynth.training.config import Budget, Optimisation
 
 
@@ -32,58 +26,58 @@ class NetworkConfig(Config):
 
 
 FROM_SCRATCH, PRIOR = "none", "prior"
-DEFAULT_RECIPE: RecipeName = "unified"
 PRIORS = ("nucleosynth/tissue-prior", "nucleosynth/tissue-prior-noamibr", "nucleosynth/tissue-prior-40x")
-"""What `PRIOR` stands for: of those that saw no held-out patient the first of the nearest scale."""
+"""The priors that `PRIOR` chooses from: the one of the nearest scale, trained on no held-out patient."""
 FINE_TUNING_MINUTES = 10.0
-"""Default of `GeneratorConfig` where training goes on from a trained generator."""
+"""Default of `GeneratorConfig` for fine-tuning."""
 
 
 def _is_usual(data: Mapping[str, Any]) -> bool:
-    """Whether a training has recipe, objective and network of the prior, and needs a start at all."""
+    """Whether a training has recipe, objective and network of the prior, and needs initial weights."""
     own = ("objective", "network", "path")
-    return data.get("recipe", DEFAULT_RECIPE) == DEFAULT_RECIPE and not any(data.get(key) for key in own)
+    return str(data.get("recipe", DEFAULT_RECIPE)) == DEFAULT_RECIPE and not any(data.get(key) for key in own)
 
 
 class GeneratorConfig(Budget):
     """The `generator` section of a study.
 
-    Give ``minutes`` or ``steps``; with neither, 10 minutes, from nothing 30. ``start`` is the prior where
-    recipe, objective and network are the usual ones, else none.
+    Give ``minutes`` or ``steps``; with neither, 10 minutes of fine-tuning or 30 from scratch. ``start`` is
+    the prior where recipe, objective and network are the usual ones, else none.
     """
 
     default_minutes = 30.0
 
-    recipe: RecipeName = DEFAULT_RECIPE
+    recipe: RecipeSetting = RECIPES.get(DEFAULT_RECIPE)
     objective: Objective | None = Field(None, description="None: the recipe's own")
     mask_scale: float | None = Field(
-        None, gt=0, description="of mask-guided: what its mask channel is multiplied by; None: 1"
+        None, gt=0, description="factor on the mask channel, for mask-guided; None: 1"
     )
     start: str = Field(
         FROM_SCRATCH,
         min_length=1,
-        description="none, prior (the one that comes with the package), or a trained generator to go on from",
+        description="initial weights: none (from scratch), prior (one that comes with the package), or a "
+        "trained generator to fine-tune",
     )
-    path: str | None = Field(None, description="take this trained generator instead of training one")
-    masks: Literal["auto", "none"] = Field("auto", description="auto: use the masks that the tiles carry")
+    path: str | None = Field(None, description="use this trained generator instead of training one")
+    masks: Literal["auto", "none"] = Field("auto", description="auto: use the masks of the tiles")
     seeds: int = Field(1, ge=1)
     passes: int = Field(
-        400, ge=1, description="minutes become at most so many steps that each tile is seen so often"
+        400, ge=1, description="limit of the steps that minutes allow, in passes over the training tiles"
     )
     hold_out: float = Field(
         0.1,
         ge=0,
         le=0.5,
-        description="share of the training patients on whom the loss is checked; none of fewer than 10",
+        description="part of the training patients held out for the validation loss; none if fewer than 10",
     )
-    batch: int = Field(8, ge=1, description="small batches win short runs: more steps from the same tiles")
+    batch: int = Field(8, ge=1, description="small batches suit short runs: more steps with the same tiles")
     lr: float = Field(2e-3, gt=0)
     ema_fraction: float = Field(0.05, ge=0, le=1)
     network: NetworkConfig = NetworkConfig()
     p_mean: float = Field(-0.5, description="mean of log sigma in training, for data of unit variance")
     p_std: float = Field(1.2, gt=0)
     drop: float = Field(
-        0.1, ge=0, lt=1, description="chance with which each condition is dropped, independently"
+        0.1, ge=0, lt=1, description="probability that a condition is dropped, each independently"
     )
     jitter: float = Field(0.5, ge=0, le=1, description="share of the tiles whose stain is jittered")
     crops: bool = Field(True, description="random crops across tiles that touch in their frame")
@@ -93,8 +87,8 @@ class GeneratorConfig(Budget):
     def _own_defaults(cls, data: object) -> object:
         if not isinstance(data, dict):
             return data
-        recipe = data.get("recipe")
-        own = dict(RECIPES[recipe].settings) if isinstance(recipe, str) and recipe in RECIPES else {}
+        recipe = str(data.get("recipe", ""))
+        own = dict(RECIPES.get(recipe).settings) if recipe in RECIPES else {}
         own["start"] = PRIOR if _is_usual(data) else FROM_SCRATCH
         if data.get("start", own["start"]) != FROM_SCRATCH and data.get("steps") is None:
             own["minutes"] = FINE_TUNING_MINUTES
@@ -102,19 +96,22 @@ class GeneratorConfig(Budget):
 
     @model_validator(mode="after")
     def _fits_recipe(self) -> GeneratorConfig:
-        recipe = RECIPES[self.recipe]
-        if self.mask_scale is not None and recipe.planes != 1:
-            raise ValueError(
-                f"`mask_scale` is of the recipe mask-guided; {self.recipe} has no plain mask channel"
-            )
-        if self.masks == "none" and recipe.planes == 1:
-            raise ValueError("the recipe mask-guided needs masks; leave `masks` at auto")
+        recipe = self.recipe
+        if self.mask_scale is not None and not recipe.plain_mask:
+            raise ValueError(f"`mask_scale` is of the recipe mask-guided; {recipe} has no plain mask channel")
+        if self.masks == "none" and recipe.plain_mask:
+            raise ValueError(f"the recipe {recipe} needs masks; leave `masks` at auto")
         if self.drop and not recipe.conditioned:
-            raise ValueError(f"the recipe {self.recipe} drops nothing; leave `drop` at 0")
+            raise ValueError(f"the recipe {recipe} drops nothing; leave `drop` at 0")
         return self
 
+    @property
+    def predicts(self) -> Objective:
+        """The objective of training: given, or the recipe's own."""
+        return self.objective or self.recipe.objective
+
     def optimisation(self, tiles: int) -> Optimisation:
-        """Return the settings of the training loop for so many training tiles."""
+        """Return the settings of the training loop for a number of training tiles."""
         return Optimisation(
             steps=self.steps,
             minutes=self.minutes,
@@ -125,18 +122,20 @@ class GeneratorConfig(Budget):
 
 
 class Student(Config):
-    """What makes a generator a student, as its ``config.json`` records it."""
+    """The distillation of a student, as its ``config.json`` records it."""
 
     teacher: str = Field(description="hash of the weights it was distilled from")
     sigmas: tuple[float, ...] = Field(min_length=1, description="noise levels of its steps, from high to low")
 
 
 class InitialWeights(Config):
-    """What a generator's training started from, as its ``config.json`` records it."""
+    """The initial weights of a fine-tuned generator, as its ``config.json`` records them."""
 
     generator: str = Field(description="hash of the weights")
-    name: str | None = Field(None, description="of one that comes with the package; None: another")
-    patients: tuple[str, ...] = Field(description="whom these saw, their own start included")
+    name: str | None = Field(None, description="name of a prior of the package; None: another generator")
+    patients: tuple[str, ...] = Field(
+        description="their training patients, those of their own initial weights too"
+    )
 
 
 class DistillConfig(Budget):
@@ -150,10 +149,12 @@ class DistillConfig(Budget):
     batch: int = Field(8, ge=1)
     lr: float = Field(3e-4, gt=0)
     ema_fraction: float = Field(0.05, ge=0, le=1)
-    drop: float = Field(0.1, ge=0, lt=1, description="chance with which each condition is dropped")
+    drop: float = Field(0.1, ge=0, lt=1, description="probability that a condition is dropped")
     jitter: float = Field(0.5, ge=0, le=1, description="share of the tiles whose stain is jittered")
-    adversarial: float = Field(1.0, ge=0, description="weight of looking real; 0 trains no discriminator")
-    fidelity: float = Field(1.0, ge=0, description="weight of staying near the tile that was noised")
+    adversarial: float = Field(
+        1.0, ge=0, description="weight of the adversarial loss; 0 trains no discriminator"
+    )
+    fidelity: float = Field(1.0, ge=0, description="weight of the distance to the tile that was noised")
     penalty: float = Field(0.02, ge=0, description="weight of the discriminator's gradient penalty")
     width: int = Field(32, ge=8, description="channels of the discriminator's finest grid")
 
@@ -170,7 +171,7 @@ class DistillConfig(Budget):
 
     @property
     def optimisation(self) -> Optimisation:
-        """The settings of the training loop."""
+        """Return the settings of the training loop."""
         return Optimisation(
             steps=self.steps,
             minutes=self.minutes,
@@ -194,14 +195,14 @@ class SynthesisConfig(Config):
         None,
         ge=1,
         le=4,
-        description="how many times more noise than there is the denoiser is told of; 1 is off",
+        description="factor on the noise level given to the denoiser, at low noise; 1 is off",
     )
     steps: int | None = Field(None, ge=1, le=1000)
     guidance: dict[Literal["class", "mask", "auto"], float] = Field(
         default_factory=dict, description="weights; 1 is off"
     )
     guidance_interval: tuple[float, float] | None = Field(
-        None, description="lowest and highest noise level at which guidance is on; None: at all"
+        None, description="lowest and highest noise level at which guidance is on; None: all levels"
     )
     variation: float | None = Field(
         None,
@@ -217,7 +218,7 @@ class SynthesisConfig(Config):
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """How tiles are drawn, in the words of `Generator.sample`."""
+        """The settings of drawing from noise, as a `sampling.plan.SamplingRequest`."""
         return {
             "sampler": self.sampler,
             "steps": self.steps,
@@ -226,14 +227,11 @@ class SynthesisConfig(Config):
             "guidance_interval": self.guidance_interval,
         }
 
-    def settled(self, recipe: str, student: Student | None = None) -> SynthesisConfig:
-        """Return the same with the sampling of the recipe, or of the student, where none is set."""
-        own = own_sampling(recipe, student, self.sampler)
-        return self.model_copy(update={key: own[key] for key in own if getattr(self, key) is None})
 
+def stated_sampling(synthesis: Mapping[str, Any], recipe: str) -> dict[str, Any]:
+    """Return the data of a section ``synthesis`` with the defaults of a recipe written out.
 
-def own_sampling(recipe: str, student: Student | None, sampler: str | None = None) -> dict[str, Any]:
-    """Return `recipes.sampling_defaults`, of a student its own sampler and all of its steps."""
-    if student is None:
-        return sampling_defaults(recipe, sampler)
-    return {**sampling_defaults(recipe, sampler or OF_STUDENTS), "steps": len(student.sigmas)}
+    A protocol states them, so that it stays what it is when defaults change.
+    """
+    given = {key: value for key, value in synthesis.items() if value is not None}
+    return {**get_recipe(recipe).defaults(given.get("sampler")), **given}

@@ -1,15 +1,17 @@
-"""A look at a generator without any data: the same drawn nuclei in several stains, or classes."""
+"""Preview a generator without any data: the same drawn nuclei in several stains, or classes."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
 
+from nucleosynth.arguments import as_int, as_path
 from nucleosynth.data.phantom.tissue import PhantomConfig, phantom_tiles
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.recipes import RECIPES
+from nucleosynth.diffusion.sampling.plan import SamplingRequest
 from nucleosynth.render.grid import grid
 from nucleosynth.render.outlines import draw_masks
 
@@ -20,47 +22,62 @@ STAINS = (
     (3.9, 5.8, -11.8, 4.0, 4.7, -12.7),
     (0.6, 3.6, -0.6, -2.1, 2.8, -1.1),
 )
-"""Descriptors of `stain_descriptor`: k-means centres of those that the tissue prior learned from."""
+"""Stains as of `stain_descriptor`: k-means centres over the training tiles of the tissue prior."""
 Pixels = npt.NDArray[np.uint8]
 Descriptor = npt.NDArray[np.float32]
 
 
 def preview(
-    generator: Generator, *, columns: int = 8, stains: int = 4, seed: int = 0, **sampling: Any
+    generator: Generator | str | Path,
+    *,
+    columns: int = 8,
+    stains: int = 4,
+    seed: int = 0,
+    **sampling: Unpack[SamplingRequest],
 ) -> Pixels:
-    """Draw tiles for the nuclei of phantom tissue, in stains that laboratories have.
+    """Draw tiles for the nuclei of phantom tissue, in typical stains.
 
     Parameters
     ----------
+    generator
+        A generator, or where it is, as `Generator.from_pretrained` takes it.
     columns
-        Nuclei layouts, side by side.
+        Number of nuclei layouts, one per column.
     stains
-        So many of `STAINS`, below each other; a generator of classes shows each class in the first instead.
+        Number of `STAINS`, one per row; a generator with classes shows each class in the first stain instead.
     sampling
-        As `Generator.sample` takes it.
+        As for `Generator.sample`.
 
     Returns
     -------
-    (h, w, 3) uint8: the nuclei asked for above, where the generator reads masks, and the tiles below.
+    (h, w, 3) uint8: the requested nuclei above, if the generator reads masks, and the tiles below.
+
+    Raises
+    ------
+    InputError
+        No generator there, or a number out of range.
     """
+    if not isinstance(generator, Generator):
+        generator = Generator.from_pretrained(as_path(generator, "generator"))
+    columns, seed = as_int(columns, "columns", least=1, most=1000), as_int(seed, "seed")
+    stains = as_int(stains, "stains", least=1, most=len(STAINS))
     card = generator.card
-    recipe = RECIPES[card.recipe]
     mpp = card.mpp or USUAL_MPP
     drawn = list(
         phantom_tiles(PhantomConfig(tiles=columns, patients=columns, seed=seed), size=card.size, mpp=mpp)
     )
     masks = np.stack([tile.mask for tile in drawn if tile.mask is not None]).astype(np.int32)
-    told = [np.array(stain, np.float32) for stain in STAINS[:stains]]
+    stained = [np.array(stain, np.float32) for stain in STAINS[:stains]]
     classes = card.seen if card.seen is not None else list(range(len(card.classes)))
-    if (recipe.conditioned or recipe.per_class) and classes:
-        rows: list[tuple[int | None, Descriptor]] = [(label, told[0]) for label in classes]
+    if card.recipe.reads_classes and classes:
+        rows: list[tuple[int | None, Descriptor]] = [(label, stained[0]) for label in classes]
     else:
-        rows = [(None, stain) for stain in told]
+        rows = [(None, stain) for stain in stained]
     made = [
         generator.sample(
             labels=[label] * columns,
             masks=masks if card.masks else None,
-            stain=stain if recipe.conditioned else None,
+            stain=stain if card.recipe.conditioned else None,
             seed=seed,
             indices=range(columns),
             **sampling,

@@ -1,1 +1,1 @@
-"""What is measured: classification, its uncertainty, features and fidelity."""
+"""Measurements: classification and its uncertainty, fidelity, nuclei and copies."""

@@ -1,4 +1,4 @@
-"""The atypia dial: how far drawn nuclei are to differ from those that a model learned."""
+"""The atypia dial: factors by which drawn nuclei differ from those of the model."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from nucleosynth.config import Config
 
 
 class Dial(Config):
-    """Multipliers of what was learned; 1 everywhere draws nuclei like the real ones."""
+    """Factors on the learned statistics; with 1 everywhere, nuclei are drawn like the real ones."""
 
     size_ratio: float = Field(1.0, ge=0.25, le=4)
-    """Of the mean nuclear diameter. Fewer nuclei fit where they are larger; mind the density."""
+    """Factor on the mean nuclear diameter. Fewer nuclei fit if they are larger, so adjust the density."""
     anisonucleosis: float = Field(1.0, ge=0, le=4)
-    """Of the coefficient of variation of the diameter within a tile; 0 makes the nuclei of a tile alike."""
+    """Factor on the variation of the diameter within a tile; with 0 all nuclei of a tile have one size."""
     irregularity: float = Field(1.0, ge=0, le=4)
-    """Of the waves of the contour about its ellipse; 0 draws ellipses."""
+    """Factor on the waves of the contour around its ellipse; 0 draws ellipses."""
     density: float = Field(1.0, ge=0, le=4)
-    """Of the number of nuclei per area, as far as they have room."""
+    """Factor on the number of nuclei per area, as far as there is room."""

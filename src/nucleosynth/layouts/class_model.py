@@ -1,4 +1,4 @@
-"""How the nuclei of one class lie and look: what was learned, and one layout drawn from it."""
+"""Statistics of the nuclei of one class, and the sampler that draws a layout from them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _QUANTILES = (np.arange(64) + 0.5) / 64
 
 
 class ClassStatistics(Config):
-    """Nuclei of one class as learned from real masks; lengths in µm."""
+    """Statistics of the nuclei of one class, from real masks; lengths in µm."""
 
     tiles: int = Field(ge=1)
-    """Tiles that it was learned from."""
+    """Number of tiles behind the statistics."""
     density: tuple[float, ...] = Field(min_length=1)
     """Nuclei per mm² of tiles, sorted; empty tiles are 0."""
     nuclei: tuple[tuple[float, ...], ...]
-    """Real nuclei sorted by diameter, drawn with equal chances: diameter, aspect, and the real and imaginary
-    amplitudes of the harmonics of the contour."""
+    """Real nuclei sorted by diameter, drawn with equal probability: diameter, aspect, and the real and
+    imaginary amplitudes of the harmonics of the contour."""
     asked: float = Field(ge=1, le=2)
-    """Nuclei to be placed for each that finds room."""
+    """Number of nuclei to place for each that finds room."""
     size_in_tile: float = Field(ge=0, lt=1)
     """Correlation of the (normalised) sizes of two nuclei of one tile."""
     size_with_density: float = Field(gt=-1, lt=1)
@@ -41,7 +41,7 @@ class ClassStatistics(Config):
     spacing: tuple[float, ...] = Field(min_length=BINS, max_length=BINS)
     """Log weight of a pair by distance, see `spacing`."""
     touching: float = Field(1.0, ge=0, le=1)
-    """Chance of a nucleus that it may touch others that may; else a line of pixels parts them."""
+    """Probability that a nucleus may touch others that may; otherwise a line of pixels separates them."""
 
     @model_validator(mode="after")
     def _whole(self) -> ClassStatistics:
@@ -53,7 +53,7 @@ class ClassStatistics(Config):
 
 
 class LayoutSampler:
-    """Draws layouts from the statistics of one class; holds its numbers as arrays."""
+    """The layout sampler of one class: draws layouts from its statistics, held as arrays."""
 
     def __init__(self, statistics: ClassStatistics, dial: Dial) -> None:
         from scipy.special import ndtri
@@ -67,7 +67,7 @@ class LayoutSampler:
         long = self.diameter / 2 * np.sqrt(self.aspect)
         crowd = ndtri(_QUANTILES)
         weight = self._density(crowd) + 1e-9
-        # Crowded tiles give more nuclei: centred on these, the sizes of all nuclei are those learned.
+        # Crowded tiles give more nuclei: centring on them keeps the learned sizes over all nuclei.
         self.usual_size = statistics.size_with_density * float(weight @ crowd / weight.sum())
         self.margin = 1.2 * dial.size_ratio * float(np.quantile(long, 0.99)) if len(long) else 0.0
 
@@ -107,20 +107,20 @@ class LayoutSampler:
         return renumber(mask if region is None else np.where(region, mask, 0))
 
     def tile(self, generator: np.random.Generator) -> tuple[float, float]:
-        """Draw what nuclei of a tile have in common: how many per µm², and a normal score of their size."""
+        """Draw the common properties of a tile: nuclei per µm², and a normal score of their size."""
         crowd, luck = generator.standard_normal(2)
         share = self.statistics.size_with_density
         size = share * crowd + np.sqrt(1 - share**2) * luck - self.usual_size
         return float(self._density(crowd)), float(size)
 
     def _density(self, score: float | NDArray[np.float64]) -> NDArray[np.float64]:
-        """Nuclei per µm² of tiles at normal scores."""
+        """Return nuclei per µm² of tiles at normal scores."""
         from scipy.special import ndtr
 
         return np.asarray(np.quantile(self.density, ndtr(score)) * self.dial.density / 1e6)
 
     def _shapes(self, generator: np.random.Generator, count: int, tile_size: float) -> Contours:
-        """Nuclei of one tile, their places still unknown."""
+        """Draw the nuclei of one tile, without positions."""
         from scipy.special import ndtr, ndtri
 
         own = self.statistics.size_in_tile
@@ -151,7 +151,7 @@ class LayoutSampler:
 
 
 def _varied(generator: np.random.Generator, waves: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    """Mirror contours, turn them half way round, and shift the phase of each harmonic a little."""
+    """Mirror contours, rotate them by 180 degrees, and shift the phase of each harmonic slightly."""
     count = len(waves)
     mirrored, turned = generator.random((2, count, 1)) < 0.5
     order = np.arange(2, HARMONICS + 2)
@@ -166,7 +166,7 @@ def _edge_share(region: NDArray[np.bool_]) -> float:
 
 
 def _depth_inside(region: NDArray[np.bool_], mpp: float) -> NDArray[np.float32]:
-    """Distance of each pixel of the region to its outline in µm; the tile's border is none."""
+    """Return the distance in µm of each pixel in the region to its outline, without the tile's border."""
     from scipy.ndimage import distance_transform_edt
 
     if region.all():

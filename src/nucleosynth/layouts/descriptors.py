@@ -20,7 +20,7 @@ _SHORTEST = 4.0  # px; pixels hardly show waves below
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
-    """Nuclei of n tiles as contours, with what tells whether they are whole."""
+    """Nuclei of n tiles as contours, with weights that mark whole nuclei."""
 
     contours: Contours
     tile: NDArray[np.int64]  # (m,)
@@ -32,8 +32,8 @@ def describe(masks: ArrayLike, *, mpp: float) -> Described:
 
     The ellipse is that of equal second moments. With the nucleus turned and squeezed so that this becomes a
     circle, the mean of ``exp(-ik angle)`` over its pixels is, to first order, the amplitude of the k-th
-    harmonic of its contour; the part of it that the pixel grid makes (measured on drawn ellipses) is taken
-    away.
+    harmonic of its contour; the part due to the pixel grid (measured on drawn ellipses) is
+    subtracted.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def describe(masks: ArrayLike, *, mpp: float) -> Described:
 def _without_pixel_noise(
     waves: NDArray[np.complex128], radius: NDArray[np.float64]
 ) -> NDArray[np.complex128]:
-    """Shrink the waves of each nucleus by the power that pixels of its size make, the short ones most."""
+    """Shrink the waves of each nucleus by the power due to pixels of its size, short waves most."""
     power = np.maximum((np.abs(waves) ** 2).sum(axis=1), 1e-12)
     noise = HARMONICS * _NOISE / np.maximum(radius, 1) ** 3
     length = 2 * np.pi * np.maximum(radius, 1)[:, None] / np.arange(2, HARMONICS + 2)  # px

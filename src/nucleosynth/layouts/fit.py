@@ -1,14 +1,15 @@
-"""Learn a layout model from the masks of a TileSet."""
+"""Fitting of a layout model to the masks of a TileSet."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
 from nucleosynth import progress
+from nucleosynth.arguments import as_int
+from nucleosynth.data.inputs import Patients, as_tileset, training_patients
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.layouts.atypia import Dial
@@ -20,9 +21,9 @@ from nucleosynth.layouts.touching import touching_share
 from nucleosynth.seeds import rng
 
 MIN_NUCLEI = 50
-"""Whole nuclei that a class needs to have sizes, shapes and spacing of its own."""
+"""Fewest whole nuclei of a class with its own statistics."""
 
-_KEPT = 512  # nuclei and densities that stand for all
+_KEPT = 512  # nuclei and densities that represent all
 _HEAVIEST = 5.0
 _TRIAL = 200  # layouts drawn in each round of the spacing
 _ROUNDS = 8
@@ -32,31 +33,35 @@ log = logging.getLogger(__name__)
 
 
 def fit_layouts(
-    tiles: TileSet, patients: Iterable[str], *, rounds: int = _ROUNDS, seed: int = 0
+    tiles: TileSet, patients: Patients, *, fold: int = 0, rounds: int = _ROUNDS, seed: int = 0
 ) -> LayoutModel:
-    """Learn how nuclei lie and look, class by class.
+    """Fit the class statistics of a layout model: size, shape, density and spacing of nuclei.
 
-    Sizes and shapes are those of whole nuclei, weighed against the chance that the border cuts them; spacing
-    is fitted by drawing layouts and comparing them with the real ones, ``rounds`` times.
+    Sizes and shapes are those of whole nuclei, weighted by the inverse probability that the border does not
+    cut them; spacing is fitted by drawing layouts and comparing them with the real ones, ``rounds`` times.
 
     Parameters
     ----------
     tiles
-        With masks and a known scale.
+        With masks and a known scale; a TileSet, or the path of one.
     patients
-        Whose tiles are read; those of the training part.
+        Training patients: a `Split`, of which the training part is taken, or a list of patient ids.
+    fold
+        Which fold of a split, counted from 0.
 
     Raises
     ------
     InputError
-        Unknown scale, no tile of these patients with a mask, or too few whole nuclei.
+        The scale is unknown, no tile of these patients has a mask, or there are too few whole nuclei.
     """
-    patients, mpp = sorted(set(patients)), tiles.scale
+    tiles, seed = as_tileset(tiles), as_int(seed, "seed")
+    rounds = as_int(rounds, "rounds", least=0, most=1000)
+    patients, mpp = sorted(set(training_patients(tiles, patients, fold=fold))), tiles.scale
     rows = tiles.rows_of(patients)
     rows = rows[tiles.has_mask[rows]]
     if tiles.masks is None or not len(rows):
         raise InputError(
-            f"{tiles.path}: no tile of these patients carries a mask; add masks with `nucleosynth segment`"
+            f"{tiles.path}: no tile of these patients has a mask; add masks with `nucleosynth segment`"
         )
     masks, labels = np.asarray(tiles.masks[rows]), tiles.labels[rows]
     groups = [np.flatnonzero(labels == c) for c in range(len(tiles.classes))] or [np.arange(len(rows))]
@@ -71,7 +76,9 @@ def fit_layouts(
                 )
             described = describe(masks[group], mpp=mpp)
             if np.count_nonzero(described.weight) < MIN_NUCLEI and tiles.classes:
-                log.warning("layouts: %s has too few whole nuclei; borrows those of all classes", name)
+                log.warning(
+                    "layouts: %s has too few whole nuclei; the statistics of all classes are used", name
+                )
                 whole = whole or fit_class_statistics(masks, mpp=mpp, rounds=rounds, seed=seed)
                 density = _kept(tile_density(described, len(group), masks.shape[1:], mpp))
                 class_statistics.append(whole.model_copy(update={"tiles": len(group), "density": density}))
@@ -91,18 +98,18 @@ def fit_layouts(
 def fit_class_statistics(
     masks: npt.NDArray[np.uint16], *, mpp: float, rounds: int = _ROUNDS, seed: int = 0
 ) -> ClassStatistics:
-    """Learn from the masks (n, h, w) of one class.
+    """Fit the statistics of one class to its masks (n, h, w).
 
     Raises
     ------
     InputError
-        Fewer than `MIN_NUCLEI` whole nuclei.
+        There are fewer than `MIN_NUCLEI` whole nuclei.
     """
     described = describe(masks, mpp=mpp)
     count = int(np.count_nonzero(described.weight))
     if count < MIN_NUCLEI:
         raise InputError(
-            f"layouts: {count} nuclei lie whole in {len(masks)} tiles; expected at least {MIN_NUCLEI}: "
+            f"layouts: {count} whole nuclei in {len(masks)} tiles; expected at least {MIN_NUCLEI}: "
             "fit to more or larger tiles"
         )
     density = tile_density(described, len(masks), masks.shape[1:], mpp)
@@ -120,14 +127,14 @@ def fit_class_statistics(
     size = (masks.shape[1], masks.shape[2])
     contact = touching_share(masks)
     for turn in range(rounds):
-        hand = LayoutSampler(statistics, Dial())
+        sampler = LayoutSampler(statistics, Dial())
         streams = [turn * _TRIAL + i for i in range(_TRIAL)]
-        trial = np.stack([hand.draw(rng(seed, "layout-trial", i), size=size, mpp=mpp) for i in streams])
+        trial = np.stack([sampler.draw(rng(seed, "layout-trial", i), size=size, mpp=mpp) for i in streams])
         drawn = describe(trial, mpp=mpp)
         statistics = _nearer(statistics, described, drawn)
         touching = statistics.touching * np.sqrt((contact + 1e-3) / (touching_share(trial) + 1e-3))  # of two
         statistics = statistics.model_copy(update={"touching": round(min(1.0, float(touching)), 4)})
-        wanted = 1e6 * np.mean([hand.tile(rng(seed, "layout-trial", i))[0] for i in streams])
+        wanted = 1e6 * np.mean([sampler.tile(rng(seed, "layout-trial", i))[0] for i in streams])
         room = float(wanted / max(tile_density(drawn, _TRIAL, size, mpp).mean(), 1e-9))
         statistics = statistics.model_copy(
             update={"asked": round(float(np.clip(statistics.asked * room, 1.0, 1.5)), 4)}
@@ -136,7 +143,7 @@ def fit_class_statistics(
 
 
 def _nearer(statistics: ClassStatistics, real: Described, drawn: Described) -> ClassStatistics:
-    """Correct spacing and contours by how real nuclei and those drawn differ."""
+    """Correct spacing and contours by the difference between real and drawn nuclei."""
     weights = refine_weights(np.asarray(statistics.spacing), pair_histogram(real), pair_histogram(drawn))
     gain = np.clip(_amplitude(real) / _amplitude(drawn), 0.6, 1.4) ** 0.7
     table = np.asarray(statistics.nuclei) * np.concatenate([[1, 1], gain, gain])
@@ -146,29 +153,29 @@ def _nearer(statistics: ClassStatistics, real: Described, drawn: Described) -> C
 
 
 def _amplitude(described: Described) -> Floats:
-    """(harmonics,) mean amplitude over whole nuclei; few ragged ones weigh less in it than in the power."""
+    """Return the mean amplitude over whole nuclei, (harmonics,), which outliers influence less than power."""
     amplitude = np.abs(described.contours.contour)
     weight = whole_weight(described)[:, None]
     return np.asarray((amplitude * weight).sum(axis=0) / max(float(weight.sum()), 1e-9) + 1e-4)
 
 
 def whole_weight(described: Described) -> Floats:
-    """(m,) weight of a nucleus against the chance that the border cuts it, 0 where it does.
+    """Return the weight of each nucleus, (m,), that corrects for cuts by the border; 0 if it is cut.
 
-    The weight is limited: a single nucleus nearly as large as its tile would stand for dozens.
+    The weight is limited: otherwise a single nucleus nearly as large as its tile would count as dozens.
     """
     return np.minimum(described.weight, _HEAVIEST)
 
 
 def tile_density(described: Described, tiles: int, size: tuple[int, ...], mpp: float) -> Floats:
-    """(tiles,) nuclei per mm²; those that the border cuts count half, as two tiles share them."""
+    """Return nuclei per mm² of each tile, (tiles,); nuclei cut by the border count half."""
     share = np.where(described.weight > 0, 1.0, 0.5)
     counts = np.bincount(described.tile, weights=share, minlength=tiles)
     return np.asarray(counts / (size[0] * size[1] * (mpp / 1000) ** 2))
 
 
 def _kept(values: Floats) -> tuple[float, ...]:
-    """At most `_KEPT` values that stand for all, sorted."""
+    """Return at most `_KEPT` values that represent all, sorted."""
     ordered = np.sort(values)
     if len(ordered) > _KEPT:
         ordered = ordered[((np.arange(_KEPT) + 0.5) / _KEPT * len(ordered)).astype(np.int64)]
@@ -176,7 +183,7 @@ def _kept(values: Floats) -> tuple[float, ...]:
 
 
 def _dictionary(described: Described) -> tuple[tuple[float, ...], ...]:
-    """At most `_KEPT` whole nuclei, by weight, sorted by diameter."""
+    """Return at most `_KEPT` whole nuclei, chosen by weight, sorted by diameter."""
     shapes = described.contours
     order = np.argsort(shapes.radius, kind="stable")
     share = np.cumsum(whole_weight(described)[order])
@@ -192,7 +199,7 @@ def _rounded(table: Floats) -> tuple[tuple[float, ...], ...]:
 
 
 def _size_correlations(described: Described, density: Floats) -> tuple[float, float]:
-    """Correlation of sizes within a tile, and of a tile's size with its density."""
+    """Return the correlation of sizes within a tile, and of a tile's mean size with its density."""
     whole = described.weight > 0
     tile = described.tile[whole]
     score = _normal_scores(described.contours.radius[whole].astype(np.float64))
@@ -211,7 +218,7 @@ def _size_correlations(described: Described, density: Floats) -> tuple[float, fl
 
 
 def _alignment(described: Described) -> float:
-    """Mean cosine of twice the angle between long axes of two elongated nuclei of one tile."""
+    """Return the mean cosine of twice the angle between long axes of elongated nuclei of one tile."""
     long = (described.contours.aspect > 1.3) & (described.weight > 0)
     tile = described.tile[long]
     turn = np.exp(2j * described.contours.angle[long])
@@ -223,7 +230,7 @@ def _alignment(described: Described) -> float:
 
 
 def _normal_scores(values: Floats) -> Floats:
-    """Ranks as quantiles of the normal distribution; equal values share one."""
+    """Return ranks as quantiles of the normal distribution; equal values share one."""
     from scipy.special import ndtri
     from scipy.stats import rankdata
 

@@ -1,18 +1,21 @@
-"""The layout model as users hold it: load, save, draw."""
+"""The layout model: load, save, draw."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from nucleosynth.arguments import as_int, as_path
 from nucleosynth.config import Config, parse
+from nucleosynth.data.arrays import as_masks, as_mpp
+from nucleosynth.data.conditions import Labels, as_indices, as_labels
 from nucleosynth.errors import InputError
 from nucleosynth.files import read_json, write_text
 from nucleosynth.layouts.atypia import Dial
@@ -23,20 +26,20 @@ KIND = "layout model"
 
 
 class LayoutModel(Config):
-    """What was learned of nuclei from the masks of some patients; a small JSON file."""
+    """The statistics of nuclei in the masks of some patients; a small JSON file."""
 
     kind: Literal["layout model"] = "layout model"
     schema_version: int = Field(1, alias="schema", ge=1, le=1)
     classes: list[str]
     size: tuple[int, int]
-    """px, of the tiles that it was learned from."""
+    """Size of the training tiles, px."""
     mpp: float = Field(gt=0)
     patients: list[str]
-    """Whom it saw."""
+    """Training patients."""
     content_hash: str
-    """Of the TileSet."""
+    """Hash of the TileSet's content."""
     class_statistics: list[ClassStatistics] = Field(min_length=1)
-    """One per class, or a single one where there are no classes."""
+    """One entry per class, or a single one without classes."""
 
     @model_validator(mode="after")
     def _one_per_class(self) -> LayoutModel:
@@ -46,12 +49,12 @@ class LayoutModel(Config):
 
     @property
     def layouts_id(self) -> str:
-        """A short hash of all that was learned."""
+        """Short hash of the whole model."""
         return hashlib.sha256(self._text().encode()).hexdigest()[:12]
 
     def save(self, path: Path | str) -> None:
         """Write the JSON file, whole or not at all."""
-        write_text(Path(path), self._text())
+        write_text(as_path(path, "path"), self._text())
 
     @classmethod
     def load(cls, path: Path | str) -> LayoutModel:
@@ -60,9 +63,10 @@ class LayoutModel(Config):
         Raises
         ------
         InputError
-            No such file, something else, a newer schema, or a damaged field, named.
+            The file does not exist, is something else, has a newer schema or a damaged field.
         """
-        data = read_json(Path(path))
+        path = as_path(path, "path")
+        data = read_json(path)
         if not isinstance(data, dict) or data.get("kind") != KIND:
             raise InputError(f"{path}: not a layout model; make one with `nucleosynth layouts fit`")
         return parse(cls, data, source=str(path))
@@ -71,11 +75,11 @@ class LayoutModel(Config):
         self,
         n: int | None = None,
         *,
-        label: int | Sequence[int | None] | None = None,
-        dial: Dial | None = None,
+        label: Labels = None,
+        dial: Dial | Mapping[str, float] | None = None,
         size: int | tuple[int, int] | None = None,
         mpp: float | None = None,
-        regions: npt.NDArray[np.bool_] | None = None,
+        regions: npt.ArrayLike | None = None,
         seed: int = 0,
         indices: Sequence[int] | None = None,
     ) -> npt.NDArray[np.uint16]:
@@ -84,20 +88,21 @@ class LayoutModel(Config):
         Parameters
         ----------
         n
-            How many; left out where ``indices`` are given.
+            Number of layouts; None: as many as ``indices``, or as ``label`` if it lists several, else one.
         label
-            Class of all, or one of each; None or -1 = any class, as often as in the tiles learned from.
+            Class of all layouts, or one per layout, by index or name; None or -1 = any class, as often as in
+            the training tiles.
         dial
-            How they are to differ from real ones.
+            Difference from real nuclei; a mapping such as ``{"size_ratio": 1.5}`` is accepted too.
         size
-            px, of a square or (height, width); None = that of the tiles learned from.
+            px, of a square or (height, width); None = that of the training tiles.
         mpp
-            µm per px; None = that of the tiles learned from.
+            µm per px; None = that of the training tiles.
         regions : (h, w) or (n, h, w) bool
-            Where nuclei may lie, such as nests or glands; None = everywhere. Where the region reaches the
-            border of the tile it is taken to go on outside.
+            Where nuclei may lie, such as nests or glands; None = everywhere. A region at the border of the
+            tile is assumed to continue outside.
         seed, indices
-            Layout i depends on the seed and on ``indices[i]`` (i itself, where left out) alone.
+            Layout i depends only on the seed and on ``indices[i]`` (by default i itself).
 
         Returns
         -------
@@ -107,14 +112,18 @@ class LayoutModel(Config):
         Raises
         ------
         InputError
-            A label outside the classes, or an impossible size, scale or shape of regions.
+            A label is outside the classes, or size, scale or shape of regions are impossible.
         """
-        indices = range(n or 0) if indices is None else indices
+        seed = as_int(seed, "seed")
+        count = None if n is None else as_int(n, "n", least=0, most=1_000_000)
+        if indices is not None:
+            indices = as_indices(indices, count=count)
+            count = len(indices)
+        labels = as_labels(label, self.classes, count=count)
+        indices = range(len(labels)) if indices is None else indices
         shape, scale = self._canvas(size, mpp)
-        labels = [label] * len(indices) if label is None or isinstance(label, int) else list(label)
-        self._check(labels, len(indices))
         areas = _regions(regions, len(indices), shape)
-        dial = dial or Dial()
+        dial = dial if isinstance(dial, Dial) else parse(Dial, {} if dial is None else dial, source="dial")
         samplers: dict[int, LayoutSampler] = {}
         masks = np.zeros((len(indices), *shape), np.uint16)
         for place, index in enumerate(indices):
@@ -126,42 +135,35 @@ class LayoutModel(Config):
             masks[place] = samplers[statistics].draw(generator, size=shape, mpp=scale, region=region)
         return masks
 
-    def _statistics_row(self, label: int | None, generator: np.random.Generator) -> int:
+    def _statistics_row(self, label: int, generator: np.random.Generator) -> int:
         if not self.classes:
             return 0
-        if label is not None and label >= 0:
+        if label >= 0:
             return label
         share = np.array([statistics.tiles for statistics in self.class_statistics], float)
         return int(generator.choice(len(share), p=share / share.sum()))
 
-    def _canvas(self, size: int | tuple[int, int] | None, mpp: float | None) -> tuple[tuple[int, int], float]:
-        shape = self.size if size is None else (size, size) if isinstance(size, int) else tuple(size)
-        scale = self.mpp if mpp is None else mpp
-        if min(shape) < 8 or max(shape) > 4096:
-            raise InputError(f"layouts: size is {shape} px; choose 8 to 4096")
+    def _canvas(self, size: Any, mpp: Any) -> tuple[tuple[int, int], float]:
+        several = isinstance(size, tuple | list | np.ndarray)
+        sides = self.size if size is None else tuple(size) if several else (size, size)
+        shape = tuple(as_int(side, "layouts: size") for side in sides)
+        scale = as_mpp(mpp, otherwise=self.mpp)
+        if len(shape) != 2 or min(shape) < 8 or max(shape) > 4096:
+            raise InputError(f"layouts: size is {shape} px; choose 8 to 4096, for height and width")
         if not 0.05 <= scale <= 4:
             raise InputError(f"layouts: mpp is {scale} µm/px; choose 0.05 to 4, such as 0.5")
-        return (int(shape[0]), int(shape[1])), float(scale)
-
-    def _check(self, labels: Sequence[int | None], count: int) -> None:
-        if len(labels) != count:
-            raise InputError(f"layouts: {len(labels)} labels for {count} layouts; give one each")
-        for label in labels:
-            if label is not None and not -1 <= label < len(self.classes):
-                known = ", ".join(self.classes) or "none"
-                raise InputError(f"layouts: label {label} is outside the model's classes ({known})")
+        return (shape[0], shape[1]), scale
 
     def _text(self) -> str:
         data = self.model_dump(by_alias=True, mode="json")
         return json.dumps(data, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-def _regions(
-    regions: npt.NDArray[np.bool_] | None, count: int, shape: tuple[int, int]
-) -> npt.NDArray[np.bool_] | None:
+def _regions(regions: Any, count: int, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
     if regions is None:
         return None
-    areas = np.asarray(regions)
+    areas = regions if isinstance(regions, np.ndarray) else as_masks(regions, name="regions")
+    areas = areas[0] if areas.ndim == 3 and len(areas) == 1 else areas
     if areas.dtype != np.bool_ or areas.shape not in (shape, (count, *shape)):
         raise InputError(
             f"layouts: regions are {areas.dtype} {areas.shape}; expected bool {shape} or {(count, *shape)}"

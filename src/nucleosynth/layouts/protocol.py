@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -11,19 +11,20 @@ import numpy.typing as npt
 Masks = npt.NDArray[np.uint16]
 
 
+@runtime_checkable
 class Layouts(Protocol):
-    """Where invented masks come from."""
+    """A provider of invented masks."""
 
     @property
     def classes(self) -> list[str]:
-        """Names that labels index; empty where layouts have no class."""
+        """Class names that labels index; empty if layouts have no class."""
 
     @property
     def patients(self) -> list[str]:
-        """Patients whose masks the layouts were learned from."""
+        """Training patients of the layout model."""
 
     def identity(self) -> dict[str, Any]:
-        """Return what tells these layouts from others, for provenance."""
+        """Return what identifies these layouts, for provenance."""
 
     def masks(
         self,
@@ -37,6 +38,6 @@ class Layouts(Protocol):
     ) -> Masks:
         """Return one (size, size) mask for each label; -1 = no class.
 
-        ``indices`` are the numbers of the tiles, ``ranks`` how many tiles of its label stand before each. A
-        mask depends on these and the seed alone.
+        ``indices`` are the numbers of the tiles, ``ranks`` the number of earlier tiles of the same label. A
+        mask depends only on these and the seed.
         """

@@ -1,7 +1,7 @@
-"""Layouts for synthetic tiles: drawn as they are asked for, or from a folder drawn before.
+"""Layouts for synthetic tiles: drawn on request, or from a folder drawn before.
 
 A folder of layouts holds ``masks.npy``, (n, h, w) uint16, ``layouts.json``, and a picture of the first ones.
-It is no TileSet, whose every row is a tile with the hash of its pixels: layouts have none yet.
+It is not a TileSet, in which every row is a tile with pixels: layouts have no pixels yet.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 KIND = "layouts"
 PICTURED = 48
-"""Layouts in the picture that lies beside the masks."""
+"""Number of layouts in the picture of a folder."""
 
 
 class ModelLayouts:
-    """Layouts that a model draws as they are asked for."""
+    """Layouts that a model draws on request."""
 
     def __init__(self, model: LayoutModel, dial: Dial | None = None) -> None:
         self.model, self.dial = model, dial or Dial()
@@ -52,14 +52,14 @@ class ModelLayouts:
         mpp: float,
         seed: int,
     ) -> npt.NDArray[np.uint16]:
-        """Draw them; layout i depends on the seed and its index alone."""
+        """Draw the masks; layout i depends only on the seed and its index."""
         return self.model.draw(
             label=list(labels), dial=self.dial, size=size, mpp=mpp, seed=seed, indices=indices
         )
 
 
 class LayoutsCard(Config):
-    """``layouts.json``: what the masks beside it are."""
+    """``layouts.json``: the description of the masks in the same folder."""
 
     kind: Literal["layouts"] = "layouts"
     schema_version: int = Field(1, alias="schema", ge=1, le=1)
@@ -70,9 +70,9 @@ class LayoutsCard(Config):
     mpp: float = Field(gt=0)
     classes: list[str]
     labels: list[int]
-    """Class of each layout, -1 = none asked for."""
+    """Class of each layout, -1 = no class."""
     patients: list[str]
-    """Whom the model saw."""
+    """Training patients of the model."""
 
 
 class StoredLayouts:
@@ -89,7 +89,7 @@ class StoredLayouts:
         Raises
         ------
         InputError
-            Something else, or masks that do not match their description.
+            The folder is something else, or its masks do not match their description.
         """
         data = read_json(path / "layouts.json")
         if not isinstance(data, dict) or data.get("kind") != KIND:
@@ -122,7 +122,7 @@ class StoredLayouts:
         mpp: float,
         seed: int,  # noqa: ARG002
     ) -> npt.NDArray[np.uint16]:
-        """Take those of each label in order, from the first again when all were used."""
+        """Return the stored masks of each label in order; after the last, the first is used again."""
         if self.pixels.shape[1:] != (size, size) or abs(self.card.mpp / mpp - 1) > 0.01:
             raise InputError(
                 f"{self.path}: layouts of {self.pixels.shape[1:]} px at {self.card.mpp:g} µm/px; expected "
@@ -180,12 +180,12 @@ def write_layouts(
 
 
 def open_layouts(path: Path, dial: Dial | None = None) -> Layouts:
-    """Open a layout model, to be drawn with a dial, or a folder of layouts, whose dial is set already.
+    """Open a layout model, to draw from with a dial, or a folder of layouts, whose dial is fixed.
 
     Raises
     ------
     InputError
-        Neither of the two, or a dial for a folder.
+        The path is neither of the two, or a dial is given for a folder.
     """
     if not path.is_dir():
         return ModelLayouts(LayoutModel.load(path), dial)
@@ -199,12 +199,12 @@ def open_layouts(path: Path, dial: Dial | None = None) -> Layouts:
 def choose_labels(
     model: LayoutModel, count: int, *, label: str | None, labels: Literal["as-train", "balanced"], seed: int
 ) -> list[int]:
-    """Return the class of each layout: one named, all in turn, or as often as learned; -1 without classes.
+    """Return the class of each layout: a named one, all in turn, or as in training; -1 without classes.
 
     Raises
     ------
     InputError
-        A class that the model does not know.
+        The model does not have the class.
     """
     if label is not None and label not in model.classes:
         known = ", ".join(model.classes) or "none: leave the label out"

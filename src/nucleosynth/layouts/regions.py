@@ -20,7 +20,7 @@ def random_regions(
     lumen: float = 0.0,
     seed: int = 0,
 ) -> NDArray[np.bool_]:
-    """Draw smooth patches like nests of cells or, with a lumen, like glands.
+    """Draw smooth regions like nests of cells or, with a lumen, like glands.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def random_regions(
     lumen
         Share of the patches' inner part that stays free, 0 to 0.9; what is left is a rim of epithelium.
     seed
-        Region i depends on the seed and i alone.
+        Region i depends only on the seed and i.
 
     Returns
     -------

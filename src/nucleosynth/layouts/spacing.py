@@ -15,7 +15,7 @@ from nucleosynth.layouts.descriptors import Described
 
 _STEP = 0.15
 EDGES = np.arange(0.6, 3.01, _STEP)
-"""Borders of the bins of distance; nearer is forbidden, farther does not matter."""
+"""Edges of the distance bins; smaller distances are forbidden, larger ones have no influence."""
 
 BINS = len(EDGES) - 1
 _CANDIDATES = 80
@@ -25,28 +25,28 @@ _OVERLAP = 0.85  # distance below which a nucleus has no room: the tile is full
 
 
 def start_weights() -> NDArray[np.float64]:
-    """(BINS,) log weights of a plain hard core: nothing is known but that nuclei hardly overlap."""
+    """Return initial log weights, (BINS,), of a plain hard core: nuclei hardly overlap."""
     return np.where(EDGES[:-1] < 0.89, -4.0, 0.0)
 
 
 def refine_weights(
     weights: NDArray[np.float64], real: NDArray[np.float64], drawn: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """One step of the inversion: a distance that is drawn too seldom gets more weight.
+    """Do one step of the inversion: a distance that is drawn too seldom gets more weight.
 
     Parameters
     ----------
     weights : (BINS,)
         Log weights that the layouts were drawn with.
     real, drawn : (BINS,)
-        Of :func:`pair_histogram`.
+        Histograms of :func:`pair_histogram`.
     """
     few = 0.02 * max(float(real.mean()), 1e-6)
     return np.clip(weights + 0.8 * np.log((real + few) / (drawn + few)), -7.0, 2.0)
 
 
 def pair_histogram(described: Described) -> NDArray[np.float64]:
-    """(BINS,) pairs of nuclei of one tile by distance, per nucleus."""
+    """Count pairs of nuclei of one tile by distance, per nucleus, (BINS,)."""
     order = np.argsort(described.tile, kind="stable")
     firsts = np.flatnonzero(np.diff(described.tile[order], prepend=-1))
     counts = np.zeros(BINS)
@@ -68,15 +68,15 @@ def place(
     inside: NDArray[np.bool_],
     region: NDArray[np.float32] | None = None,
 ) -> Contours:
-    """Give nuclei their places, the largest first; one without room is left out.
+    """Place nuclei, the largest first; one without room is left out.
 
-    Each takes one of 80 random places, with a chance in proportion to the weights of its pairs with those
-    that stand already.
+    Each gets one of 80 random places, with a probability proportional to the weights of its pairs with the
+    nuclei placed before.
 
     Parameters
     ----------
     shapes
-        m nuclei, whose positions are not read.
+        m nuclei; their positions are ignored.
     weights : (BINS,)
         Log weight of a pair by distance.
     extent
@@ -84,15 +84,15 @@ def place(
     margin
         Width of the rim outside the tile that nuclei may reach in from, µm.
     inside : (m,) bool
-        Whether a nucleus has its centre in the tile, or else in the rim.
+        Whether a nucleus has its centre in the tile; otherwise in the rim.
     region : (h, w) float32, optional
-        How deep each point of the tile lies inside the region to fill, µm, 0 outside. A nucleus keeps 0.8
+        Depth of each point of the tile inside the region to fill, µm, 0 outside. A nucleus keeps 0.8
         of its radius away from the outline. The rim continues the tile's outermost pixels.
 
     Returns
     -------
     Contours
-        Those that found room, µm from the tile's upper left corner.
+        The placed nuclei, µm from the tile's upper left corner.
     """
     shapes = shapes.take(order := np.argsort(-shapes.radius, kind="stable"))
     x, y, allowed = _candidates(generator, inside[order], extent=extent, margin=margin)
@@ -134,7 +134,7 @@ def _candidates(
     extent: tuple[float, float],
     margin: float,
 ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """(m, candidates) random places of each nucleus, and which of them are where it belongs."""
+    """Draw random places of each nucleus, (m, candidates), and mark those in its allowed area."""
     unit = generator.random((2, len(inside), _CANDIDATES), dtype=np.float32)
     rim = np.where(inside, 0, np.float32(margin))[:, None]
     y, x = (u * (np.float32(length) + 2 * rim) - rim for u, length in zip(unit, extent, strict=True))
@@ -152,7 +152,7 @@ def _depth(
 
 
 def _reach(shapes: Contours, which: NDArray[np.int64], ux: Floats, uy: Floats) -> Floats:
-    """Half axis of the ellipses along unit vectors (.., len(which))."""
+    """Return the half axis of the ellipses along unit vectors (.., len(which))."""
     cos, sin = np.cos(shapes.angle[which]), np.sin(shapes.angle[which])
     along, across = ux * cos + uy * sin, uy * cos - ux * sin
     aspect = shapes.aspect[which]

@@ -1,4 +1,4 @@
-"""Nuclei that touch: how many do in real masks, and drawn ones parted where they may not."""
+"""Touching nuclei: their share in real masks, and the separation of drawn ones that may not touch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def touching_share(masks: NDArray[np.integer]) -> float:
-    """Return the share of the nuclei of (n, h, w) masks with a side in common with another one."""
+    """Return the share of the nuclei of (n, h, w) masks with a pixel edge in common with another one."""
     nuclei, touching = 0, 0
     for mask in masks:
         numbers = mask.astype(np.int64)
@@ -20,14 +20,14 @@ def touching_share(masks: NDArray[np.integer]) -> float:
 
 
 def part(mask: NDArray[np.uint16], may_touch: NDArray[np.bool_]) -> NDArray[np.uint16]:
-    """Clear a line of pixels between two nuclei that touch, unless both may; the lower number gives way.
+    """Clear a line of pixels between touching nuclei, unless both may touch; the lower number loses pixels.
 
     Parameters
     ----------
     mask : (h, w) uint16
         Instances, 0 = background.
     may_touch : (k + 1,) bool
-        By number.
+        Whether each nucleus, by number, may touch others.
     """
     apart = mask.copy()
     for (first, second), (one, other) in zip(_pairs(mask), _pairs(apart), strict=True):

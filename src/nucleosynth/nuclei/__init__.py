@@ -1,1 +1,1 @@
-"""Nuclei in label images: instances, agreement, shape, chromatin, morphology; finds none itself."""
+"""Measurements of nuclei in label images: instances, agreement, shape, chromatin, morphology."""

@@ -1,7 +1,7 @@
-"""How well masks agree, always beside what chance alone gives.
+"""Agreement of masks, always with its chance level.
 
-Two masks that have nothing to do with each other still overlap: at coverage p their IoU is p/(2-p). So every
-agreement comes with its chance, the same measure with masks paired at random within the patient.
+Two unrelated masks still overlap: at coverage p their IoU is p/(2-p). So every agreement is given with its
+chance level, the same measure with masks paired at random within the patient.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nucleosynth.data.arrays import checked_masks
+from nucleosynth.arguments import as_int, shown
+from nucleosynth.data.arrays import as_masks
 from nucleosynth.errors import InputError
 from nucleosynth.nuclei.instances import InstanceScores, instance_scores, number_nuclei, overlaps
 from nucleosynth.seeds import rng
 
 
 class Overlap(TypedDict):
-    """Pooled IoU and Dice, each in [0, 1]; None where no tile could be counted."""
+    """Pooled IoU and Dice, each in [0, 1]; None if no tile could be counted."""
 
     iou: float | None
     dice: float | None
@@ -30,13 +31,13 @@ class Scores(Overlap, InstanceScores):
 
 
 class Agreement(Scores):
-    """Agreement of masks beside its chance."""
+    """Agreement of masks with its chance level."""
 
     chance: Scores
 
 
 class CorrectedAgreement(TypedDict):
-    """Agreement of synthetic tiles, corrected by chance and by what the segmenter reaches on real tiles."""
+    """Agreement of synthetic tiles, corrected by chance level and by the segmenter's score on real tiles."""
 
     iou: float | None
     chance: float | None
@@ -46,28 +47,28 @@ class CorrectedAgreement(TypedDict):
 
 
 PERMUTATIONS = 10
-"""Draws behind the chance of the instance scores."""
+"""Number of permutations for the chance level of the instance scores."""
 
 
 def mask_agreement(
     predicted: ArrayLike, true: ArrayLike, *, groups: ArrayLike | None = None, seed: int = 0
 ) -> Agreement:
-    """Agreement between two sets of masks, pixel by pixel and nucleus by nucleus, and its chance.
+    """Return the agreement between two sets of masks, by pixel and by nucleus, with its chance level.
 
     Parameters
     ----------
     predicted, true : (n, h, w) integer or bool
         Label images, or binary masks, whose 4-connected components are the nuclei: a set that is boolean or
-        holds a single value beside 0.
+        has a single value other than 0.
     groups : (n,) str, optional
-        Patient of each tile (of the donor, where tiles are synthetic). None takes all as one patient.
+        Patient of each tile (of the donor, if tiles are synthetic). None treats all as one patient.
     seed : int
-        Decides the permutations behind the chance of the instance scores.
+        Decides the permutations for the chance level of the instance scores.
 
     Returns
     -------
     dict
-        All are pooled: counts are summed over tiles before any ratio is taken, and 1.0 where both sets are
+        All are pooled: counts are summed over tiles before any ratio is computed, and 1.0 if both sets are
         empty.
 
         - `iou`, `dice`: over all pixels.
@@ -75,21 +76,21 @@ def mask_agreement(
         - `dq`, `sq`, `pq`: detection quality, the same number as `f1`; segmentation quality, the mean IoU of
           matches (0.0 without one); panoptic quality, their product (Kirillov et al. 2019).
         - `aji`: aggregated Jaccard index by its first, greedy definition (Kumar et al. 2017), in which
-          several true nuclei may take the same predicted one.
+          several true nuclei may be assigned to the same predicted one.
         - `ap`: TP / (TP + FP + FN), averaged over the IoU thresholds 0.50, 0.55, ... 0.95 (Data Science
-          Bowl 2018; StarDist gives it for one threshold). Masks carry no confidence, so it is no area under a
-          curve.
-        - `chance`: the same for masks permuted within patient, no tile keeping its own. Of `iou` and `dice`
-          it is exact: the expected intersection over all such permutations. Of the others it is pooled over
+          Bowl 2018; StarDist gives it for one threshold). Masks have no confidence, so it is not an area
+          under a curve.
+        - `chance`: the same for masks permuted within patient, no tile keeping its own. For `iou` and `dice`
+          it is exact: the expected intersection over all such permutations. For the others it is pooled over
           :data:`PERMUTATIONS` drawn ones. Tiles of patients with a single tile cannot be permuted and are
-          left out of the chance; with none left it is None.
+          left out of the chance level; with none left it is None.
 
         The order of the tiles changes nothing.
 
     Raises
     ------
     InputError
-        When the shapes differ or are not (n, h, w), or the masks are neither labels nor booleans.
+        The shapes differ or are not (n, h, w), or the masks are neither labels nor booleans.
 
     Examples
     --------
@@ -98,7 +99,11 @@ def mask_agreement(
     >>> scores["iou"], scores["pq"], scores["chance"]["iou"]
     (1.0, 1.0, 0.0)
     """
-    found, asked = checked_masks(predicted), checked_masks(true)
+    found, asked = (
+        as_masks(masks, name=name, single=False)
+        for masks, name in ((predicted, "predicted masks"), (true, "true masks"))
+    )
+    seed = as_int(seed, "seed")
     if found.shape != asked.shape:
         raise InputError(
             f"masks differ in shape: predicted {found.shape}, true {asked.shape}; expected the same"
@@ -119,12 +124,12 @@ def corrected_agreement(
     real_groups: ArrayLike | None = None,
     seed: int = 0,
 ) -> CorrectedAgreement:
-    """Agreement on synthetic tiles as a share of what the same segmenter reaches on real ones, above chance.
+    """Return the agreement on synthetic tiles relative to that of the same segmenter on real tiles.
 
     Parameters
     ----------
     synthetic_predicted, synthetic_true : (n, h, w)
-        Masks found in synthetic tiles, and those asked for.
+        Masks found in synthetic tiles, and the requested ones.
     real_predicted, real_true : (m, h, w)
         Masks found in real held-out tiles, and the annotated ones.
     synthetic_groups : (n,) str, optional
@@ -151,15 +156,15 @@ def corrected_agreement(
 
 
 def correct(synthetic: Agreement, real: Agreement) -> CorrectedAgreement:
-    """Correct the IoU of synthetic tiles by chance and by the ceiling that real tiles set.
+    """Correct the IoU of synthetic tiles by chance level and by the ceiling of real tiles.
 
     Returns
     -------
     dict
         `iou` and `chance` of the synthetic tiles, `ceiling` and `ceiling_chance` of the real ones, and
         `corrected` = (iou - chance) / (ceiling - ceiling_chance), each chance from its own predictions.
-        Above 1 means tissue cleaner than real, not better. None where a chance is missing, or where the
-        segmenter is no better than chance on real tiles.
+        Above 1 the nuclei are easier to find than in real tiles, which is not better. None if a chance level
+        is missing, or if the segmenter is not better than chance on real tiles.
     """
     chance, ceiling_chance = synthetic["chance"]["iou"], real["chance"]["iou"]
     corrected = None
@@ -187,7 +192,10 @@ def _area(mask: NDArray[np.bool_]) -> int:
 def _patient_index(groups: ArrayLike | None, n: int) -> NDArray[np.intp]:
     if groups is None:
         return np.zeros(n, dtype=np.intp)
-    patient = np.unique(np.asarray(groups), return_inverse=True)[1]
+    try:
+        patient = np.unique(np.asarray(groups), return_inverse=True)[1]
+    except (TypeError, ValueError):  # what cannot be sorted, or is ragged
+        raise InputError(f"groups is {shown(groups)}; expected one patient per tile") from None
     if patient.shape != (n,):
         raise InputError(f"groups has {patient.size} entries for {n} tiles; expected one patient per tile")
     return patient
@@ -239,9 +247,10 @@ def _nucleus_scores(
 
 
 def _content_order(found: NDArray[Any], asked: NDArray[Any], patient: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Rows sorted by patient and by what the tile holds: draws must not depend on the order of tiles.
+    """Return rows sorted by patient and content of the tile, as draws must not depend on the tile order.
 
-    Nor on how nuclei are numbered: a tile is known by its foreground and by where its labels change.
+    They must not depend on the numbering of nuclei either: the key of a tile is its foreground and where its
+    labels change.
     """
     pairs = zip(found, asked, strict=True)
     keys = [blake2b(_outlines(a) + _outlines(b), digest_size=16).hexdigest() for a, b in pairs]
@@ -256,7 +265,7 @@ def _outlines(mask: NDArray[Any]) -> bytes:
 def _exchange(
     order: NDArray[np.intp], patient: NDArray[np.intp], *, seed: int, draw: int
 ) -> NDArray[np.int64]:
-    """Rows to compare with: a random cycle through the tiles of each patient, so that none keeps its own."""
+    """Return rows to compare with: a random cycle over the tiles of each patient, so none keeps its own."""
     rows = np.empty(len(order), np.int64)
     for one in np.unique(patient):
         own = order[patient[order] == one]

@@ -1,4 +1,4 @@
-"""How nuclei are stained: density of haematoxylin, chromatin heterogeneity, nucleoli."""
+"""Staining of nuclei: density of haematoxylin, chromatin heterogeneity, nucleoli."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 
 MIN_INNER = 9
 """px that a nucleus must have inside its outermost ring for its texture to be measured."""
-_MIN_DENSITY = 0.02  # a nucleus paler than this has no chromatin to speak of
+_MIN_DENSITY = 0.02  # in a paler nucleus chromatin is not measurable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Chromatin:
         Prominence of nucleoli: how much denser than the median the densest twentieth of the nucleus starts,
         (95th percentile - median) / median.
 
-    The last two leave out the ring of outermost pixels, which the optics mix with what lies around.
+    The last two leave out the ring of outermost pixels, which optical blur mixes with the surroundings.
     """
 
     haematoxylin: Floats
@@ -70,7 +70,7 @@ def nuclear_chromatin(images: NDArray[np.uint8], nuclei: Numbered, pixels: Nucle
 
 
 def _inner(ids: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Pixels whose four neighbours belong to the same nucleus; the tile's border is an edge."""
+    """Mark pixels whose four neighbours belong to the same nucleus; the tile's border is an edge."""
     same = np.zeros(ids.shape, bool)
     middle = ids[:, 1:-1, 1:-1]
     same[:, 1:-1, 1:-1] = (
@@ -85,7 +85,7 @@ def _inner(ids: NDArray[np.int32]) -> NDArray[np.bool_]:
 def _quantiles(
     owner: NDArray[np.int64], values: Floats, size: NDArray[np.int64], shares: tuple[float, ...]
 ) -> list[Floats]:
-    """Quantiles of each owner's values, linear between the nearest two; meaningless where it has none."""
+    """Return quantiles of each owner's values, linear between the nearest two; undefined without values."""
     ordered = np.append(values[np.lexsort((values, owner))], np.nan)
     start, last = np.cumsum(size) - size, np.maximum(size - 1, 0)
     found = []

@@ -1,4 +1,4 @@
-"""Nuclei as instances: numbering them over all tiles, who overlaps whom, and scores from these overlaps.
+"""Nuclei as instances: their numbers over all tiles, overlapping pairs, and scores from these overlaps.
 
 Everything is counted over all nuclei of all tiles at once. Along a row of pixels the same pair of labels
 repeats, so runs are counted instead of pixels.
@@ -21,11 +21,11 @@ Ints = NDArray[np.int64]
 AP_TWENTIETHS = tuple(range(10, 20))
 """IoU thresholds of AP in twentieths, 0.50, 0.55, ... 0.95: whole numbers compare exactly."""
 
-BLOCK = 256  # tiles that are looked at together
+BLOCK = 256  # tiles that are processed together
 
 
 class InstanceScores(TypedDict):
-    """Agreement nucleus by nucleus, each in [0, 1]; None where no tile could be counted."""
+    """Agreement by nucleus, each in [0, 1]; None if no tile could be counted."""
 
     aji: float | None
     pq: float | None
@@ -39,7 +39,7 @@ class InstanceScores(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numbered:
-    """Nuclei of n tiles, counted through: 0 is background, 1..m the nuclei in order of tile and label.
+    """Nuclei of n tiles with consecutive numbers: 0 is background, 1..m nuclei in order of tile and label.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Numbered:
     tile : (m,) int64
         The nucleus's tile.
     label : (m,) int64
-        Its label in that tile; where components were made nuclei, the component.
+        Its label in that tile; for binary masks, the number of its component.
     """
 
     ids: NDArray[np.int32]
@@ -59,7 +59,7 @@ class Numbered:
     label: Ints
 
     def of_tiles(self, keep: NDArray[np.bool_]) -> Numbered:
-        """Return the nuclei of some of the tiles, counted through again."""
+        """Return the nuclei of some of the tiles, numbered again."""
         kept = keep[self.tile]
         number = np.concatenate([[0], np.where(kept, np.cumsum(kept), 0)]).astype(np.int32)
         return Numbered(
@@ -71,21 +71,21 @@ class Numbered:
 
 
 def number_nuclei(masks: ArrayLike, *, binary: bool | None = None) -> Numbered:
-    """Count the nuclei of all tiles through.
+    """Give consecutive numbers to the nuclei of all tiles.
 
     Parameters
     ----------
     masks : (n, h, w) integer or bool
         Label images, gaps allowed: pixels of one label in one tile are one nucleus, connected or not. Where
-        masks are boolean, or hold a single value beside 0 over all tiles, they say nothing of instances:
-        their 4-connected components are the nuclei.
+        masks are boolean, or have a single value other than 0 over all tiles, they are binary: their
+        4-connected components are the nuclei.
     binary : bool, optional
-        Whether they do; None looks at the masks. For those who pass the tiles in parts.
+        Whether masks are binary; None decides from the masks. Give it when tiles are passed in parts.
 
     Raises
     ------
     InputError
-        When the shape is not (n, h, w) or the dtype neither whole numbers nor booleans.
+        The shape is not (n, h, w), or the dtype neither integer nor boolean.
     """
     array = checked_masks(masks)
     if array.size and (is_binary(array) if binary is None else binary):
@@ -104,7 +104,7 @@ def number_nuclei(masks: ArrayLike, *, binary: bool | None = None) -> Numbered:
 
 
 def is_binary(masks: NDArray[Any]) -> bool:
-    """Whether masks are boolean, or hold a single value beside 0; read no further than it takes to tell."""
+    """Return whether masks are boolean, or have a single value other than 0; stop reading once decided."""
     if masks.dtype == np.bool_:
         return True
     value = 0
@@ -141,7 +141,7 @@ class Overlaps:
 
     @property
     def union(self) -> Ints:
-        """(k,) int64, px."""
+        """Union of each pair, (k,) int64, px."""
         return self.predicted_area[self.predicted] + self.true_area[self.true] - self.shared
 
 
@@ -153,7 +153,7 @@ def overlaps(predicted: Numbered, true: Numbered, *, rows: Ints | None = None) -
     predicted, true
         Nuclei of the same n tiles.
     rows : (n,) int64, optional
-        Compare predicted tile i with true tile ``rows[i]``, a permutation; None compares like with like.
+        Compare predicted tile i with true tile ``rows[i]``, a permutation; None compares tile i with tile i.
     """
     asked = true.ids if rows is None else true.ids[rows]
     both = np.flatnonzero((predicted.ids != 0) & (asked != 0))
@@ -170,11 +170,11 @@ def overlaps(predicted: Numbered, true: Numbered, *, rows: Ints | None = None) -
 
 
 def instance_scores(comparisons: Iterable[Overlaps]) -> InstanceScores:
-    """Scores over all nuclei of one or more comparisons, their counts summed before any ratio is taken.
+    """Return scores over all nuclei of one or more comparisons; counts are summed before any ratio.
 
-    A pair matches where its IoU is above the threshold. At 0.5 and above such a pair is the only one of both
-    its nuclei, so no assignment problem arises. All are 1 where there is no nucleus on either side, and None
-    without a comparison. Definitions: :func:`nucleosynth.nuclei.agreement.mask_agreement`.
+    A pair matches if its IoU is above the threshold. At 0.5 and above a nucleus is in at most one such pair,
+    so no assignment is needed. All scores are 1 if no nucleus exists in either set, and None without a
+    comparison. Definitions: :func:`nucleosynth.nuclei.agreement.mask_agreement`.
     """
     counts = [AreaCounts.of(found) for found in comparisons]
     if not counts:
@@ -201,7 +201,7 @@ def instance_scores(comparisons: Iterable[Overlaps]) -> InstanceScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AreaCounts:
-    """What one comparison adds to the scores; ``hits[i]`` pairs have an IoU above ``AP_TWENTIETHS[i]``."""
+    """Counts of one comparison for the scores; ``hits[i]`` pairs have an IoU above ``AP_TWENTIETHS[i]``."""
 
     predicted: int
     true: int
@@ -227,18 +227,18 @@ class AreaCounts:
 
 
 def _aggregated(found: Overlaps, iou: NDArray[np.float64]) -> tuple[int, int]:
-    """Numerator and denominator of the aggregated Jaccard index, Kumar et al. 2017, algorithm 1.
+    """Return numerator and denominator of the aggregated Jaccard index, Kumar et al. 2017, algorithm 1.
 
-    Each true nucleus takes the predicted one of largest IoU, which several may take; those that nobody takes
-    add to the union.
+    Each true nucleus is assigned the predicted one of largest IoU, also if others are assigned it too;
+    predicted nuclei without an assignment add to the union.
     """
     order = np.lexsort((found.shared, iou, found.true))
     last = np.flatnonzero(np.diff(found.true[order], append=-1))
     best = order[last]  # one pair per true nucleus that meets any
-    taken = np.zeros(len(found.predicted_area), bool)
-    taken[found.predicted[best]] = True
+    used = np.zeros(len(found.predicted_area), bool)
+    used[found.predicted[best]] = True
     missed = int(found.true_area.sum()) - int(found.true_area[found.true[best]].sum())
-    spurious = int(found.predicted_area[~taken].sum())
+    spurious = int(found.predicted_area[~used].sum())
     return int(found.shared[best].sum()), int(found.union[best].sum()) + missed + spurious
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from nucleosynth.data.arrays import checked_images, checked_masks, checked_mpp
+from nucleosynth.arguments import as_instance, as_number
+from nucleosynth.data.arrays import as_images, checked_masks, checked_mpp
 from nucleosynth.errors import InputError
 from nucleosynth.nuclei.chromatin import nuclear_chromatin
 from nucleosynth.nuclei.instances import is_binary, number_nuclei
@@ -40,13 +41,13 @@ TILE_MEASURES = {"density_per_mm2": "1/mm²", "anisonucleosis": "", "size_ratio"
 _PART = 2**22  # px measured together
 
 
-def nuclei_table(images: NDArray[np.uint8] | None, masks: ArrayLike, *, mpp: float) -> pa.Table:
+def nuclei_table(images: Any, masks: Any, *, mpp: float) -> pa.Table:
     """Measure every nucleus of some tiles.
 
     Parameters
     ----------
-    images : (n, h, w, 3) uint8 or None
-        RGB tiles; None leaves the measures of staining NaN.
+    images : (n, h, w, 3) whole numbers from 0 to 255, or None
+        RGB tiles, as array, nested lists or PIL images; None leaves the measures of staining NaN.
     masks : (n, h, w) integer or bool
         Their nuclei: label images, or binary masks, whose 4-connected components are the nuclei.
     mpp : float
@@ -73,14 +74,15 @@ def nuclei_table(images: NDArray[np.uint8] | None, masks: ArrayLike, *, mpp: flo
         Masks or images of another shape or dtype, or a missing or impossible `mpp`.
     """
     scale, labels = checked_mpp(mpp), checked_masks(masks)
-    if images is not None and checked_images(images).shape[:3] != labels.shape:
+    pixels = None if images is None else as_images(images)
+    if pixels is not None and pixels.shape[:3] != labels.shape:
         raise InputError(
-            f"images are {images.shape[:3]} and masks {labels.shape} (tiles, height, width); expected alike"
+            f"images are {pixels.shape[:3]} and masks {labels.shape} (tiles, height, width); expected alike"
         )
     binary = is_binary(labels)
     parts = [
         _measure(
-            None if images is None else np.asarray(images[part]), labels[part], part.start, scale, binary
+            None if pixels is None else np.asarray(pixels[part]), labels[part], part.start, scale, binary
         )
         for part in _parts(labels.shape)
     ]
@@ -119,8 +121,8 @@ def tile_table(nuclei: pa.Table, *, benign_um: float | None = None) -> pa.Table:
     InputError
         A table without the metadata of :func:`nuclei_table`, or an impossible diameter.
     """
-    count, field_mm2 = _field(nuclei)
-    if benign_um is not None and not benign_um > 0:
+    count, field_mm2 = _field(as_instance(nuclei, pa.Table, "nuclei", how="make it with nuclei_table"))
+    if benign_um is not None and not as_number(benign_um, "benign_um") > 0:
         raise InputError(f"benign diameter is {benign_um!r} µm; expected one above 0, such as 6.4")
     tile = nuclei["tile"].to_numpy()
     whole = ~nuclei["touches_border"].to_numpy(zero_copy_only=False)

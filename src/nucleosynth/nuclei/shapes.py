@@ -166,7 +166,7 @@ def _eccentricity(yy: Floats, xx: Floats, xy: Floats) -> Floats:
 
 
 def _hull_pixels(pixels: NuclearPixels, count: int, height: int) -> Ints:
-    """(m,) pixels whose middle lies in the convex hull of each nucleus, by Pick's theorem.
+    """Count pixels whose centre is in the convex hull of each nucleus, (m,), by Pick's theorem.
 
     A polygon whose corners are lattice points holds A + B/2 + 1 of them, B on its boundary: exact for lines
     and single points too. Only the first and last pixel of a row can be corners.
@@ -195,7 +195,7 @@ def _hull_pixels(pixels: NuclearPixels, count: int, height: int) -> Ints:
 
 
 def _corners(owner: Ints, y: Ints, x: Ints) -> Ints:
-    """Corners of the convex curve to the right of all points; ``y`` increases within each owner.
+    """Return the corners of the convex curve right of all points; ``y`` increases within each owner.
 
     A point on or behind the line between its neighbours is no corner, whichever others go too: all of them
     are dropped at once until none is left.
@@ -212,7 +212,7 @@ def _corners(owner: Ints, y: Ints, x: Ints) -> Ints:
 
 
 def _under(owner: Ints, y: Ints, x: Ints, count: int) -> tuple[Ints, Ints]:
-    """Twice the area between a curve and the axis x = 0, and the lattice points along it, by owner."""
+    """Return twice the area between a curve and the axis x = 0, and its lattice points, by owner."""
     same = owner[1:] == owner[:-1]
     dy, dx = np.diff(y)[same], np.diff(x)[same]
     twice = dy * (x[1:] + x[:-1])[same]

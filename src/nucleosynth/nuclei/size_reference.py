@@ -1,4 +1,4 @@
-"""Nuclear size relative to benign, and the grade by size that follows from it."""
+"""Nuclear size relative to benign nuclei, and the resulting grade by size."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from numpy.typing import ArrayLike, NDArray
 from nucleosynth.errors import InputError
 
 MIN_REFERENCE = 20
-"""Whole nuclei that a measured benign reference must rest on."""
+"""Fewest whole nuclei for a measured benign reference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenignReference:
-    """Diameter of benign nuclei in µm, None where there is none, and where it comes from."""
+    """Diameter of benign nuclei in µm, None if there is none, and its origin."""
 
     diameter_um: float | None
     rule: str
 
 
 def given_reference(diameter_um: float) -> BenignReference:
-    """Take a benign diameter that the user knows.
+    """Return a reference from a given benign diameter.
 
     Raises
     ------
     InputError
-        For a diameter that no nucleus has.
+        The diameter is impossible for a nucleus.
     """
     if not (isinstance(diameter_um, int | float) and 1 <= diameter_um <= 50):
         raise InputError(f"benign diameter is {diameter_um!r} µm; expected 1 to 50, such as 6.4")
@@ -46,13 +46,13 @@ def benign_reference(
 ) -> BenignReference:
     """Measure the diameter of benign nuclei: the median, by edge weight, of whole nuclei in tiles of a class.
 
-    That is the class named, or the lowest where classes are ordered. A lowest class that is no benign tissue,
-    such as grade 1, makes ratios smaller than they are: name benign tissue or give the diameter instead.
+    The class is the named one, or the lowest if classes are ordered. If the lowest class is not benign
+    tissue, such as grade 1, ratios are too small: name benign tissue or give the diameter instead.
 
     Parameters
     ----------
     nuclei
-        Of :func:`~nucleosynth.nuclei.morphology.nuclei_table`.
+        Result of :func:`~nucleosynth.nuclei.morphology.nuclei_table`.
     labels : (n,) int
         Class of each tile; -1 = unlabelled.
     classes, ordinal
@@ -63,7 +63,7 @@ def benign_reference(
     Raises
     ------
     InputError
-        No such class, classes without an order and none named, or too few nuclei.
+        The class is unknown, no class is named and they have no order, or there are too few nuclei.
     """
     if benign is not None and benign not in classes:
         raise InputError(f"benign class {benign!r}: unknown; the classes are {', '.join(classes) or 'none'}")
@@ -94,7 +94,7 @@ def _median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
 
 
 def size_grade(ratio: ArrayLike) -> NDArray[np.int64]:
-    """Grade by mean nuclear diameter relative to benign: 1 below 1.5, 2 up to 2, 3 above; 0 where NaN.
+    """Grade by mean nuclear diameter relative to benign: 1 below 1.5, 2 up to 2, 3 above, 0 for NaN.
 
     Source: the size criterion of nuclear pleomorphism in MITOS-ATYPIA-14.
     """

@@ -1,3 +1,3 @@
-"""Pictures: tile grids, mask outlines, contact sheets, plots and the page they are set in."""
+"""Pictures: tile grids, mask outlines, contact sheets, plots and HTML pages."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A TileSet at a glance: counts, patients and sample tiles on one self-contained page."""
+"""The contact sheet of a TileSet: counts, patients and sample tiles on one self-contained page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNLABELLED = "unlabelled"
 
 
 class Tiles(Protocol):
-    """What a contact sheet reads of a TileSet; this room lies before the one where TileSets are made."""
+    """The fields of a TileSet that a contact sheet reads; a protocol, as this package must not import it."""
 
     path: Path
     info: dict[str, Any]
@@ -42,14 +42,14 @@ class Tiles(Protocol):
 
 
 def contact_sheet(tiles: Tiles, out: Path, *, per_group: int = 24, seed: int = 0) -> Path:
-    """Write a page that shows what a TileSet holds.
+    """Write a page with the content of a TileSet.
 
     Parameters
     ----------
     tiles : TileSet
         The tiles; only those shown are read.
     out : Path
-        The HTML file to write; it carries its pictures and loads nothing.
+        The HTML file to write; it includes its pictures and loads nothing.
     per_group : int
         Tiles shown per class, drawn at random without replacement.
     seed : int

@@ -1,4 +1,4 @@
-"""Small multiples: how each of several measures is distributed in real and in synthetic tiles."""
+"""Small multiples: the distributions of several measures in real and in synthetic tiles."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def distributions(panels: Sequence[Panel], *, title: str) -> Figure:
     Parameters
     ----------
     panels : sequence of Panel
-        A panel with fewer than two values on a side says so and draws no curve for it.
+        A tile group with fewer than two values has no curve, which the panel states.
     title : str
-        What the tiles have in common, such as their class.
+        Title, such as the class of the tiles.
     """
     if not panels:
         raise InputError("distributions: there is no measure to show")
@@ -65,15 +65,15 @@ def distributions(panels: Sequence[Panel], *, title: str) -> Figure:
 def _draw(axes: Axes, panel: Panel) -> None:
     low, high = _range(panel)
     places = np.linspace(low, high, _POINTS)
-    sides: tuple[tuple[str, Floats, dict[str, Any]], ...] = (
+    groups: tuple[tuple[str, Floats, dict[str, Any]], ...] = (
         ("real", panel.real, {"color": BLACK, "linewidth": 1.6}),
         ("synthetic", panel.synthetic, {"color": VERMILLION, "linewidth": 1.6, "linestyle": (0, (4, 1.5))}),
     )
-    for name, values, look in sides:
+    for name, values, line_style in groups:
         curve = _density(values, low, high)
         if curve is not None:
-            axes.plot(places, curve, label=name, **look)
-            axes.axvline(float(np.median(values)), ymax=0.05, **{**look, "linestyle": "-"})
+            axes.plot(places, curve, label=name, **line_style)
+            axes.axvline(float(np.median(values)), ymax=0.05, **{**line_style, "linestyle": "-"})
     axes.set_ylim(bottom=0)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
@@ -90,7 +90,7 @@ def _caption(panel: Panel) -> str:
 
 
 def _range(panel: Panel) -> tuple[float, float]:
-    """Where the middle 98 % of both sides lie."""
+    """Return the range of the middle 98 % of real and synthetic values."""
     both = [values for values in (panel.real, panel.synthetic) if len(values)]
     if not both:
         return 0.0, 1.0
@@ -100,7 +100,7 @@ def _range(panel: Panel) -> tuple[float, float]:
 
 
 def _density(values: Floats, low: float, high: float) -> Floats | None:
-    """Gaussian kernel density at evenly spaced places; None below two values.
+    """Return the Gaussian kernel density at evenly spaced places; None for fewer than two values.
 
     Silverman 1986: width by eq. 3.31; mirrored at both ends (section 2.10), since most measures have bounds.
     """

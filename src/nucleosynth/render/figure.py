@@ -1,4 +1,4 @@
-"""The canvas of every figure: one style, a colour-blind-safe palette, PNG and SVG without a window."""
+"""The common style of figures: a colour-blind-safe palette, PNG and SVG without a window."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
 )  # fmt: skip
 INK, MUTED, HAIRLINE = "#1d1b20", "#6a6570", "#dad5dd"
 WIDTH = 5.4
-"""Inches of a figure that stands beside another on a page and can still be read on a phone."""
+"""Width in inches of a figure that takes half a page and is still readable on a phone."""
 STYLE: Any = {
     "font.size": 9.5, "axes.titlesize": 10.5, "axes.titleweight": "bold", "axes.titlelocation": "left",
     "axes.titlepad": 20, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": MUTED,

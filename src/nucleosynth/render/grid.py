@@ -1,4 +1,4 @@
-"""Tiles side by side in one picture, and pictures as files or data URIs."""
+"""Tiles in a grid as one picture, and pictures as files or data URIs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def grid(images: Pixels, *, columns: int, scale: int = 1, pad: int = 2, backgrou
     if images.ndim != 4 or images.shape[-1] not in (3, 4) or images.dtype != np.uint8:
         raise InputError(f"grid: expected uint8 tiles (n, h, w, 3 or 4), got {images.dtype} {images.shape}")
     if len(images) == 0:
-        raise InputError("grid: there is no tile to show; give at least one")
+        raise InputError("grid: no tiles; give at least one")
     if columns < 1 or scale < 1 or pad < 0:
         raise InputError(f"grid: columns and scale must be >= 1, pad >= 0; got {columns}, {scale}, {pad}")
     n, height, width, channels = images.shape
@@ -87,7 +87,7 @@ def save_png(path: Path, image: Pixels) -> Path:
 
 
 def data_uri(content: bytes, media_type: str) -> str:
-    """Return bytes as a ``data:`` URI, so that a page carries its own pictures."""
+    """Return bytes as a ``data:`` URI, so that a page includes its pictures."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 

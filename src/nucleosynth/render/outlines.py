@@ -45,7 +45,7 @@ def outline_pixels(masks: Masks) -> NDArray[np.bool_]:
 
 
 def outline_layer(masks: Masks, *, color: Colour = OUTLINE, scale: int = 1) -> Pixels:
-    """Return transparent pictures that carry the outlines alone, to be laid over tiles.
+    """Return transparent pictures of the outlines alone, to lay over tiles.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def draw_outlines(images: Pixels, masks: Masks, *, color: Colour = OUTLINE, scal
 
 
 def draw_masks(masks: Masks, *, scale: int = 1) -> Pixels:
-    """Draw masks by themselves, as pale filled nuclei with a dark outline on paper.
+    """Draw masks alone, as pale filled nuclei with a dark outline.
 
     Parameters
     ----------

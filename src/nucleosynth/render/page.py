@@ -48,7 +48,7 @@ def tile_figure(images: Pixels, masks: Masks | None = None, *, columns: int, alt
     columns : int
         Tiles per row.
     alt : str
-        What is shown, for readers who do not see it.
+        Description of the picture, for readers who cannot see it.
     """
     scale = tile_scale(images.shape[2])
     picture = grid(images, columns=columns, pad=1)  # the page enlarges it: a fraction of the bytes

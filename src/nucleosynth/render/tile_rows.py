@@ -24,7 +24,7 @@ def tile_rows(rows: Mapping[str, Pixels], *, title: str, note: str = "") -> Figu
     rows : mapping of name to (n, h, w, 3) uint8
         One row each; rows may differ in n, and in size where one is an enlargement of the other.
     title, note : str
-        What is shown, and a smaller second line.
+        Title, and a smaller second line.
     """
     if not rows or not all(len(images) for images in rows.values()):
         raise InputError("tile_rows: there is no tile to show")

@@ -1,1 +1,1 @@
-"""Segmenters: what finds nuclei in tiles, frames and whole TileSets."""
+"""Segmenters, which find nuclei in tiles, frames and whole TileSets."""

@@ -1,4 +1,4 @@
-"""Between a picture's µm/px and the one a segmenter works at."""
+"""Resampling between a picture's µm/px and the scale of a segmenter."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from nucleosynth.data.grid import Grid, resample_image
 from nucleosynth.errors import InputError
 
 MPP_RANGE = (0.1, 2.0)
-"""µm/px within which nuclei can be resampled to a segmenter's scale and still be nuclei."""
+"""Range of µm/px in which pictures can be resampled to a segmenter's scale."""
 
 
 def check_scale(mpp: float) -> None:
-    """Raise InputError where no segmenter of fixed scale can work."""
+    """Refuse a scale at which no segmenter of fixed scale can work."""
     low, high = MPP_RANGE
     if not low <= mpp <= high:
         raise InputError(
@@ -46,7 +46,7 @@ def resample_images(images: NDArray[np.uint8], mpp: float, *, to: float) -> NDAr
 
 
 def labels_at(labels: NDArray[np.int32], shape: tuple[int, int]) -> NDArray[np.int32]:
-    """Bring a label image (h', w') to another shape: each pixel takes its nearest label."""
+    """Resample a label image (h', w') to another shape by nearest neighbour."""
     rows, columns = (
         np.minimum((np.arange(side) + 0.5) * own / side, own - 1).astype(np.intp)
         for side, own in zip(shape, labels.shape, strict=True)

@@ -1,4 +1,4 @@
-"""Segment whole TileSets: nuclei found tile by tile and written as masks."""
+"""Segmentation of whole TileSets: nuclei found tile by tile and written as masks."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ BATCH = 64
 def add_masks(
     tiles: TileSet, out: Path, *, backend: str = DEFAULT_SEGMENTER, replace: bool = False
 ) -> TileSet:
-    """Write a new TileSet whose every tile carries the nuclei a segmenter finds in it.
+    """Write a new TileSet with the nuclei that a segmenter finds as masks.
 
-    The provenance remembers the segmenter, so that nobody lets it judge its own masks (`mask_scores`).
+    The provenance records the segmenter, so that it never scores its own masks (`mask_scores`).
 
     Parameters
     ----------
     tiles
         TileSet of known scale.
     out
-        Directory to make.
+        Output directory, must not exist.
     backend
         Name of a segmenter.
     replace
-        Whether masks that the tiles already carry may be replaced.
+        Whether existing masks may be replaced.
 
     Raises
     ------
     InputError
-        The scale is unknown, tiles carry masks already, or no segmenter has that name.
+        The scale is unknown, tiles have masks already, or no segmenter has that name.
     """
     segmenter = get_segmenter(backend)
     mpp = tiles.scale
     carried = int(tiles.has_mask.sum())
     if carried and not replace:
         raise InputError(
-            f"{tiles.path}: {carried} of {len(tiles)} tiles carry masks already; "
+            f"{tiles.path}: {carried} of {len(tiles)} tiles have masks already; "
             "allow their replacement (--replace) or use them as they are"
         )
     maker = {"name": segmenter.name, "weights_hash": segmenter.weights_hash, "tiles": tiles.content_hash}
@@ -75,7 +75,7 @@ def mask_segmenters(tiles: TileSet) -> set[str]:
 
 
 def _segmenters_of(provenance: Mapping[str, Any]) -> Iterator[str]:
-    """Walk through a provenance and those of what was merged."""
+    """Yield the segmenters of a provenance and of the TileSets merged into it."""
     maker = provenance.get("masks")
     if isinstance(maker, dict) and "weights_hash" in maker:
         yield maker["weights_hash"]

@@ -1,4 +1,4 @@
-"""The demo, without data: the packaged phantom study from tissue to report, and a look at the prior."""
+"""The demo, without data: the packaged phantom study from tissue to report, and a picture of the prior."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ TISSUE = "tissue.png"
 def run_demo(out: Path, *, seed: int = 0, device: str = "auto") -> tuple[Path, Path]:
     """Run the phantom study into ``out``; return the paths of its report and of a picture of the prior.
 
-    The study learns drawn tissue from nothing; the picture shows real-looking tissue that the shipped prior
-    draws for drawn nuclei, in several stains.
+    The study trains on drawn tissue from scratch; the picture shows tissue that the shipped prior makes for
+    drawn nuclei, in several stains.
     """
     from nucleosynth.diffusion.generator import Generator
     from nucleosynth.diffusion.preview import preview
     from nucleosynth.render.grid import save_png
 
     study = load_study(PHANTOM_STUDY, {"seed": str(seed)})
-    report, picture = run_study(study, out=out, device=device), out / TISSUE
+    report, picture = run_study(study, out=out, device=device).path, out / TISSUE
     if not picture.exists():
         save_png(picture, preview(Generator.from_pretrained(PRIORS[0], device=device), seed=seed))
     return report, picture

@@ -6,37 +6,36 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nucleosynth import progress
-from nucleosynth.data.split import Fold, Split, check_split
+from nucleosynth.arguments import as_path, as_text, shown
+from nucleosynth.data.split import Split, check_split
 from nucleosynth.data.split_rules import make_split
-from nucleosynth.data.test_access import require_access_log
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.engine import Engine, JobFunction, LocalEngine
-from nucleosynth.errors import NucleosynthError, WorkError
+from nucleosynth.engine import Engine, LocalEngine
+from nucleosynth.errors import InputError, NucleosynthError, WorkError
 from nucleosynth.files import now, write_json
 from nucleosynth.runs import Run, open_run
 from nucleosynth.segmentation.frames import import_with_nuclei
 from nucleosynth.study.design.config import StudyConfig, load_study
 from nucleosynth.study.design.fits import Fit, fit_patients
-from nucleosynth.study.design.schedule import all_fits, arm_jobs, fit_generators, outer_fits, segmenter_jobs
+from nucleosynth.study.design.jobs import LOCK, Job, waves
+from nucleosynth.study.design.schedule import all_fits, outer_fits, scoring_jobs, training_jobs
+from nucleosynth.study.report.notebook import StudyReport
 from nucleosynth.study.report.write import write_record
-from nucleosynth.study.stages.generators import (
-    generate,
-    pretrained_generator,
-    refuse_filters,
-    refuse_synthesis,
-    score,
-)
-from nucleosynth.study.stages.leakage import refuse_leakage
-from nucleosynth.study.stages.primary_arm import LOCK, chosen_arm, lock_choice, refuse_choice
+from nucleosynth.study.stages.context import FitContext
+from nucleosynth.study.stages.generators import pretrained_generator
+from nucleosynth.study.stages.memorization import initial_weights_tiles
+from nucleosynth.study.stages.preflight import refuse_early
+from nucleosynth.study.stages.primary_arm import chosen_arm, lock_choice
+from nucleosynth.study.stages.run_job import run_job
 
 if TYPE_CHECKING:
-    from nucleosynth.diffusion.generator import Generator
+    pass
 
 _log = logging.getLogger(__name__)
 
@@ -49,8 +48,8 @@ def run_study(
     device: str = "auto",
     engine: Engine | None = None,
     overrides: Mapping[str, str] | Sequence[str] = (),
-) -> Path:
-    """Run a study, or go on with it where it was, and write its report.
+) -> StudyReport:
+    """Run a study, or continue an interrupted one, and write its report.
 
     Parameters
     ----------
@@ -59,116 +58,84 @@ def run_study(
     out
         The study's run directory.
     root
-        Folder that the paths in ``data`` and ``split`` are relative to; None takes ``NUCLEOSYNTH_DATA``. Not
-        a setting: data counts by content.
+        Folder that the paths in ``data`` and ``split`` are relative to; None means ``NUCLEOSYNTH_DATA``. Not
+        a setting: data is identified by content.
     engine
-        Who runs the arms; None runs them one after the other in this process.
+        Runs the jobs; None runs them one after the other in this process.
 
     Returns
     -------
-    The path of ``report.html``.
+    The report: stands for the path of ``report.html``, and shows itself in a notebook.
 
     Raises
     ------
     InputError
-        Bad data, split or settings; a generator that saw a patient outside the training part.
+        Bad data, split or settings; a generator that was trained on a patient outside the training part.
     WorkError
-        An arm that failed; the others are kept, and the same command tries it again.
+        A job failed; the results of the others are kept, and the same command tries it again.
     """
     if not isinstance(study, StudyConfig):
-        study = load_study(Path(study), overrides)
-    out = Path(out)
+        study = load_study(as_path(study, "study"), overrides)
+    elif not isinstance(overrides, Sized) or len(overrides):
+        raise InputError(
+            "overrides: go with the path of a study file; change the settings of this study itself"
+        )
+    out, root, device = as_path(out, "out"), data_root(root), as_text(device, "device", such_as="auto")
+    if engine is not None and not callable(getattr(engine, "map", None)):
+        raise InputError(f"engine is {shown(engine)}; expected an Engine, which has a method map")
     with open_run(out, kind="study", config={"study": study.stated, "hash": study.protocol_hash}) as run:
         if not run.done:
-            _stages(study, run, data_root(root), device, engine or LocalEngine())
-    return out / "report.html"
+            _stages(study, run, root, device, engine or LocalEngine())
+    return StudyReport(out / "report.html")
 
 
 def data_root(root: Path | str | None) -> Path:
     """Return the given data root, else ``NUCLEOSYNTH_DATA``, else the working directory."""
-    return Path(root or os.environ.get("NUCLEOSYNTH_DATA") or ".")
+    given = os.environ.get("NUCLEOSYNTH_DATA") or "." if root is None else root
+    return as_path(given, "root")
 
 
 def _stages(study: StudyConfig, run: Run, root: Path, device: str, engine: Engine) -> None:
     out = run.path
     _write_protocol(study, out)
-    from nucleosynth.study.stages.classifiers import (
-        run_arm,
-        score_classifier_on_test,
-        score_segmenter_on_test,
-    )
-    from nucleosynth.study.stages.memorization import initial_weights_tiles
-    from nucleosynth.study.stages.segmenters import run_segmenter
-
     tiles = study_tiles(study, out, root)
-    also = initial_weights_tiles(study, tiles, root)
+    also = tuple(other.path for other in initial_weights_tiles(study, tiles, root))
     split = _split(study, tiles, out, root)
-    folds = len(split.folds)
-    outer = outer_fits(study, folds)
+    folds, classes = len(split.folds), bool(tiles.classes)
     patients = {
         fit: fit_patients(tiles, split, fit, inner=study.inner_folds, seed=study.seed)
         for fit in all_fits(study, folds)
     }
     pretrained = pretrained_generator(study)
-    _refuse_early(study, tiles, split, patients, pretrained)
-    common = {"out": str(out), "study": study.model_dump(mode="json"), "device": device}
-    run_jobs = partial(_run_jobs, common=common, engine=engine)
-
-    def fit_anew(fit: Fit, chosen: str | None = None) -> None:
-        fold = patients[fit]
-        for seed in range(fit_generators(study, fit)):
-            generate(study, tiles, fold, fit, out=out, seed=seed, device=device, chosen=chosen)
-        if tiles.classes:
-            jobs = arm_jobs(study, fit, chosen)
-            run_jobs(run_arm, ({**job, "patients": fold.model_dump()} for job in jobs))
-        run_jobs(run_segmenter, ({**job, "patients": fold.train} for job in segmenter_jobs(study, fit)))
-
+    refuse_early(study, tiles, split, patients, pretrained=None if pretrained is None else pretrained.card)
+    contexts = {fit: FitContext(study, tiles, fit, fold, out, device, also) for fit, fold in patients.items()}
+    run_jobs = partial(_run_jobs, contexts, engine)
     test = {patient for fold in split.folds for patient in fold.test}
     made_of = [tiles.content_hash, *([pretrained.generator_id] if pretrained else ())]
-    lock = partial(lock_choice, study, out, folds if tiles.classes else 0, test=test, made_of=made_of)
-    for fit in patients:
-        if fit.inner is not None:
-            fit_anew(fit)
+    lock = partial(lock_choice, study, out, folds if classes else 0, test=test, made_of=made_of)
+
+    inner = [fit for fit in patients if fit.inner is not None]
+    run_jobs(job for fit in inner for job in training_jobs(study, fit, classes=classes))
     locked = lock() if study.inner_folds else None  # without inner folds the arms themselves decide
-    for fit in outer:
-        fit_anew(fit, chosen_arm(locked, fit))
-    locked = lock()
-    for fit in outer:
-        if tiles.classes:
-            run_jobs(score_classifier_on_test, arm_jobs(study, fit, chosen_arm(locked, fit)))
-        run_jobs(score_segmenter_on_test, segmenter_jobs(study, fit))
-        for seed in range(study.generator.seeds if fit.fraction == max(study.arms.fractions) else 1):
-            score(study, tiles, patients[fit], fit, out=out, seed=seed, device=device, also=also)
+    for jobs in (training_jobs, scoring_jobs):
+        run_jobs(
+            job
+            for fit in outer_fits(study, folds)
+            for job in jobs(study, fit, classes=classes, chosen=chosen_arm(locked, fit))
+        )
+        locked = lock()
     write_record(study, out)
     made = [path.name for path in sorted(out.iterdir()) if path.suffix in (".csv", ".md")]
     run.finish(["report.json", "report.html", "split.json", LOCK, *made])
 
 
 def _write_protocol(study: StudyConfig, out: Path) -> None:
-    """Write down what is asked, once, before anything is done."""
+    """Write the protocol, once, before any work is done."""
     stored = out / "protocol.json"
     if stored.exists():
         return
     command = shlex.join(["nucleosynth", *sys.argv[1:]])
     write_json(stored, {"written": now(), "hash": study.protocol_hash, "command": command})
-
-
-def _refuse_early(
-    study: StudyConfig,
-    tiles: TileSet,
-    split: Split,
-    patients: Mapping[Fit, Fold],
-    pretrained: Generator | None,
-) -> None:
-    """Refuse before hours of training what would be refused after them."""
-    from nucleosynth.study.stages.generator_scores import mask_judge
-
-    mask_judge(study, tiles)
-    refuse_filters(study, tiles)
-    refuse_choice(study, tiles, patients)
-    refuse_leakage(study, tiles, split, patients)
-    refuse_synthesis(study, tiles, next(iter(patients.values())), pretrained)
-    require_access_log()
 
 
 def study_tiles(study: StudyConfig, out: Path, root: Path) -> TileSet:
@@ -193,23 +160,30 @@ def _split(study: StudyConfig, tiles: TileSet, out: Path, root: Path) -> Split:
     return split
 
 
-def _run_jobs(
-    function: JobFunction, jobs: Iterable[Mapping[str, Any]], common: Mapping[str, Any], engine: Engine
-) -> None:
-    """Run a function over jobs; the others go on where one fails, which is told at the end."""
-    every = [{**job, **common} for job in jobs]
-    failed: list[tuple[str, Exception]] = []
-    with progress.task("arms", len(every)) as update:
-        for number, (job, result) in enumerate(engine.map(function, every)):
-            name = str(job["folder"])
-            if isinstance(result, Exception):
-                failed.append((name, result))
-                _log.error("%s: %s", name, result)
-            update(number + 1, name)
-    if not failed:
+def _run_jobs(contexts: Mapping[Fit, FitContext], engine: Engine, jobs: Iterable[Job]) -> None:
+    """Run jobs wave by wave; if one fails, the others of its wave still run, then the error is raised."""
+    wanted = list(jobs)
+    if not wanted:
         return
+    out = contexts[wanted[0].fit].out
+    for wave in waves(wanted, lambda path: (out / path).exists()):
+        every = [contexts[job.fit].plain(job) for job in wave]
+        failed: list[tuple[str, Exception]] = []
+        stages = ", ".join(dict.fromkeys(job.stage for job in wave))
+        with progress.task(stages, len(every)) as update:
+            for number, (job, result) in enumerate(engine.map(run_job, every)):
+                name = str(job["folder"])
+                if isinstance(result, Exception):
+                    failed.append((name, result))
+                    _log.error("%s: %s", name, result)
+                update(number + 1, name)
+        if failed:
+            _report_failures(failed, of=len(every))
+
+
+def _report_failures(failed: Sequence[tuple[str, Exception]], *, of: int) -> None:
     name, error = failed[0]
-    more = f" ({len(failed)} of {len(every)} arms failed)" if len(failed) > 1 else ""
+    more = f" ({len(failed)} of {of} jobs failed)" if len(failed) > 1 else ""
     if isinstance(error, NucleosynthError):
         raise type(error)(f"{name}: {error}{more}") from error
     raise WorkError(f"{name}: {type(error).__name__}: {error}{more}; run again to try it again") from error

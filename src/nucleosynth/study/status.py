@@ -1,4 +1,4 @@
-"""What a study would do, how far it is, and its report of what is there."""
+"""Plan and progress of a study, and a report of the results so far."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nucleosynth.data.readers import PairedConfig, PicturesReader, TableConfig
 from nucleosynth.data.split import Split
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.files import read_jsonl
 from nucleosynth.study.design.config import StudyConfig, stored_study
 from nucleosynth.study.design.fits import Fit
-from nucleosynth.study.design.paths import generator_folder
 from nucleosynth.study.design.schedule import all_fits, arm_jobs, fit_generators, segmenter_jobs
 from nucleosynth.study.report.write import write_record
 from nucleosynth.study.stages.primary_arm import chosen_arm, read_lock
 
 
 def plan_study(study: StudyConfig, root: Path | None = None) -> dict[str, Any]:
-    """Return what a study would do: arms, seeds, jobs, budget and hash. Nothing is written or read."""
+    """Return the plan of a study: arms, seeds, jobs, budget and hash. Nothing is written or read."""
     fits = all_fits(study, study.split.folds or 1)
-    jobs = [job for fit in fits for job in arm_jobs(study, fit)] if _names_classes(study) else []
+    jobs = [job for fit in fits for job in arm_jobs(study, fit)] if study.data.names_classes else []
     segmenters = [job for fit in fits for job in segmenter_jobs(study, fit)]
-    drawn = segmenters or any(job["arm"]["dose"] for job in jobs)
+    drawn = any(job.inputs for job in (*jobs, *segmenters))
     budget = (
         {"minutes": study.generator.minutes} if study.generator.minutes else {"steps": study.generator.steps}
     )
@@ -49,12 +47,12 @@ def study_status(out: Path) -> dict[str, Any]:
     """Return which stages of a study are done, running or waiting."""
     config = stored_study(out)
     folds = len(Split.load(out / "split.json").folds) if (out / "split.json").exists() else 1
-    classes = TileSet.open(out / "tiles").classes if (out / "tiles").exists() else _names_classes(config)
+    classes = TileSet.open(out / "tiles").classes if (out / "tiles").exists() else config.data.names_classes
     fits, locked = all_fits(config, folds), read_lock(out)
     arms = [job for fit in fits for job in arm_jobs(config, fit, chosen_arm(locked, fit))] if classes else []
     segmenters = [job for fit in fits for job in segmenter_jobs(config, fit)]
-    jobs = [out / job["folder"] for job in (*arms, *segmenters)]
-    trained = [generator_folder(out, fit, seed) for fit in fits for seed in range(_trained(config, fit))]
+    jobs = [out / job.folder for job in (*arms, *segmenters)]
+    trained = [out / fit.generator(seed) for fit in fits for seed in range(_trained(config, fit))]
     return {
         "name": config.name,
         "done": (out / "DONE").exists(),
@@ -69,7 +67,7 @@ def study_status(out: Path) -> dict[str, Any]:
 def write_report(out: Path, *, real_tiles: bool = True) -> Path:
     """Write the report of a study again; without real tiles, into ``shared-report``.
 
-    A study that is not finished is reported as far as it is, with a list of what is missing.
+    If the study is not finished, the report shows the results so far and lists what is missing.
     """
     study = stored_study(out)
     for name in ("tiles", "split.json"):
@@ -81,19 +79,12 @@ def write_report(out: Path, *, real_tiles: bool = True) -> Path:
 
 
 def _trained(study: StudyConfig, fit: Fit) -> int:
-    """Return how many generators of a fit are trained: none where the study takes one."""
+    """Return the number of generators that a fit trains: none if the study uses a pretrained one."""
     return fit_generators(study, fit) if study.generator.path is None else 0
 
 
-def _names_classes(study: StudyConfig) -> bool:
-    """Whether the data will have classes: table and pairs name them; folders and drawn tissue have them."""
-    if isinstance(study.data, TableConfig | PairedConfig):
-        return bool(study.data.classes)
-    return not isinstance(study.data, PicturesReader)
-
-
 def _progress(out: Path, folders: Sequence[Path]) -> dict[str, Any]:
-    """Count the finished trainings, name those on their way with their step, count those that wait."""
+    """Return the number of finished trainings, the running ones with their step, and the number waiting."""
     done = [folder for folder in folders if (folder / "DONE").exists()]
     started = [folder for folder in folders if folder.exists() and not (folder / "DONE").exists()]
     return {
@@ -104,6 +95,6 @@ def _progress(out: Path, folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def _step(path: Path) -> int:
-    """Return the last step that a training has noted; 0 before the first."""
+    """Return the last logged step of a training; 0 before the first."""
     records = read_jsonl(path / "metrics.jsonl")
     return int(records[-1]["step"]) if records else 0

@@ -1,1 +1,1 @@
-"""The one training loop that every learner uses."""
+"""The training loop of all networks."""

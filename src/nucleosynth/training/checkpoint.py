@@ -1,4 +1,4 @@
-"""Checkpoints: a directory of safetensors and a JSON state, two kept, damage falls back to the older one."""
+"""Checkpoints: a directory of safetensors and a JSON state; two are kept, the older in case of damage."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def save_checkpoint(
 def load_checkpoint(
     directory: Path, *, model: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer
 ) -> int:
-    """Restore the newest whole checkpoint in place and return its step; 0 where there is none.
+    """Restore the newest complete checkpoint in place and return its step; 0 if there is none.
 
-    A damaged one is named in the log and the other is used.
+    A damaged one is logged and the other is used.
     """
     for path in _newest_first(directory):
         try:
@@ -77,7 +77,7 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Load the moments in the memory layout of their weights: fused optimisers read both alike."""
+    """Load the moments in the memory layout of their weights, as fused optimisers need the same layout."""
     slots: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         index, key = name.split(".", 1)

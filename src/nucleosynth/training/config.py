@@ -1,4 +1,4 @@
-"""How long and how to optimise; free of torch."""
+"""Settings of the training loop: budget and optimiser; free of torch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from nucleosynth.config import Config
 
 
 class Budget(Config):
-    """How long to train: ``minutes`` or ``steps``; with neither, `default_minutes` where there are any."""
+    """The budget of a training: ``minutes`` or ``steps``; with neither, `default_minutes` if set."""
 
     default_minutes: ClassVar[float | None] = None
 
-    steps: int | None = Field(None, ge=1, description="optimiser steps")
+    steps: int | None = Field(None, ge=1, le=10**9, description="optimiser steps")
     minutes: float | None = Field(
         None, gt=0, description="wall time, turned into steps once by a timed probe"
     )
@@ -34,14 +34,14 @@ class Budget(Config):
 
 
 class Optimisation(Budget):
-    """Settings of the loop. Everything counts steps, so a resumed run equals an unbroken one."""
+    """Settings of the loop. Everything counts steps, so a resumed run equals an uninterrupted one."""
 
-    most_steps: int | None = Field(None, ge=1, description="at most so many steps from ``minutes``")
+    most_steps: int | None = Field(None, ge=1, description="largest number of steps from ``minutes``")
     lr: float = Field(1e-3, gt=0, description="peak learning rate; cosine decay to zero")
     warmup: int = Field(100, ge=0, description="steps of linear warm-up, at most a tenth of the run")
     weight_decay: float = Field(0.01, ge=0)
     beta1: float = Field(
-        0.9, ge=0, lt=1, description="memory of the gradient; less where two networks contend"
+        0.9, ge=0, lt=1, description="beta 1 of the optimiser; lower for adversarial training"
     )
     beta2: float = Field(0.99, gt=0, lt=1)
     clip: float = Field(1.0, gt=0, description="largest gradient norm")

@@ -1,4 +1,4 @@
-"""Choice of device, precision and compiler; not a setting of a run, so a run may move between machines."""
+"""Choice of device, precision and compiler; not a setting of a run, so runs can move between machines."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import nn
 
+from nucleosynth.arguments import as_text
 from nucleosynth.errors import InputError
 
 COMPILE = "NUCLEOSYNTH_COMPILE"
@@ -25,7 +26,7 @@ def choose_device(name: str = "auto") -> torch.device:
     InputError
         The device does not exist here.
     """
-    device = _best() if name == "auto" else _named(name)
+    device = _best() if isinstance(name, str) and name == "auto" else _named(name)
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = True
         torch.backends.cuda.matmul.allow_tf32 = False
@@ -40,8 +41,9 @@ def _best() -> torch.device:
 
 def _named(name: str) -> torch.device:
     try:
+        name = as_text(name, "device", such_as="auto")
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, ValueError):
         raise InputError(f"--device {name}: unknown; use auto, cpu, cuda, cuda:N or mps") from None
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not present.get(device.type, False) or (device.index or 0) >= max(1, torch.cuda.device_count()):
@@ -50,15 +52,15 @@ def _named(name: str) -> torch.device:
 
 
 def compile_if_asked(network: nn.Module) -> None:
-    """Compile a network in place where the environment variable `COMPILE` names a backend.
+    """Compile a network in place if the environment variable `COMPILE` names a backend.
 
-    Its weights keep their names, so what is saved does not tell. Measured on CPUs: no gain, which is why
-    nothing is compiled unless asked for.
+    Its weights keep their names, so saved files are the same. On CPUs no gain was measured, so nothing is
+    compiled by default.
 
     Raises
     ------
     InputError
-        A backend that torch does not have.
+        The backend is unknown to torch.
     """
     backend = os.environ.get(COMPILE)
     if not backend:
@@ -72,7 +74,7 @@ def compile_if_asked(network: nn.Module) -> None:
 
 
 def inference_precision(device: torch.device) -> torch.dtype:
-    """Return the dtype in which networks infer fastest: bfloat16 only where the hardware computes in it.
+    """Return the dtype of fastest inference: bfloat16 only if the hardware computes in it.
 
     On a CPU without bfloat16 instructions autocast is many times slower than float32 (measured: 9 x).
     """
@@ -86,7 +88,7 @@ def inference_precision(device: torch.device) -> torch.dtype:
 def autocast(device: torch.device, *, training: bool = False) -> AbstractContextManager[object]:
     """Return the autocast of a device, or a context that does nothing.
 
-    Training takes bfloat16 or nothing: float16 would need its losses scaled. On a CPU it pays for dense
+    Training uses bfloat16 or none: float16 would need its losses scaled. On a CPU it pays for dense
     convolutions (measured: 1.4 x) and costs for depthwise ones (0.5 x).
     """
     dtype = inference_precision(device)

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class Learner(Protocol):
-    """What can be trained: a model, and a loss whose batch is a function of the step alone."""
+    """A trainable model with a loss, whose batch is a function of the step alone."""
 
     model: nn.Module
 
@@ -44,16 +44,16 @@ Preview = Callable[[int, dict[str, Tensor]], None]
 
 @dataclass
 class Trained:
-    """What a run of the loop ends with.
+    """The result of the training loop.
 
     Attributes
     ----------
     ema
-        Averaged weights: those of the best check where there were any, else the last ones.
+        Averaged weights: those with the best validation loss if there were checks, else the last ones.
     steps
-        The step they are of.
+        Step of these weights.
     stopped
-        When training ended, and why.
+        When and why training ended.
     """
 
     ema: dict[str, Tensor]
@@ -61,7 +61,7 @@ class Trained:
     stopped: str
 
 
-def fit(
+def run_training(
     learner: Learner,
     run: Run,
     optimisation: Optimisation,
@@ -73,16 +73,16 @@ def fit(
     held_out: HeldOut | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> Trained:
-    """Train ``learner`` in the run directory, or go on with it where it was.
+    """Train ``learner`` in the run directory, or continue from its last checkpoint.
 
     Parameters
     ----------
     preview
         Called ``previews`` times, evenly spaced, the last time at the end.
     held_out
-        Decides which weights are kept, and when more training does not help.
+        Validation loss; decides which weights are kept, and when more training does not help.
     checkpoint_seconds
-        Least time between two checkpoints; they fall on steps that are logged.
+        Least time between two checkpoints; they are at logged steps.
 
     Raises
     ------
@@ -229,7 +229,7 @@ def _total_steps(learner: Learner, run: Run, optimisation: Optimisation, *, seed
         most = optimisation.most_steps or steps
         if steps > most:
             _log.warning(
-                "%s: %g minutes would be %d steps; %d are taken, more would teach the training data by heart",
+                "%s: %g minutes would be %d steps; %d are done, as more would overfit",
                 run.path,
                 optimisation.minutes,
                 steps,

@@ -10,7 +10,7 @@ METRICS_FILE = "metrics.jsonl"
 
 
 def cut_back(path: Path, step: int) -> None:
-    """Drop the records after a checkpoint: the steps behind them are taken again."""
+    """Drop the records after a checkpoint, as their steps are repeated."""
     if path.exists():
         write_jsonl(path, [record for record in read_jsonl(path) if record["step"] <= step])
 

@@ -6,7 +6,6 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from nucleosynth.data.contours import rasterise
 from nucleosynth.data.phantom.nuclei import BENIGN_RADIUS, Nuclei, spread_out
@@ -174,7 +173,7 @@ def test_bad_requests_are_refused_before_the_first_tile(size, mpp, name):
 
 
 def test_configuration_is_bounded():
-    with pytest.raises(ValidationError):
+    with pytest.raises(InputError, match="PhantomConfig: `patients`"):
         PhantomConfig(patients=0)
 
 

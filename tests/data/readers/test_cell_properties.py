@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nucleosynth.data.readers.cells import fill, typed
-from nucleosynth.data.readers.source import EMPTY, class_index, is_empty, qualified
+from nucleosynth.data.readers.labels import EMPTY, class_index, is_empty, qualified
 from nucleosynth.errors import InputError
 
 WORDS = st.text(min_size=1, max_size=12)

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from nucleosynth.config import parse
-from nucleosynth.data.readers import FolderConfig, Source, import_tiles, read_source
+from nucleosynth.data.readers import FrameSet, import_tiles, read_frames
+from nucleosynth.data.readers.folder import FolderConfig
 from nucleosynth.data.tiling import TilesConfig
 from nucleosynth.errors import InputError
 
@@ -27,14 +28,14 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(root: Path, **changes: object) -> Source:
-    return read_source(parse(FolderConfig, {**CONFIG, **changes}), root=root)
+def read(root: Path, **changes: object) -> FrameSet:
+    return read_frames(parse(FolderConfig, {**CONFIG, **changes}), root=root)
 
 
 def test_folders_are_classes_sorted_by_name(root: Path) -> None:
-    source = read(root)
-    assert source.classes == ("atypical", "normal")
-    labels = {frame.frame_id: frame.label for frame in source.frames}
+    found = read(root)
+    assert found.classes == ("atypical", "normal")
+    labels = {frame.frame_id: frame.label for frame in found.frames}
     assert labels == {
         "set:normal/7_a": 1,
         "set:normal/deep/7_b": 1,
@@ -44,9 +45,9 @@ def test_folders_are_classes_sorted_by_name(root: Path) -> None:
 
 
 def test_classes_can_be_put_in_order(root: Path) -> None:
-    source = read(root, classes=["normal", "atypical"], ordinal=True)
-    assert (source.classes, source.ordinal) == (("normal", "atypical"), True)
-    assert {frame.label for frame in source.frames if "normal/" in frame.frame_id} == {0}
+    found = read(root, classes=["normal", "atypical"], ordinal=True)
+    assert (found.classes, found.ordinal) == (("normal", "atypical"), True)
+    assert {frame.label for frame in found.frames if "normal/" in frame.frame_id} == {0}
 
 
 def test_patients_are_unknown_without_a_pattern_and_read_with_one(root: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 import tifffile
 from tests.data.readers.mitos_tree import SCORES, Region, write_tree
 
-from nucleosynth.data.readers import MitosAtypiaConfig, Source, import_tiles, read_source
+from nucleosynth.data.readers import FrameSet, import_tiles, read_frames
+from nucleosynth.data.readers.mitos_atypia import MitosAtypiaConfig
 from nucleosynth.data.tile import Rating
 from nucleosynth.data.tiling import Frame, TilesConfig, tile_frames
 from nucleosynth.errors import InputError
@@ -28,12 +29,12 @@ def small(tmp_path: Path) -> Path:
     return write_tree(tmp_path, names=("03_00B",))
 
 
-def read(root: Path, **settings: object) -> Source:
-    return read_source(MitosAtypiaConfig(**settings), root=root)  # type: ignore[arg-type]
+def read(root: Path, **settings: object) -> FrameSet:
+    return read_frames(MitosAtypiaConfig(**settings), root=root)  # type: ignore[arg-type]
 
 
-def by_name(source: Source) -> dict[str, Frame]:
-    return {frame.frame_id.removeprefix("mitos-atypia-14:"): frame for frame in source.frames}
+def by_name(found: FrameSet) -> dict[str, Frame]:
+    return {frame.frame_id.removeprefix("mitos-atypia-14:"): frame for frame in found.frames}
 
 
 def refused(root: Path, **settings: object) -> str:
@@ -64,9 +65,9 @@ def test_scores_are_ordinal_classes_and_an_empty_file_is_no_label(
     tree: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        source = read(tree)
-    assert (source.classes, source.ordinal) == (("score-1", "score-2", "score-3"), True)
-    for name, frame in by_name(source).items():
+        found = read(tree)
+    assert (found.classes, found.ordinal) == (("score-1", "score-2", "score-3"), True)
+    for name, frame in by_name(found).items():
         score = SCORES[name[1:]]
         assert frame.label == (None if score is None else score - 1)
     assert "2 of 12 frames are unlabelled" in caplog.text

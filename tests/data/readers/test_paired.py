@@ -10,7 +10,8 @@ import tifffile
 from PIL import Image
 
 from nucleosynth.config import parse
-from nucleosynth.data.readers import PairedConfig, Source, import_tiles, read_source
+from nucleosynth.data.readers import FrameSet, import_tiles, read_frames
+from nucleosynth.data.readers.paired import PairedConfig
 from nucleosynth.data.tiling import TilesConfig
 from nucleosynth.errors import InputError
 
@@ -45,8 +46,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(root: Path, **changes: object) -> Source:
-    return read_source(parse(PairedConfig, {**CONFIG, **changes}), root=root)
+def read(root: Path, **changes: object) -> FrameSet:
+    return read_frames(parse(PairedConfig, {**CONFIG, **changes}), root=root)
 
 
 def refused(root: Path, **changes: object) -> str:
@@ -139,7 +140,7 @@ def test_bad_masks_stop_the_import(root: Path, tmp_path: Path, mask: np.ndarray,
 @pytest.mark.real
 def test_tnbc_is_read_with_its_published_numbers(real_data: Callable[[str], Path]) -> None:
     root = real_data("tnbc")
-    frames = read_source(parse(PairedConfig, TNBC), root=root).frames
+    frames = read_frames(parse(PairedConfig, TNBC), root=root).frames
     (fold,) = json.loads((root / "split.json").read_text())["folds"]
     assert len(frames) == 50
     assert {frame.patient_id for frame in frames} == {name for part in fold.values() for name in part}
@@ -161,9 +162,9 @@ def test_consep_instances_survive_tiling(real_data: Callable[[str], Path], tmp_p
         {"dataset": "consep", "images": "images/test", "masks": "inst/test", "mask_kind": "instances",
          "pattern": r"(?P<patient>test_\d+)", "mpp": 0.25},
     )  # fmt: skip
-    source = read_source(config, root=root)
-    assert (len(source.frames), len({frame.patient_id for frame in source.frames})) == (224, 14)
-    _, mask = source.frames[0].read()
+    found = read_frames(config, root=root)
+    assert (len(found.frames), len({frame.patient_id for frame in found.frames})) == (224, 14)
+    _, mask = found.frames[0].read()
     assert mask is not None
     types = json.loads((root / "types_test.json").read_text())
-    assert len(np.unique(mask)) - 1 == types[source.frames[0].frame_id.removeprefix("consep:")]["n_inst"]
+    assert len(np.unique(mask)) - 1 == types[found.frames[0].frame_id.removeprefix("consep:")]["n_inst"]

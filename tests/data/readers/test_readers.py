@@ -1,4 +1,4 @@
-"""What holds for all readers together: the union of their settings, provenance, the phantom."""
+"""What holds for every reader of the registry, a new one, provenance, and the phantom."""
 
 from __future__ import annotations
 
@@ -9,16 +9,101 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.phantoms import tiny_study
+from tests.registries import keep_as_is
 
+from nucleosynth.cli import main
 from nucleosynth.config import Config, parse
 from nucleosynth.data.phantom.tissue import PhantomConfig
-from nucleosynth.data.readers import DataConfig, FolderConfig, MitosAtypiaConfig, import_tiles
+from nucleosynth.data.readers import READERS, DataConfig, FrameReader, ReaderConfig, import_tiles
+from nucleosynth.data.readers.folder import FolderConfig
+from nucleosynth.data.readers.mitos_atypia import MitosAtypiaConfig
+from nucleosynth.data.tileset import TileSet
 from nucleosynth.data.tiling import TilesConfig
 from nucleosynth.errors import InputError
+from nucleosynth.study.design.config import StudyConfig
+from nucleosynth.study.status import plan_study
+
+LEAST: dict[str, dict[str, object]] = {
+    "table": {"table": "rows.csv", "image": "file"},
+    "paired": {"dataset": "lab", "mask_kind": "instances"},
+    "folder": {"dataset": "lab"},
+    "mitos_atypia": {},
+    "pictures": {"dataset": "lab", "images": "images", "masks": "masks", "mpp": 0.5},
+    "phantom": {},
+}
+"""The settings that each reader cannot do without."""
 
 
 class Study(Config):
     data: DataConfig
+
+
+def least(name: str, **more: object) -> ReaderConfig:
+    return parse(Study, {"data": {"reader": name, **LEAST[name], **more}}, source="study.yaml").data
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_reader_is_registered_under_the_name_that_it_writes(name: str) -> None:
+    kind = READERS.get(name)
+    assert issubclass(kind, ReaderConfig)
+    assert kind.model_fields["reader"].default == name
+    assert least(name).reader == name
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_settings_that_are_written_and_read_stay_the_same(name: str) -> None:
+    data = least(name)
+    study = Study(data=data)
+    assert type(data) is READERS.get(name)
+    assert parse(Study, study.model_dump(mode="json")) == study
+    assert Study.model_validate_json(study.model_dump_json()) == study
+    assert study.model_dump(mode="json")["data"] == data.model_dump(mode="json")
+    assert set(study.model_dump()["data"]) == set(type(data).model_fields)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_an_unknown_key_is_refused_by_name(name: str) -> None:
+    with pytest.raises(InputError, match=r"^study.yaml: unknown key `data\.reder`; did you mean `reader`\?$"):
+        least(name, reder=1)
+
+
+@pytest.mark.parametrize("name", [name for name in READERS if issubclass(READERS.get(name), FrameReader)])
+def test_a_folder_that_is_not_there_is_one_line(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no such (folder|table)") as caught:
+        import_tiles(least(name), TilesConfig(size=16), root=tmp_path / "nowhere", out=tmp_path / "out")
+    assert "nowhere" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry with one reader more, for one test."""
+    keep_as_is(READERS, monkeypatch)
+    READERS.register("squares", "tests.data.readers.squares:SquaresConfig")
+
+
+@pytest.mark.usefixtures("squares")
+def test_a_new_reader_is_one_module_and_one_line(tmp_path: Path) -> None:
+    out = tmp_path / "tiles"
+    words = ["--data.reader=squares", "--data.greys=[70, 80]", "--tiles.size=16", "--tiles.min-tissue=0"]
+    assert main(["data", "import", *words, "--out", str(out)]) == 0
+    tiles = TileSet.open(out)
+    assert set(tiles.images[:, 0, 0, 0].tolist()) == {70, 80}
+    assert tiles.info["provenance"]["data"]["greys"] == [70, 80]
+    study = parse(StudyConfig, tiny_study(data={"reader": "squares", "licence": "CC0"}))
+    assert study.stated["data"] == {
+        "reader": "squares",
+        "licence": "CC0",
+        "folder": ".",
+        "greys": [60, 90, 120],
+    }
+    assert plan_study(study)["classifier_runs"] > 0
+    with pytest.raises(InputError, match=r"`data.greys.1`: .* \(got 'dark'\)"):
+        parse(StudyConfig, tiny_study(data={"reader": "squares", "greys": [1, "dark"]}))
+    with pytest.raises(InputError, match="unknown reader 'square'; did you mean squares"):
+        parse(StudyConfig, tiny_study(data={"reader": "square"}))
 
 
 @pytest.mark.parametrize(
@@ -36,9 +121,16 @@ def test_the_reader_key_chooses_the_settings(data: dict[str, object], kind: type
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ({"reader": "dicom"}, "`data.reader`: unknown `dicom`; known are: table, paired"),
-        ({"reader": "tabel"}, "did you mean `table`"),
+        ({"reader": "dicom"}, "`data.reader`: unknown reader 'dicom'; known are table, paired"),
+        ({"reader": "tabel"}, "did you mean table"),
         ({"dataset": "a"}, "`data.reader` is missing; known are table, paired"),
+        ({"reader": ["table"]}, r"`data.reader`: unknown reader \['table'\]; did you mean table"),
+        ({"reader": "folder"}, "`data.dataset` is missing"),
+        ({"reader": "folder", "dataset": "a b"}, r"`data.dataset`: string should match .* \(got 'a b'\)"),
+        (
+            {"reader": "paired", "dataset": "a", "mask_kind": "binary", "mask": "x"},
+            "`data`: `mask` must hold {stem}",
+        ),
         (
             {"reader": "folder", "dataset": "a", "imags": "b"},
             "unknown key `data.imags`; did you mean `images`",
@@ -48,6 +140,15 @@ def test_the_reader_key_chooses_the_settings(data: dict[str, object], kind: type
 def test_an_unknown_reader_or_key_names_the_nearest(data: dict[str, object], said: str) -> None:
     with pytest.raises(InputError, match=said):
         parse(Study, {"data": data})
+
+
+def test_a_section_in_a_list_names_its_keys() -> None:
+    class Prior(Config):
+        sources: tuple[Study, ...]
+
+    wrong = {"reader": "folder", "dataset": "a", "imags": "b"}
+    with pytest.raises(InputError, match=r"unknown key `sources\.1\.data\.imags`; did you mean `images`"):
+        parse(Prior, {"sources": [{"data": {"reader": "phantom"}}, {"data": wrong}]})
 
 
 def test_provenance_names_settings_and_licence_but_no_machine(tmp_path: Path) -> None:

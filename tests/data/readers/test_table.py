@@ -13,8 +13,9 @@ from PIL import Image
 
 from nucleosynth.config import parse
 from nucleosynth.data.images import read_image
-from nucleosynth.data.readers import Source, TableConfig, import_tiles, read_source
+from nucleosynth.data.readers import FrameSet, import_tiles, read_frames
 from nucleosynth.data.readers.cells import typed
+from nucleosynth.data.readers.table import TableConfig
 from nucleosynth.data.tile import Rating
 from nucleosynth.data.tiling import TilesConfig
 from nucleosynth.errors import InputError
@@ -66,8 +67,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(root: Path, **changes: object) -> Source:
-    return read_source(parse(TableConfig, {**CONFIG, **changes}), root=root)
+def read(root: Path, **changes: object) -> FrameSet:
+    return read_frames(parse(TableConfig, {**CONFIG, **changes}), root=root)
 
 
 def refused(root: Path, **changes: object) -> str:
@@ -192,7 +193,7 @@ def test_numbers_whose_zeros_matter_stay_text() -> None:
     assert typed(["", ""]) == ["", ""]
 
 
-def test_masks_are_found_beside_the_images(root: Path, tmp_path: Path) -> None:
+def test_masks_are_found_next_to_the_images(root: Path, tmp_path: Path) -> None:
     mask = np.zeros((32, 32), np.uint8)
     mask[4:12, 4:12] = 7
     (root / "masks").mkdir()
@@ -270,14 +271,14 @@ def test_bad_tables_are_refused_in_one_line(root: Path, name: str) -> None:
 @pytest.mark.real
 def test_amibr_is_read_with_its_published_numbers(real_data: Callable[[str], Path]) -> None:
     root = real_data("amibr")
-    source = read_source(parse(TableConfig, AMIBR), root=root)
-    labels = [frame.label for frame in source.frames]
-    votes = [int(sum(rating.value for rating in frame.ratings)) for frame in source.frames]
-    assert len(source.frames) == 3720
+    found = read_frames(parse(TableConfig, AMIBR), root=root)
+    labels = [frame.label for frame in found.frames]
+    counts = [int(sum(rating.value for rating in frame.ratings)) for frame in found.frames]
+    assert len(found.frames) == 3720
     assert round(sum(label == 1 for label in labels) / len(labels), 2) == 0.22
-    assert len({frame.patient_id for frame in source.frames}) == 202
-    assert Counter(votes) == {0: 2496, 1: 392, 2: 420, 3: 412}
-    assert [count >= 2 for count in votes] == [label == 1 for label in labels]
+    assert len({frame.patient_id for frame in found.frames}) == 202
+    assert Counter(counts) == {0: 2496, 1: 392, 2: 420, 3: 412}
+    assert [count >= 2 for count in counts] == [label == 1 for label in labels]
 
 
 @pytest.mark.real
@@ -291,6 +292,6 @@ def test_an_amibr_patch_is_one_tile_at_half_its_scale(
     tiles = import_tiles(config, TilesConfig(size=64, mpp=0.5), root=root, out=tmp_path / "tiles")
     assert len(tiles) == 20
     assert (tiles.size, tiles.mpp) == ((64, 64), 0.5)
-    for row, frame in enumerate(read_source(config, root=root).frames):
+    for row, frame in enumerate(read_frames(config, root=root).frames):
         mean = read_image(frame.path).reshape(64, 2, 64, 2, 3).mean(axis=(1, 3))
         assert np.abs(tiles.images[row] - mean).max() <= 0.5

@@ -9,7 +9,7 @@ from torch import nn
 from nucleosynth.diffusion.model.conditioning import Condition, mask_planes, stain_vector
 from nucleosynth.diffusion.model.denoiser import Denoiser
 from nucleosynth.diffusion.model.spectrum import Spectrum, cosine_matrix
-from nucleosynth.diffusion.sampling.samplers import karras_sigmas, rescaled_sigma
+from nucleosynth.diffusion.sampling.solvers import karras_sigmas, rescaled_sigma
 
 
 class Constant(nn.Module):
@@ -99,15 +99,15 @@ def test_sigmas_fall_from_the_highest_to_zero():
     assert (sigmas.diff() < 0).all()
 
 
-def test_overstated_noise_reaches_the_denoiser_only_where_texture_is_decided():
-    told = []
+def test_a_rescaled_noise_level_reaches_the_denoiser_only_where_texture_is_decided():
+    levels = []
 
     def denoise(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        told.extend(sigma.tolist())
+        levels.extend(sigma.tolist())
         return x
 
     rescaled_sigma(denoise, 1.5)(torch.zeros(2, 3, 8, 8), torch.tensor([0.5, 10.0]))
-    assert told == [0.75, 10.0]
+    assert levels == [0.75, 10.0]
     assert rescaled_sigma(denoise, 1) is denoise
 
 

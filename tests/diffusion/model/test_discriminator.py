@@ -43,20 +43,20 @@ def test_the_penalty_is_the_squared_slope_of_a_patch():
 
 def test_every_condition_and_pixel_is_seen_on_three_grids():
     torch.manual_seed(0)
-    judge = PatchDiscriminator(classes=2, width=8)
+    discriminator = PatchDiscriminator(classes=2, width=8)
     pictures, asked = torch.randn(2, 6, 16, 16), condition()
-    logits = judge(pictures, asked)
+    logits = discriminator(pictures, asked)
     assert logits.shape == (2, 8**2 + 4**2 + 2**2)
     for other in (condition(label=1), asked.without("class"), asked.without("mask"), asked.without("stain")):
-        assert not torch.allclose(judge(pictures, other), logits)
+        assert not torch.allclose(discriminator(pictures, other), logits)
     pictures.requires_grad_()
-    (slope,) = torch.autograd.grad(judge(pictures, asked).square().sum(), pictures)
+    (slope,) = torch.autograd.grad(discriminator(pictures, asked).square().sum(), pictures)
     assert bool((slope != 0).all())
 
 
-def test_each_tile_is_judged_on_its_own():
-    judge = PatchDiscriminator(classes=0, width=8)
+def test_each_tile_is_discriminated_alone():
+    discriminator = PatchDiscriminator(classes=0, width=8)
     pictures = torch.randn(3, 6, 16, 16)
-    together = judge(pictures, condition(3, label=-1))
-    alone = judge(pictures[1:2], condition(1, label=-1))
+    together = discriminator(pictures, condition(3, label=-1))
+    alone = discriminator(pictures[1:2], condition(1, label=-1))
     assert torch.allclose(together[1:2], alone, atol=1e-5)

@@ -12,19 +12,20 @@ from torch import nn
 
 from nucleosynth.cli import main
 from nucleosynth.diffusion.config import GeneratorConfig, InitialWeights, NetworkConfig, SynthesisConfig
-from nucleosynth.diffusion.generator import Generator, ModelCard, build_denoiser
+from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard, require_same_training
 from nucleosynth.diffusion.model.conditioning import Condition, mask_planes, stain_vector
 from nucleosynth.diffusion.model.denoiser import Denoiser
 from nucleosynth.diffusion.model.spectrum import Spectrum
 from nucleosynth.diffusion.sampling.guidance import guided, within
-from nucleosynth.diffusion.sampling.plan import refuse_other_training
 from nucleosynth.diffusion.synthesis import synthesise
 from nucleosynth.diffusion.training.generator import train_generator
 from nucleosynth.errors import InputError
 
 
-class Told(nn.Module):
-    """Stands for a network: answers with what it is told, times a factor, and counts its pictures."""
+class EchoCondition(nn.Module):
+    """A network that returns its condition times a factor, and counts its pictures."""
 
     def __init__(self, factor=1.0):
         super().__init__()
@@ -33,12 +34,12 @@ class Told(nn.Module):
 
     def forward(self, x, c_noise, condition):
         self.pictures += len(x)
-        told = condition.label[:, None, None, None] + condition.planes[:, :1].mean(dim=(2, 3), keepdim=True)
-        return torch.zeros_like(x) + self.factor * told
+        echo = condition.label[:, None, None, None] + condition.planes[:, :1].mean(dim=(2, 3), keepdim=True)
+        return torch.zeros_like(x) + self.factor * echo
 
 
 def denoiser(factor=1.0):
-    return Denoiser(Told(factor), mean=torch.zeros(3), std=torch.ones(3), spectrum=Spectrum.flat(8))
+    return Denoiser(EchoCondition(factor), mean=torch.zeros(3), std=torch.ones(3), spectrum=Spectrum.flat(8))
 
 
 def condition(n=2):
@@ -66,19 +67,19 @@ def test_guidance_is_the_stated_formula_and_off_at_one():
     full = model(X, SIGMA, asked)
     no_class, no_mask = (model(X, SIGMA, asked.without(name)) for name in ("class", "mask"))
     weights = {"class": 1.5, "mask": 2.0, "auto": 3.0}
-    made = guided(model, asked, weights, bad=bad)(X, SIGMA)
+    made = guided(model, asked, weights, early=bad)(X, SIGMA)
     expected = full + 0.5 * (full - no_class) + (full - no_mask) + 2 * (full - bad(X, SIGMA, asked))
     assert torch.allclose(made, expected, atol=1e-5)
     assert torch.equal(guided(model, asked, dict.fromkeys(weights, 1.0))(X, SIGMA), full)
     assert torch.equal(guided(model, asked, {})(X, SIGMA), full)
-    own = guided(model, asked, {"auto": 5.0}, bad=model)(X, SIGMA)
+    own = guided(model, asked, {"auto": 5.0}, early=model)(X, SIGMA)
     assert torch.allclose(own, full)  # a model does not differ from itself
 
 
 def test_outside_the_interval_guidance_is_off_and_costs_nothing():
     model, bad, asked = denoiser(), denoiser(0.5), condition()
     plain = guided(model, asked, {})
-    inside = guided(model, asked, {"class": 1.5, "auto": 2.0}, bad=bad)
+    inside = guided(model, asked, {"class": 1.5, "auto": 2.0}, early=bad)
     limited = within(inside, plain, (0.5, 1.5))
     for sigma, guides in ((1.6, False), (1.5, True), (0.5, True), (0.4, False)):
         level = torch.full((2,), sigma)
@@ -134,8 +135,8 @@ def test_an_earlier_model_of_another_training_is_refused(changes, words):
     [
         ({}, {"guidance": {"stain": 2.0}}, "unknown term `stain`"),
         ({}, {"guidance": {"auto": 2.0}}, "needs an earlier model"),
-        ({}, {"guidance": {"mask": 2.0}}, "`mask` is on and none is asked for"),
-        ({}, {"guidance": {"class": 2.0}, "labels": None}, "`class` is on and none is asked for"),
+        ({}, {"guidance": {"mask": 2.0}}, "`mask` is on but not given as condition"),
+        ({}, {"guidance": {"class": 2.0}, "labels": None}, "`class` is on but not given as condition"),
         ({"classes": []}, {"guidance": {"class": 2.0}, "labels": [-1]}, "trained without `class`"),
         ({}, {"guidance_interval": (5, 1)}, "lower noise level first"),
         ({}, {"steps": 0}, "0 steps; expected 1 to 1000"),
@@ -148,16 +149,16 @@ def test_a_wrong_request_is_one_line(card, arguments, words):
         generator(**card).sample(**{"labels": [0], "steps": 2, **arguments})
 
 
-def test_an_early_model_whose_start_saw_a_stranger_is_refused():
+def test_an_early_model_with_leaking_initial_weights_is_refused():
     own = generator().card
     started = replace(own, start=InitialWeights(generator="prior", patients=("elsewhere:1",)))
     with pytest.raises(InputError, match="early: was trained on patient elsewhere:1, the generator was not"):
-        refuse_other_training(own, started, name="early")
-    refuse_other_training(started, own, name="early")
+        require_same_training(own, started, name="early")
+    require_same_training(started, own, name="early")
 
 
 @pytest.mark.slow
-def test_training_keeps_an_early_model_that_guides_from_beside(tmp_path, capsys):
+def test_training_keeps_an_early_model_for_guidance(tmp_path, capsys):
     tiles = phantom_tileset(tmp_path / "tiles")
     patients = sorted(set(tiles.patients.tolist()))[:4]
     config = GeneratorConfig.model_validate({"steps": 8, "batch": 4, "network": TINY_NETWORK})

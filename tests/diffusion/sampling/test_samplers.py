@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import pairwise
-from typing import get_args
 
 import pytest
 import torch
 
-from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
+from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig, stated_sampling
 from nucleosynth.diffusion.model.spectrum import Spectrum
-from nucleosynth.diffusion.recipes import OF_STUDENTS, RECIPES, SAMPLER_NAMES, STEPS, sampling_defaults
-from nucleosynth.diffusion.sampling.samplers import SAMPLERS, ddim, dpmpp_2m, heun, karras_sigmas, spectral
+from nucleosynth.diffusion.recipes import RECIPES, get_recipe
+from nucleosynth.diffusion.recipes.samplers import SAMPLERS, STUDENT_SAMPLER, Sampler
+from nucleosynth.diffusion.recipes.unified import Unified
+from nucleosynth.diffusion.sampling.solvers import ddim, dpmpp_2m, dpmpp_2m_sde, heun, karras_sigmas, spectral
 from nucleosynth.errors import InputError
 
 MEAN, STD = 0.7, 0.3
@@ -30,7 +31,7 @@ def two_points(x, sigma):
 
 
 def numbered_noise(count, *, seed=0, dtype=torch.float64):
-    """Noise that depends on sample and step, as the protocol asks; and a list of the steps asked for."""
+    """Return noise that depends on sample and step, and a list of the requested steps."""
     asked = []
 
     def noise(step, rows=slice(None)):
@@ -46,9 +47,21 @@ def numbered_noise(count, *, seed=0, dtype=torch.float64):
     return noise, asked
 
 
-def test_the_names_are_those_of_the_settings():
-    assert set(SAMPLERS) == set(SAMPLER_NAMES) >= {recipe.sampler for recipe in RECIPES.values()} | set(STEPS)
-    assert set(get_args(GeneratorConfig.model_fields["recipe"].annotation)) == set(RECIPES)
+def test_every_recipe_names_a_sampler_that_there_is():
+    assert {get_recipe(name).sampler for name in RECIPES} <= set(SAMPLERS)
+    assert all(get_recipe(name).name == name and SAMPLERS.get(get_recipe(name).sampler) for name in RECIPES)
+    assert all(SAMPLERS.get(name).name == name and callable(SAMPLERS.get(name).load()) for name in SAMPLERS)
+
+
+def test_a_sampler_and_a_recipe_are_added_by_one_line(monkeypatch):
+    for registry in (SAMPLERS, RECIPES):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    SAMPLERS.register("own", Sampler("own", "nucleosynth.diffusion.sampling.solvers:ddim", steps=3))
+    RECIPES.register("own", type("Own", (Unified,), {"name": "own", "sampler": "own"})())
+    assert get_recipe("own").defaults() == {"sampler": "own", "steps": 3, "sigma_scale": 1.0}
+    config = GeneratorConfig.model_validate({"recipe": "own", "steps": 2})
+    assert config.model_dump(mode="json")["recipe"] == "own"
+    assert SynthesisConfig(sampler="own").sampler == "own"
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -56,33 +69,35 @@ class TestContract:
     def test_repeats_and_does_not_depend_on_the_batch(self, name):
         noise, _ = numbered_noise(5)
         sigmas = karras_sigmas(6).double()
-        whole = SAMPLERS[name](two_points, sigmas, noise)
+        whole = SAMPLERS.get(name).load()(two_points, sigmas, noise)
         assert whole.shape == (5, 3, 8, 8)
-        assert torch.equal(whole, SAMPLERS[name](two_points, sigmas, noise))
-        part = SAMPLERS[name](two_points, sigmas, lambda step: noise(step, slice(2, 4)))
+        assert torch.equal(whole, SAMPLERS.get(name).load()(two_points, sigmas, noise))
+        part = SAMPLERS.get(name).load()(two_points, sigmas, lambda step: noise(step, slice(2, 4)))
         assert torch.equal(part, whole[2:4])
         other, _ = numbered_noise(5, seed=1)
-        assert not torch.equal(whole, SAMPLERS[name](two_points, sigmas, other))
+        assert not torch.equal(whole, SAMPLERS.get(name).load()(two_points, sigmas, other))
 
     def test_asks_for_noise_once_a_step_and_evaluates_as_often_as_it_says(self, name):
         noise, asked = numbered_noise(2)
-        told = []
+        levels = []
 
         def denoise(x, sigma):
-            told.append(float(sigma[0]))
+            levels.append(float(sigma[0]))
             assert sigma.shape == (2,)
             return gaussian(x, sigma)
 
-        SAMPLERS[name](denoise, karras_sigmas(6).double(), noise)
-        stochastic = name in ("dpmpp-2m-sde", "ddpm", OF_STUDENTS)
+        SAMPLERS.get(name).load()(denoise, karras_sigmas(6).double(), noise)
+        stochastic = name in ("dpmpp-2m-sde", "ddpm", STUDENT_SAMPLER)
         assert asked == (list(range(6)) if stochastic else [0])
-        assert len(told) == EVALUATIONS.get(name, 6)
-        assert min(told) > 0
+        assert len(levels) == EVALUATIONS.get(name, 6)
+        assert min(levels) > 0
 
     @pytest.mark.parametrize("steps", [1, 2, 6])
     def test_ends_on_what_the_denoiser_is_sure_of(self, name, steps):
         noise, _ = numbered_noise(2, dtype=torch.float32)
-        made = SAMPLERS[name](lambda x, sigma: torch.full_like(x, 0.4), karras_sigmas(steps), noise)
+        made = SAMPLERS.get(name).load()(
+            lambda x, sigma: torch.full_like(x, 0.4), karras_sigmas(steps), noise
+        )
         assert made.dtype == torch.float32
         assert torch.allclose(made, torch.full_like(made, 0.4), atol=1e-5)
 
@@ -155,7 +170,7 @@ def test_ten_steps_of_others_leave_another_spectrum():
         left = spectrum.variance**2 / (spectrum.variance + sigmas[-2] ** 2)  # by the last estimate
         return (modes.square().mean(0) / left).mean(dim=(0, 1))  # (8,) from slow to fast
 
-    exact, other = powers(partial(spectral, spectrum=spectrum)), powers(SAMPLERS["dpmpp-2m-sde"])
+    exact, other = powers(partial(spectral, spectrum=spectrum)), powers(dpmpp_2m_sde)
     assert 0.9 < float(exact.min()) < float(exact.max()) < 1.1
     assert float(other.max()) > 1.25
     assert float(other.min()) < 0.75
@@ -177,25 +192,27 @@ def test_spectral_does_not_depend_on_the_batch():
     assert torch.allclose(part, draw(noise)[2:4], atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != OF_STUDENTS])
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != STUDENT_SAMPLER])
 def test_every_sampler_reproduces_mean_and_variance_of_a_gaussian(name):
     generator = torch.Generator().manual_seed(0)
 
     def noise(step):
         return torch.randn(2, 3, 64, 64, generator=generator)
 
-    made = SAMPLERS[name](gaussian, karras_sigmas(400), noise)
+    made = SAMPLERS.get(name).load()(gaussian, karras_sigmas(400), noise)
     assert float(made.mean()) == pytest.approx(MEAN, abs=0.01)
     assert float(made.std()) == pytest.approx(STD, rel=0.05)
 
 
 def test_what_is_not_set_is_the_recipes_own():
-    assert sampling_defaults("unified") == {"sampler": "spectral", "steps": 10, "sigma_scale": 1.0}
-    assert sampling_defaults("per-class") == {"sampler": "ddpm", "steps": 1000, "sigma_scale": 1.0}
-    assert sampling_defaults("mask-guided", "ddim")["steps"] == 50
-    settled = SynthesisConfig(steps=7).settled("mask-guided")
-    assert (settled.sampler, settled.steps, settled.sigma_scale) == ("ddpm", 7, 1.0)
-    with pytest.raises(InputError, match="unknown recipe 'paper'; known are unified, mask-guided, per-class"):
-        sampling_defaults("paper")
-    with pytest.raises(InputError, match="unknown sampler 'euler'; known are spectral, dpmpp-2m"):
-        sampling_defaults("unified", "euler")
+    assert get_recipe("unified").defaults() == {"sampler": "spectral", "steps": 10, "sigma_scale": 1.0}
+    assert get_recipe("per-class").defaults() == {"sampler": "ddpm", "steps": 1000, "sigma_scale": 1.0}
+    assert get_recipe("mask-guided").defaults("ddim")["steps"] == 50
+    stated = stated_sampling({"steps": 7, "sampler": None}, "mask-guided")
+    assert stated == {"sampler": "ddpm", "steps": 7, "sigma_scale": 1.0}
+    with pytest.raises(
+        InputError, match=r"unknown recipe 'paper'; .*known are unified, mask-guided, per-class"
+    ):
+        get_recipe("paper")
+    with pytest.raises(InputError, match=r"unknown sampler 'euler'; .*known are spectral, dpmpp-2m"):
+        get_recipe("unified").defaults("euler")

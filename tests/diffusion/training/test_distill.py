@@ -1,4 +1,4 @@
-"""Distillation: whose gradient reaches whom, what is kept of the teacher, resume, and what is refused."""
+"""Distillation: gradients of both networks, what stays of the teacher, resume, and what is refused."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def learner(tiles, student, config, *, drop=0.0):
         tiles, rows, slide_descriptors(tiles, rows), True, config.batch, drop, 0.0, 0.0, 0.0, 1
     )
     torch.manual_seed(0)
-    judge = PatchDiscriminator(classes=3, width=config.width)
-    return DistillLearner(Contest(student, judge), batches, config, CPU, no_tile)
+    discriminator = PatchDiscriminator(classes=3, width=config.width)
+    return DistillLearner(Contest(student, discriminator), batches, config, CPU, no_tile)
 
 
 def no_tile(noise, asked):
@@ -125,7 +125,7 @@ def test_each_network_learns_from_its_own_loss_alone(tiles, teacher):
         assert torch.allclose(grads[1][name], expected, rtol=1e-3, atol=1e-7), name
 
 
-def test_a_student_keeps_its_teachers_world_and_says_whose_it_is(tiles, teacher, patients, tmp_path):
+def test_a_student_keeps_its_teachers_card_and_names_the_teacher(tiles, teacher, patients, tmp_path):
     path = distill(teacher, tiles, CONFIG, out=tmp_path / "run", device="cpu")
     made = Generator.from_pretrained(path, device="cpu")
     assert made.card.student is not None
@@ -156,7 +156,9 @@ def test_no_tile_of_another_patient_is_read(tiles, teacher, patients, tmp_path, 
 @pytest.mark.slow
 def test_a_resumed_run_equals_an_unbroken_one(tiles, teacher, tmp_path, monkeypatch):
     config = DistillConfig(steps=30, batch=2, width=8)
-    monkeypatch.setitem(distill.__globals__, "fit", _checkpointed(distill.__globals__["fit"]))
+    monkeypatch.setitem(
+        distill.__globals__, "run_training", _checkpointed(distill.__globals__["run_training"])
+    )
     whole = distill(teacher, tiles, config, out=tmp_path / "whole", device="cpu")
     original = DistillLearner.loss
 
@@ -191,7 +193,7 @@ def test_teachers_and_tiles_that_do_not_fit_are_refused(tiles, teacher, tmp_path
     with pytest.raises(InputError, match="tiles are 32 px, the teacher makes 16 px"):
         distill(teacher, other_size, CONFIG, out=tmp_path / "run")
     fewer = phantom_tileset(tmp_path / "fewer", tiles=8, patients=2)
-    with pytest.raises(InputError, match=r"no tile of patient \S+, whom the teacher saw"):
+    with pytest.raises(InputError, match=r"no tile of the teacher's patient \S+; give its training"):
         distill(teacher, fewer, CONFIG, out=tmp_path / "run")
     others = phantom_tileset(tmp_path / "others", tiles=64)
     with pytest.raises(InputError, match="not the tiles that the teacher was trained on"):

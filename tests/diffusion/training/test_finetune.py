@@ -13,7 +13,8 @@ from tests.phantoms import TINY_NETWORK
 
 from nucleosynth.diffusion.config import GeneratorConfig, Student
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.training.finetune import LABELS, fine_tuned_card, fine_tuned_denoiser
 from nucleosynth.diffusion.training.generator import train_generator
 from nucleosynth.errors import InputError
@@ -28,7 +29,7 @@ def patients(tiles):
 
 @pytest.fixture(scope="module")
 def start(tiles, patients, tmp_path_factory):
-    """A generator that saw the first patient; in its directory, as trained."""
+    """A generator trained on the first patient, in its directory."""
     out = tmp_path_factory.mktemp("start") / "run"
     train_generator(tiles, patients[:1], GeneratorConfig.model_validate(BASE), out=out, device="cpu")
     return out
@@ -38,7 +39,7 @@ def config(start, **changes):
     return GeneratorConfig.model_validate({**BASE, "start": str(start), **changes})
 
 
-def test_training_goes_on_from_the_weights_of_the_start(tiles, patients, start, tmp_path):
+def test_fine_tuning_continues_from_the_initial_weights(tiles, patients, start, tmp_path):
     barely = config(start, steps=1, lr=1e-9, ema_fraction=0)
     path = train_generator(tiles, patients[:2], barely, out=tmp_path / "run", device="cpu")
     before, after = (Generator.from_pretrained(where, device="cpu") for where in (start, path))
@@ -50,7 +51,7 @@ def test_training_goes_on_from_the_weights_of_the_start(tiles, patients, start, 
     assert json.loads((path / "config.json").read_text())["start"]["patients"] == patients[:1]
 
 
-def test_patients_of_a_start_count_as_seen_and_are_handed_on():
+def test_patients_of_initial_weights_count_as_training_patients():
     network = GeneratorConfig.model_validate(BASE).network
     first = ModelCard(["a"], 16, 1.0, True, ["p:1"], "hash", network, 1)
     second = replace(first, patients=["p:2"])
@@ -96,7 +97,7 @@ def test_tiles_of_another_size_keep_the_network(start):
     assert made.shape == (1, size, size, 3)
 
 
-def test_a_start_shortens_training():
+def test_initial_weights_shorten_training():
     plain, warm = GeneratorConfig(start="none"), GeneratorConfig(start="runs/a")
     assert (plain.minutes, warm.minutes) == (30, 10)
     chosen = GeneratorConfig(start="runs/a", steps=7)
@@ -123,7 +124,7 @@ def test_training_begins_with_the_prior_where_it_fits(changes, begins):
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_from_its_own_start_alone(tiles, patients, start, tmp_path):
+def test_a_run_continues_only_with_its_own_initial_weights(tiles, patients, start, tmp_path):
     asked = config(start, steps=2)
     path = train_generator(tiles, patients[:2], asked, out=tmp_path / "run", device="cpu")
     assert train_generator(tiles, patients[:2], asked, out=tmp_path / "run", device="cpu") == path
@@ -141,23 +142,23 @@ def test_a_run_goes_on_from_its_own_start_alone(tiles, patients, start, tmp_path
         ({"network": {**TINY_NETWORK, "width": 64}}, "generator.network.width: 64, but"),
     ],
 )
-def test_a_start_that_does_not_fit_is_refused(tiles, patients, start, tmp_path, changes, words):
+def test_initial_weights_that_do_not_fit_are_refused(tiles, patients, start, tmp_path, changes, words):
     with pytest.raises(InputError, match=words):
         train_generator(tiles, patients[:2], config(start, **changes), out=tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_start_must_be_there(tiles, patients, tmp_path):
+def test_initial_weights_must_exist(tiles, patients, tmp_path):
     with pytest.raises(InputError, match="nowhere: no generator here"):
         train_generator(tiles, patients, config("nowhere"), out=tmp_path / "run", device="cpu")
 
 
-def test_a_start_that_saw_a_held_out_patient_is_refused(tiles, patients, start, tmp_path):
+def test_initial_weights_trained_on_a_held_out_patient_are_refused(tiles, patients, start, tmp_path):
     with pytest.raises(InputError, match=f"was trained on patient {patients[0]}, who is held out"):
         train_generator(tiles, patients[1:], config(start), out=tmp_path / "run", device="cpu")
 
 
-def test_a_student_is_no_start(tiles, patients, start, tmp_path):
+def test_a_student_cannot_give_initial_weights(tiles, patients, start, tmp_path):
     source = Generator.from_pretrained(start, device="cpu")
     student = replace(source.card, student=Student(teacher="x", sigmas=(40.0, 2.0)))
     Generator(source.denoiser, student).save_pretrained(tmp_path / "student")
@@ -172,10 +173,10 @@ def test_tissue_of_another_scale_is_warned_of(tiles, patients, start, tmp_path, 
     with caplog.at_level(logging.WARNING):
         asked = config(tmp_path / "coarse", steps=1)
         train_generator(tiles, patients[:1], asked, out=tmp_path / "run", device="cpu")
-    assert f"learned tissue at {4 * tiles.mpp:g} µm/px" in caplog.text
+    assert f"trained at {4 * tiles.mpp:g} µm/px" in caplog.text
 
 
-def test_the_hub_learns_no_patient_of_the_start(start, monkeypatch):
+def test_the_hub_gets_no_patient_of_the_initial_weights(start, monkeypatch):
     import huggingface_hub
 
     source = Generator.from_pretrained(start, device="cpu")

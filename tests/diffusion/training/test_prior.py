@@ -1,4 +1,4 @@
-"""A prior: tissue of many sources, only of those who may be learned from, for others to start from."""
+"""The prior: tissue of many sources, only of training patients, for use as initial weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.places import STUDIES
 from nucleosynth.config import load_config, parse
 from nucleosynth.data.split import Fold, Split
 from nucleosynth.data.tileset import TileSet
-from nucleosynth.diffusion import generator
+from nucleosynth.diffusion import locate
 from nucleosynth.diffusion.config import PRIOR, GeneratorConfig
 from nucleosynth.diffusion.generator import Generator
 from nucleosynth.diffusion.training import finetune as start
@@ -82,7 +82,7 @@ def test_it_is_kept_in_half_precision_and_draws_nearly_the_same(prior):
     assert np.abs(made[0] - made[1]).mean() < 2
 
 
-def test_the_same_command_goes_on_and_another_is_refused(prior, root):
+def test_the_same_command_continues_and_another_is_refused(prior, root):
     assert train_prior(config(), root=root, out=prior.parent, device="cpu") == prior
     with pytest.raises(InputError, match="seed"):
         train_prior(config(seed=1), root=root, out=prior.parent, device="cpu")
@@ -106,8 +106,8 @@ def test_the_files_of_the_shipped_priors_are_sound(name):
         ({"name": "a/b"}, "name"),
         ({"name": "training"}, "`training` cannot name a prior"),
         ({"sources": [{"data": {**source("one"), "dataset": ".."}}]}, "`..` cannot name"),
-        ({"generator": {"path": "runs/a"}}, "`generator.path` means nothing here"),
-        ({"generator": {"start": "prior"}}, "name the prior to go on from"),
+        ({"generator": {"path": "runs/a"}}, "`generator.path` has no effect here"),
+        ({"generator": {"start": "prior"}}, "name the prior for initial weights"),
     ],
 )
 def test_bad_settings_are_one_line(changes, words):
@@ -116,7 +116,7 @@ def test_bad_settings_are_one_line(changes, words):
     assert "\n" not in str(caught.value)
 
 
-def test_a_start_that_saw_whom_a_split_holds_out_is_refused(prior, root, tmp_path):
+def test_initial_weights_trained_on_patients_that_a_split_holds_out_are_refused(prior, root, tmp_path):
     first = Generator.from_pretrained(prior, device="cpu")
     first.card.patients.append("one:one-2")
     first.save_pretrained(tmp_path / "start")
@@ -129,8 +129,8 @@ def test_a_start_that_saw_whom_a_split_holds_out_is_refused(prior, root, tmp_pat
 
 @pytest.fixture
 def shipped(prior, tmp_path, monkeypatch):
-    """Three priors as of the package: the second did not see `one`, the last learned finer tissue."""
-    monkeypatch.setattr(generator, "SHIPPED", tmp_path)
+    """Three priors as of the package: the second was not trained on `one`, the last has a finer scale."""
+    monkeypatch.setattr(locate, "SHIPPED", tmp_path)
     first = Generator.from_pretrained(prior, device="cpu")
     first.save_pretrained(tmp_path / "first")
     fine = Generator(first.denoiser, replace(first.card, mpp=first.card.mpp / 2))
@@ -149,7 +149,7 @@ def trained(prior, patients, out, *, mpp=None):
     return json.loads((path / "config.json").read_text())["start"]
 
 
-def test_training_starts_from_the_first_prior_that_saw_nobody_held_out(prior, shipped, tmp_path, caplog):
+def test_the_first_prior_trained_on_no_held_out_patient_is_used(prior, shipped, tmp_path, caplog):
     everybody = ["one:one-0", "one:one-1", "one:one-2"]
     begun = trained(prior, everybody, tmp_path / "a")
     assert "one:one-0" in begun["patients"]
@@ -159,7 +159,7 @@ def test_training_starts_from_the_first_prior_that_saw_nobody_held_out(prior, sh
     assert "nucleosynth/first was trained on patient one:one-0, who is held out" in caplog.text
 
 
-def test_training_starts_from_the_prior_of_its_scale(prior, shipped, tmp_path, caplog):
+def test_the_prior_of_the_nearest_scale_is_used(prior, shipped, tmp_path, caplog):
     everybody = ["one:one-0", "one:one-1", "one:one-2"]
     own = Generator.from_pretrained(prior, device="cpu").card.mpp
     with caplog.at_level(logging.WARNING, logger="nucleosynth"):
@@ -169,7 +169,7 @@ def test_training_starts_from_the_prior_of_its_scale(prior, shipped, tmp_path, c
         begun = trained(prior, everybody[1:], tmp_path / "b", mpp=own / 2)
     assert begun["patients"] == ["two:two-0"]
     assert "nucleosynth/fine was trained on patient one:one-0" in caplog.text
-    assert "nucleosynth/second: learned tissue at" in caplog.text
+    assert "nucleosynth/second: trained at" in caplog.text
 
 
 def test_a_name_of_the_package_needs_no_network(shipped):

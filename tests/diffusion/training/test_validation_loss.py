@@ -1,4 +1,4 @@
-"""Patients held out inside the training part: who they are, and what the loss on them decides."""
+"""Patients held out inside the training part: their choice, and the use of the loss on them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def everyone(tiles):
     return sorted(set(tiles.patients.tolist()))
 
 
-def test_a_share_of_the_patients_is_held_out_and_every_class_stays(tiles):
+def test_a_part_of_the_patients_is_held_out_and_every_class_stays(tiles):
     held = held_out_patients(tiles, everyone(tiles), share=0.25, seed=0)
     assert len(held) == 3
     rest = tiles.rows_of(set(everyone(tiles)) - set(held))
@@ -33,7 +33,7 @@ def test_a_share_of_the_patients_is_held_out_and_every_class_stays(tiles):
 
 
 @pytest.mark.parametrize(("count", "share"), [(9, 0.2), (12, 0.0)])
-def test_nobody_is_held_out_of_few_patients_or_where_none_is_wanted(tiles, count, share):
+def test_no_patient_is_held_out_of_few_or_where_none_is_wanted(tiles, count, share):
     assert held_out_patients(tiles, everyone(tiles)[:count], share=share, seed=0) == []
 
 
@@ -51,7 +51,7 @@ def test_training_checks_on_them_and_says_why_it_stopped(tiles, tmp_path):
     assert len(summary["held_out_patients"]) == 3
     assert f"step {best['step']} are kept" in summary["stopped"]
     card = Generator.from_pretrained(path).card
-    assert card.patients == everyone(tiles)  # whoever decides when to stop was seen too
+    assert card.patients == everyone(tiles)  # held-out patients influence the stop, so they count too
     assert card.steps == best["step"]
 
 

@@ -34,7 +34,7 @@ def test_two_classes_by_hand() -> None:
     assert found["brier"] == pytest.approx((0.1**2 + 0.7**2 + 0.4**2 + 0.2**2) / 4)
 
 
-def test_more_classes_look_at_the_predicted_one() -> None:
+def test_more_classes_use_the_predicted_one() -> None:
     p = [[0.6, 0.3, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4], [0.0, 0.0, 1.0]]
     found = calibration(p, [0, 0, 2, 2], bins=1)
     assert found["reliability"] == [{"predicted": pytest.approx(0.7), "observed": 0.75, "n": 4}]

@@ -73,7 +73,7 @@ def test_missing_classes() -> None:
 
 
 @pytest.mark.parametrize("metric", MEANS_OVER_CLASSES)
-def test_patients_who_lack_a_class_of_all_are_no_sample_of_them(metric: str) -> None:
+def test_resamples_without_a_class_are_undefined(metric: str) -> None:
     y, groups = np.array([0, 0, 1, 0, 1, 2]), np.array(["a", "a", "a", "b", "b", "c"])
     p = np.full((6, 3), 0.2) + 0.4 * np.eye(3)[[0, 1, 1, 0, 0, 2]]
     statistic = metric_statistic(metric, p, y, groups=groups)
@@ -129,7 +129,7 @@ def test_threshold_by_hand(positive: list[float], labels: list[int], expected: f
 def test_more_than_two_classes_have_no_threshold() -> None:
     p, y, _ = classifier(3)
     assert choose_threshold(p, y) is None
-    with pytest.raises(InputError, match="only two classes are cut"):
+    with pytest.raises(InputError, match="needs two classes"):
         decide(p, 0.3)
 
 

@@ -1,4 +1,4 @@
-"""The vote of a patient's tiles: by hand, against scikit-learn, ties and missing classes."""
+"""Patient-level scores: by hand, against scikit-learn, ties and missing classes."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def test_agrees_with_scikit_learn(k: int) -> None:
     labels = np.where(draw.random(210) < 0.8, own[patient], draw.integers(k, size=210))
     logits = draw.normal(size=(210, k)) + 0.5 * np.eye(k)[labels]
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    votes = np.stack([np.bincount(labels[patient == i], minlength=k) for i in range(30)])
-    clear = np.sort(votes, 1)[:, -1] > np.sort(votes, 1)[:, -2]
+    counts = np.stack([np.bincount(labels[patient == i], minlength=k) for i in range(30)])
+    clear = np.sort(counts, 1)[:, -1] > np.sort(counts, 1)[:, -2]
     mean = np.stack([p[patient == i].mean(0) for i in range(30)])[clear]
-    truth = votes.argmax(1)[clear]
+    truth = counts.argmax(1)[clear]
     found = patient_scores(p, labels, patient, threshold=None)
     assert found["n"] == clear.sum() == 30 - found["left_out"]
     assert found["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(truth, mean.argmax(1)))
@@ -68,11 +68,11 @@ def test_patients_of_other_folds_are_not_ranked_against_each_other() -> None:
     assert patient_scores(p, labels, groups, threshold=0.5, folds=[0, 0, 1, 1, 1])["auroc"] == 1.0
 
 
-def test_missing_classes_and_nobody() -> None:
+def test_missing_classes_and_no_patient() -> None:
     one = patient_scores(two([0.1, 0.9]), [0, 0], ["a", "b"], threshold=0.5)
     assert one == {"n": 2, "balanced_accuracy": 0.5, "auroc": None, "left_out": 0}
-    nobody = patient_scores(two([0.1, 0.9]), [0, 1], ["a", "a"], threshold=0.5)
-    assert nobody == {"n": 0, "balanced_accuracy": None, "auroc": None, "left_out": 1}
+    empty = patient_scores(two([0.1, 0.9]), [0, 1], ["a", "a"], threshold=0.5)
+    assert empty == {"n": 0, "balanced_accuracy": None, "auroc": None, "left_out": 1}
 
 
 def test_bad_input_is_named() -> None:
@@ -80,5 +80,5 @@ def test_bad_input_is_named() -> None:
         patient_scores(two([0.1, 0.9]), [0, 3], ["a", "b"], threshold=None)
     with pytest.raises(InputError, match="groups has 1 entries for 2 tiles"):
         patient_scores(two([0.1, 0.9]), [0, 1], ["a"], threshold=None)
-    with pytest.raises(InputError, match="only two classes are cut"):
+    with pytest.raises(InputError, match="needs two classes"):
         patient_scores(np.full((1, 3), 1 / 3), [0], ["a"], threshold=0.5)

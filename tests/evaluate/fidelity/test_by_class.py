@@ -1,4 +1,4 @@
-"""Fidelity class by class: that of the class alone, nothing embedded twice, few tiles are said."""
+"""Fidelity by class: that of the class alone, nothing computed twice, few tiles are reported."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def labelled(*, seed: int, shift: float = 0.0, prefix: str = "p", second: int = 
     return np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]]), labels
 
 
-def scored(*sides: Labelled, **settings: Any) -> dict[str, Any]:
-    return fidelity_by_class(*sides, **{"classes": CLASSES, "extractor": MeanColour(), **settings})
+def scored(*groups: Labelled, **settings: Any) -> dict[str, Any]:
+    return fidelity_by_class(*groups, **{"classes": CLASSES, "extractor": MeanColour(), **settings})
 
 
 def of_class(side: Labelled, label: int) -> tuple[np.ndarray, np.ndarray]:
@@ -93,7 +93,7 @@ def test_tiles_without_a_class_count_in_the_whole_alone() -> None:
     assert found["by_class"]["atypical"] is None
 
 
-def test_what_cannot_be_told_apart_is_refused() -> None:
+def test_constant_features_of_a_class_are_refused() -> None:
     real, made = labelled(seed=0), labelled(seed=1)
     with pytest.raises(InputError, match="synthetic has no labels; expected the class of each tile"):
         scored(real, made[:2])  # type: ignore[arg-type]
@@ -127,10 +127,10 @@ def test_tilesets_bring_classes_and_donors_tell_seen_from_unseen(tmp_path: Path)
     both = tuple(np.concatenate(pair) for pair in zip(real, unseen, strict=True))
     tiles = tileset(tmp_path / "real", both, donor=False)  # type: ignore[arg-type]
     synthetic = tileset(tmp_path / "made", made, donor=True)
-    seen, others = seen_and_unseen(tiles, synthetic)
+    donors, others = seen_and_unseen(tiles, synthetic)
     assert others is not None
-    assert (len(seen), len(others)) == (80, 80)
-    found = fidelity_by_class(seen, synthetic, held_out=others, extractor=MeanColour())
+    assert (len(donors), len(others)) == (80, 80)
+    found = fidelity_by_class(donors, synthetic, held_out=others, extractor=MeanColour())
     assert found == scored(real, made, held_out=unseen)
     assert seen_and_unseen(tileset(tmp_path / "same", real, donor=False), synthetic)[1] is None
 
@@ -138,7 +138,7 @@ def test_tilesets_bring_classes_and_donors_tell_seen_from_unseen(tmp_path: Path)
     with pytest.raises(InputError, match="classes normal, atypical and normal, grade 2; expected the same"):
         fidelity_by_class(tiles, renamed, extractor=MeanColour())
     with pytest.raises(InputError, match=r"tiles at 0\.25 and 0\.5 µm/px"):
-        fidelity(replace(seen, mpp=0.25), synthetic, extractor=MeanColour())
+        fidelity(replace(donors, mpp=0.25), synthetic, extractor=MeanColour())
 
 
 def test_a_tile_is_named_by_its_place_in_the_set() -> None:

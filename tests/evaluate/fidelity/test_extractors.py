@@ -1,7 +1,8 @@
-"""The contract of every extractor, and what is printed where a network or its weights cannot be had."""
+"""The contract of every extractor, and the message if a network or its weights are not available."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +14,24 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import save_file
+from tests.phantoms import phantom_tileset, tiny_study
+from tests.registries import keep_as_is
 
 from nucleosynth.backbones import create_backbone, input_scale, to_input, weights_hash
+from nucleosynth.cli import main
+from nucleosynth.config import parse
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.fidelity import inception, pretrained
-from nucleosynth.evaluate.fidelity.features import Extractor, Remembering, get_extractor
+from nucleosynth.evaluate.fidelity.extractors import NetworkExtractor, written_as
+from nucleosynth.evaluate.fidelity.features import (
+    EXTRACTORS,
+    Extractor,
+    Remembering,
+    extractor_forms,
+    get_extractor,
+    register_extractor,
+)
+from nucleosynth.study.design.config import StudyConfig
 
 TINY = "test_vit"
 
@@ -99,7 +113,13 @@ KINDS: dict[str, tuple[Make, str, int]] = {
 }
 
 
-@pytest.fixture(params=KINDS)
+def test_every_registered_extractor_is_held_to_the_contract() -> None:
+    assert set(KINDS) == set(EXTRACTORS)
+    forms = extractor_forms().split(", ")
+    assert [form.partition(":")[0].removesuffix("[") for form in forms] == list(EXTRACTORS)
+
+
+@pytest.fixture(params=EXTRACTORS)
 def kind(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_fidelity: None
 ) -> tuple[Extractor, str, int]:
@@ -126,6 +146,33 @@ def test_contract(kind: tuple[Extractor, str, int]) -> None:
 
 def test_a_tile_does_not_depend_on_its_batch(kind: tuple[Extractor, str, int]) -> None:
     assert kind[0](tiles(5))[3:] == pytest.approx(kind[0](tiles(5)[3:]), abs=1e-4)
+
+
+@written_as("colour[:GAIN]")
+def colour_extractor(argument: str) -> NetworkExtractor:
+    """An extractor as a contributor writes it, in one function: the mean colour of a tile."""
+    gain = float(argument or 1)
+
+    def forward(images: np.ndarray) -> torch.Tensor:
+        return gain * torch.from_numpy(images).float().mean((1, 2))
+
+    return NetworkExtractor("colour", "0" * 16, forward)
+
+
+def test_a_new_extractor_is_one_function_and_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep_as_is(EXTRACTORS, monkeypatch)
+    register_extractor("colour", colour_extractor)
+    assert get_extractor("colour:2")(tiles(3)) == pytest.approx(2 * get_extractor("colour")(tiles(3)))
+    assert "known are lite0" in refusal("coluor")
+    assert refusal("coluor").endswith(", colour[:GAIN]")
+    made = phantom_tileset(tmp_path / "tiles", tiles=240, patients=12)
+    words = ["evaluate", "fidelity", str(made.path), str(made.path), "--extractor=colour"]
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["extractor"] == "colour"
+    study = tiny_study(fidelity={"extractor": "colour"})
+    assert parse(StudyConfig, study).fidelity.extractor == "colour"
 
 
 def test_features_of_a_file_are_those_of_its_network(tmp_path: Path) -> None:
@@ -213,7 +260,7 @@ def test_inception_takes_the_cached_weights_or_says_where_they_are(
         raise OSError("no route to host")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
-    with pytest.raises(InputError, match=r"could not be had \(OSError\); fetch .* inception:FILE"):
+    with pytest.raises(InputError, match=r"could not be downloaded \(OSError\); fetch .* inception:FILE"):
         inception.inception_extractor()
     assert asked == [inception.URL]
     inception_file(tmp_path).rename(tmp_path / "checkpoints" / inception.FILE)

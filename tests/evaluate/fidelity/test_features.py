@@ -25,7 +25,7 @@ def test_batch_size_changes_nothing_and_input_size_does() -> None:
 
 
 def test_an_unknown_name_lists_the_known() -> None:
-    with pytest.raises(InputError, match="nearest is lite0"):
+    with pytest.raises(InputError, match=r"unknown extractor 'lite'; did you mean lite0\? known are lite0, "):
         get_extractor("lite")
     with pytest.raises(InputError, match=r"timm:MODEL\[@FILE\], classifier:RUN"):
         get_extractor("dino:small")

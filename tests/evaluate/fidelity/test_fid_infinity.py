@@ -1,4 +1,4 @@
-"""FID read off at infinitely many tiles: what it leaves of the bias, and where it is not to be had."""
+"""FID extrapolated to infinitely many tiles: its remaining bias, and where it cannot be computed."""
 
 from __future__ import annotations
 

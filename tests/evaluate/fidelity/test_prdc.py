@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage: by hand, by loop, by other code, beside real tiles."""
+"""Precision, recall, density and coverage: by hand, by loop, by other code, with real tiles as reference."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def tiles_a_side(*sets: tuple[np.ndarray, np.ndarray], **options: object) -> tup
     return found["n"], found["real_reference"]["n"]
 
 
-def test_both_sides_of_a_comparison_have_the_same_n_and_both_references_too() -> None:
+def test_both_tile_groups_have_the_same_n_and_both_references_too() -> None:
     real, few = coloured(10, 20, seed=0), coloured(10, 3, seed=1)
     assert tiles_a_side(real, few) == (30, 30)
     assert tiles_a_side(real, real) == (200, 100)  # the reference: a half of the patients
@@ -133,7 +133,7 @@ def test_constant_features_are_refused() -> None:
         with pytest.raises(InputError, match="spoilt@8: features of `synthetic` are the same for all 24"):
             fidelity(real, bright, extractor=Spoilt(value=value))
     grey = np.full_like(real[0], 128)
-    with pytest.raises(InputError, match="features of `real` are the same for all 24 tiles; look at"):
+    with pytest.raises(InputError, match="features of `real` are the same for all 24 tiles; check the"):
         fidelity((grey, None), real, extractor=MeanColour())
 
 

@@ -14,7 +14,8 @@ from nucleosynth.data.phantom.tissue import PhantomConfig, phantom_tiles
 from nucleosynth.data.stain import jitter_stain
 from nucleosynth.diffusion.config import NetworkConfig, SynthesisConfig
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.synthesis import synthesise
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.memorization.audit import Real, memorization
@@ -102,7 +103,7 @@ def test_fresh_tissue_passes(tissue):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("references", [15, 300])
-def test_a_copyist_is_nearer_to_its_own_side_and_fresh_tissue_to_neither(tissue, references):
+def test_copies_are_nearer_to_their_own_group_and_new_tissue_to_neither(tissue, references):
     """Also where there are fewer held-out than training tiles, which are then nearer by chance."""
     train, held_out, fresh = tissue
     others = Real(held_out.images[:references], held_out.patients[:references])
@@ -145,12 +146,12 @@ def test_likeness_that_a_control_has_too_is_no_memory(tissue):
 
     made, control = follows(train.images[:60]), follows(held_out.images[:60])
     alone = memorization(train, made, held_out, extractor=Coarse()).scores
-    beside = memorization(train, made, held_out, control=control, extractor=Coarse()).scores
+    controlled = memorization(train, made, held_out, control=control, extractor=Coarse()).scores
     assert alone["p_value"] < 1e-6
     assert "no control" in alone["warnings"][-1]
-    assert beside["compared_with"] == "control"
-    assert beside["copies"]["control"]["rate"] > 0.9
-    assert beside["verdict"] == "no more copies shown than chance"
+    assert controlled["compared_with"] == "control"
+    assert controlled["copies"]["control"]["rate"] > 0.9
+    assert controlled["verdict"] == "no more copies shown than chance"
 
 
 @pytest.mark.slow
@@ -206,15 +207,15 @@ def test_the_packaged_extractor_serves_too(tissue):
     scores = memorization(few, few.images[:8], held_out, limit=10).scores
     assert scores["extractor"] == "lite0@224"
     assert scores["features"]["synthetic"]["copies"] == 8
-    told = [words.split()[1] for words in scores["warnings"]]
-    assert told == ["synthetic", "held-out", "calibration", "control:"]
+    named = [words.split()[1] for words in scores["warnings"]]
+    assert named == ["synthetic", "held-out", "calibration", "control:"]
 
 
 def test_what_cannot_be_audited_is_one_line(tissue):
     train, held_out, fresh = tissue
     one = Real(train.images[:4], np.array(["p"] * 4))
     for arguments, words in [
-        ((train, fresh, train), "is on both sides"),
+        ((train, fresh, train), "is both training and held out"),
         ((one, fresh, held_out), "of one patient"),
         ((train, fresh[:0], held_out), "no synthetic tiles"),
         ((train, fresh[:, :16, :16], held_out), "expected squares of one size"),
@@ -239,24 +240,24 @@ def test_scores_and_pairs_are_written(tissue, tmp_path):
     assert np.abs(above - below).mean() < 20
 
 
-def test_patients_are_parted_by_who_was_seen(tmp_path):
+def test_patients_are_divided_into_training_and_others(tmp_path):
     tiles = phantom_tileset(tmp_path / "tiles", tiles=48, patients=8)
     names = sorted(set(tiles.patients.tolist()))
     train, held_out = divide([tiles], names[:5])
     assert sorted(set(train.patients.tolist())) == names[:5]
     assert sorted(set(held_out.patients.tolist())) == names[5:]
-    for saw, words in (
+    for trained_on, words in (
         (["x"], "no tile of a patient that the generator was trained on"),
         (names, "that it was not trained on"),
     ):
         with pytest.raises(InputError, match=words):
-            divide([tiles], saw)
+            divide([tiles], trained_on)
     with pytest.raises(InputError, match="expected one size"):
         divide([tiles, phantom_tileset(tmp_path / "larger", size=32)], names)
 
 
 @pytest.mark.parametrize("classes", [["grade 1", "grade 2", "grade 3"], []])
-def test_a_control_is_drawn_for_whom_the_generator_never_saw(tmp_path, classes):
+def test_a_control_is_drawn_for_patients_that_the_generator_was_not_trained_on(tmp_path, classes):
     tiles = phantom_tileset(tmp_path / "tiles", tiles=48, patients=8)
     names = sorted(set(tiles.patients.tolist()))
     network = NetworkConfig.model_validate(TINY_NETWORK)

@@ -1,4 +1,4 @@
-"""Drawn layouts against real masks, beside the distance between patients."""
+"""Drawn layouts against real masks, with the distance between patients as reference."""
 
 from __future__ import annotations
 
@@ -72,5 +72,5 @@ def test_masks_that_cannot_be_compared(fitted):
     rows = np.arange(4)
     with pytest.raises(InputError, match=r"expected \(4, 64, 64\)"):
         compare_masks(tiles, rows, tiles.masks[rows][:, :32], labels=tiles.labels[rows])
-    with pytest.raises(InputError, match="carries a mask"):
+    with pytest.raises(InputError, match="has a mask"):
         compare_masks(tiles, rows[:0], tiles.masks[rows], labels=tiles.labels[rows])

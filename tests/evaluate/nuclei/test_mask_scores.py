@@ -69,7 +69,7 @@ def test_masks_are_those_of_the_segmenter_and_all_else_stays(bare, tmp_path):
 
 
 def test_masks_are_not_replaced_by_accident(drawn, tmp_path):
-    with pytest.raises(InputError, match="12 of 12 tiles carry masks already"):
+    with pytest.raises(InputError, match="12 of 12 tiles have masks already"):
         add_masks(drawn, tmp_path / "masked")
     assert not (tmp_path / "masked").exists()
     replaced = add_masks(drawn, tmp_path / "masked", replace=True)
@@ -84,7 +84,7 @@ def test_tiles_of_unknown_scale_are_refused(bare, tmp_path):
         add_masks(unknown, tmp_path / "masked")
 
 
-def test_the_ceiling_is_taken_on_patients_who_gave_no_donor(drawn, tmp_path):
+def test_the_ceiling_is_measured_on_patients_without_donors(drawn, tmp_path):
     synthetic = as_synthetic(drawn, tmp_path / "synthetic", patients=2)
     scores = mask_scores(drawn, synthetic)
     unused = drawn.rows_of(set(drawn.patients.tolist()) - set(synthetic.patients.tolist()))
@@ -109,10 +109,10 @@ def test_samples_as_good_as_their_donors_reach_the_ceiling_exactly(drawn, tmp_pa
         assert (placed["value"], placed["chance"]) == (placed["ceiling"], placed["ceiling_chance"])
 
 
-def test_who_made_the_masks_cannot_judge_them(bare, tmp_path):
+def test_the_segmenter_of_the_masks_cannot_score_them(bare, tmp_path):
     masked = add_masks(bare, tmp_path / "masked", backend="judge")
     synthetic = as_synthetic(masked, tmp_path / "synthetic", patients=2)
-    with pytest.raises(InputError, match="made the masks it would judge"):
+    with pytest.raises(InputError, match="made the masks that it would score"):
         mask_scores(masked, synthetic)
 
 
@@ -125,7 +125,7 @@ def test_against_made_masks_the_score_is_consistency_without_a_ceiling(drawn, ba
     assert scores["iou"] > scores["chance"]
 
 
-def test_tiles_without_masks_have_nothing_to_judge(drawn, bare, tmp_path):
+def test_tiles_without_masks_cannot_be_scored(drawn, bare, tmp_path):
     synthetic = as_synthetic(bare, tmp_path / "synthetic", patients=2)
-    with pytest.raises(InputError, match="no tile carries a mask"):
+    with pytest.raises(InputError, match="no tile has a mask"):
         mask_scores(drawn, synthetic)

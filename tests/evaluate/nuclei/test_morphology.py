@@ -104,7 +104,7 @@ def test_a_segmenter_finds_the_nuclei_of_both(pair) -> None:
     carried = compare_morphology(*pair).scores
     assert found["masks"] == "found by classical"
     assert found["real"]["nuclei"] != carried["real"]["nuclei"]
-    with pytest.raises(InputError, match="nearest is classical"):
+    with pytest.raises(InputError, match="did you mean classical"):
         compare_morphology(*pair, found_by="clasical")
 
 
@@ -154,7 +154,7 @@ def test_what_cannot_be_compared_is_one_line(pair, tmp_path) -> None:
     with pytest.raises(InputError, match="its µm/px is unknown"):
         compare_morphology(unknown, unknown)
     bare = drawn(tmp_path / "bare", seed=1, mask=None)
-    with pytest.raises(InputError, match=r"60 of 60 tiles carry no mask.*--found-by"):
+    with pytest.raises(InputError, match=r"60 of 60 tiles have no mask.*--found-by"):
         compare_morphology(pair[0], bare)
     high = (tile for tile in pair[0].tiles() if tile.label == 2)
     only = write_tileset(tmp_path / "high", high, classes=CLASSES, ordinal=True)

@@ -207,7 +207,7 @@ def test_a_mean_agrees_with_its_t_test_also_of_few_patients(patients: int) -> No
     assert (found.lo > 0) == (found.p_value < 0.05)
 
 
-def test_folds_are_judged_together_over_the_patients_of_all() -> None:
+def test_folds_are_scored_together_over_the_patients_of_all() -> None:
     values, groups = clustered(patients=30)
     fold = np.unique(groups, return_inverse=True)[1] % 3
     gain = np.array([0.1, 0.2, 0.3])[fold]

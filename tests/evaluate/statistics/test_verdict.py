@@ -1,4 +1,4 @@
-"""What intervals allow to be said: words, Holm's adjustment, and the claim against all controls."""
+"""Verdicts from intervals: words, Holm's adjustment, and the claim against all controls."""
 
 from __future__ import annotations
 

@@ -6,17 +6,26 @@ import pytest
 import torch
 from torch import nn
 
-from nucleosynth.segmentation.learned.network import SegmenterNet, build_network, network_loss
+from nucleosynth.segmentation.learned.config import NETWORKS
+from nucleosynth.segmentation.learned.network import SegmenterNet, build_network
+from nucleosynth.segmentation.learned.watershed import Cut
+from nucleosynth.segmentation.segmenter import DEFAULT_SEGMENTER, MASK_JUDGE
 
-RECIPES = ("embedded", "judge")
 
-
-@pytest.fixture(params=RECIPES)
+@pytest.fixture(params=NETWORKS)
 def net(request: pytest.FixtureRequest) -> SegmenterNet:
     torch.manual_seed(0)
     made = build_network(request.param)
     made.maps(torch.randn(2, 3, 64, 64))  # running statistics other than those of a fresh norm
     return made
+
+
+@pytest.mark.parametrize("recipe", NETWORKS)
+def test_a_network_is_registered_under_its_own_name(recipe):
+    kind = NETWORKS.get(recipe)
+    assert issubclass(kind, SegmenterNet)
+    assert kind.recipe == recipe
+    assert isinstance(kind.cut, Cut)
 
 
 def test_it_is_small(net):
@@ -58,19 +67,19 @@ def test_folding_changes_nothing(net):
     assert torch.allclose(before, after, atol=1e-4)
 
 
-def test_nothing_in_it_looks_at_the_whole_picture(net):
+def test_no_layer_uses_the_whole_picture(net):
     assert not [
         m for m in net.modules() if isinstance(m, (nn.GroupNorm, nn.InstanceNorm2d, nn.AdaptiveAvgPool2d))
     ]
 
 
-def test_the_two_differ_in_architecture():
-    first, second = (set(build_network(recipe).state_dict()) for recipe in RECIPES)
+def test_maker_and_mask_judge_differ_in_architecture():
+    first, second = (set(build_network(name).state_dict()) for name in (DEFAULT_SEGMENTER, MASK_JUDGE))
     assert first - second
     assert second - first
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", NETWORKS)
 def test_the_loss_prefers_the_truth(recipe):
     depth = torch.zeros(1, 2, 32, 32)
     depth[:, 0, 8:24, 8:24], depth[:, 1, 8:24, 8:24] = 1.0, 9.0
@@ -81,6 +90,6 @@ def test_the_loss_prefers_the_truth(recipe):
     losses = []
     for logits in (right, -right):
         net.forward = lambda _, logits=logits: logits  # type: ignore[method-assign]
-        losses.append(float(network_loss(net, torch.zeros(1, 3, 32, 32), depth)))
+        losses.append(float(net.loss(torch.zeros(1, 3, 32, 32), depth)))
     assert losses[0] < 0.05
     assert losses[1] > 1

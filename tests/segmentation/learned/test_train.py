@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 import yaml
 from tests.nuclei.drawn import disc_labels, painted, write_pictures
+from tests.registries import keep_as_is
 
 from nucleosynth.cli import main
 from nucleosynth.errors import InputError
 from nucleosynth.files import read_jsonl
 from nucleosynth.nuclei.agreement import mask_agreement
+from nucleosynth.segmentation.learned.config import NETWORKS
 from nucleosynth.segmentation.learned.weights import CARD, WEIGHTS, load_weights
 from nucleosynth.segmentation.segmenter import get_segmenter
+from nucleosynth.study.design.segmentation import SegmentationConfig
 
 SETTINGS = {
     "recipe": "judge",
@@ -54,7 +57,7 @@ def train(tmp_path, monkeypatch):
     return command
 
 
-@pytest.mark.parametrize("recipe", ["embedded", "judge"])
+@pytest.mark.parametrize("recipe", NETWORKS)
 def test_a_run_leaves_weights_a_card_and_validation(recipe, train, tmp_path):
     assert train("run", recipe=recipe) == 0
     run = tmp_path / "run"
@@ -93,9 +96,19 @@ def test_it_learns_drawn_nuclei(train, tmp_path):
     assert mask_agreement(found, np.stack(unseen))["f1"] > 0.75
 
 
+def test_a_new_network_is_one_class_and_one_line(train, monkeypatch, tmp_path):
+    keep_as_is(NETWORKS, monkeypatch)
+    NETWORKS.register("pixel", "tests.segmentation.learned.pixel_net:PixelNet")
+    assert train("run", recipe="pixel") == 0
+    segmenter = get_segmenter(f"weights:{tmp_path / 'run' / 'weights'}")
+    assert segmenter.name == "pixel"
+    assert segmenter(painted(drawn(0))[None], 0.5).shape == (1, 72, 72)
+    assert SegmentationConfig(recipe="pixel").recipe == "pixel"
+
+
 def test_bad_requests_are_one_line(train, capsys):
     for changes, message in (
-        ({"recipe": "stardist"}, "embedded"),
+        ({"recipe": "stardist"}, "`recipe`: unknown network 'stardist'; known are embedded, judge"),
         ({"minutes": 1.0}, "give `minutes` or `steps`"),
         ({"data": []}, "data"),
         ({"crop": 50}, "crop"),
@@ -111,7 +124,7 @@ def test_damaged_weights_are_named(train, tmp_path):
     with pytest.raises(InputError, match=WEIGHTS):
         load_weights(weights)
     (weights / CARD).write_text('{"recipe": "unet"}')
-    with pytest.raises(InputError, match="recipe 'unet'; expected one of embedded, judge"):
+    with pytest.raises(InputError, match="unknown network 'unet'; known are embedded, judge"):
         load_weights(weights)
     with pytest.raises(InputError, match="cannot be read"):
         get_segmenter(f"weights:{tmp_path / 'nowhere'}")

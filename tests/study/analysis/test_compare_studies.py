@@ -1,4 +1,4 @@
-"""Two studies beside each other: paired over the same test patients, refused where these differ."""
+"""Two studies compared: paired over the same test patients, refused where these differ."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def better(finished, tmp_path):
-    """The same study with classifiers that know more in the arm of synthetic tiles."""
+    """The same study with better classifiers in the arm of synthetic tiles."""
     out = Path(shutil.copytree(finished, tmp_path / "better"))
     labels = np.load(next(out.glob("fold-0/arms/real/*/test.npy")))
     for path in out.glob("fold-0/arms/real+50%/*/test.npy"):
@@ -91,7 +91,7 @@ def test_primary_arms_of_other_names_are_compared_too(finished, better):
     assert found["second"]["primary"] == "synthetic-only"
 
 
-def test_what_cannot_be_compared_is_told(finished, better, tmp_path):
+def test_studies_that_cannot_be_compared_are_refused(finished, better, tmp_path):
     split = read_json(better / "split.json")
     fold = split["folds"][0]
     fold["test"], fold["validation"] = fold["test"][1:], [*fold["validation"], fold["test"][0]]

@@ -1,4 +1,4 @@
-"""What a verdict says of the generator."""
+"""The verdict of a study: its lines on the generator and its claim."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def lines(test: dict[str, object]) -> list[str]:
     return study_verdict(study, None, [], {"fidelity": {"test": test}})["lines"]
 
 
-def test_coverage_stands_beside_kid_where_it_was_measured() -> None:
+def test_coverage_follows_kid_where_it_was_measured() -> None:
     alone = {"synthetic": 0.444, "real": None, "of_real": None}
     (kid,) = lines({**TEST, "neighbours": {"k": 5, "n": 70, "coverage": alone}})
-    assert "KID to the training patients (lite0@224, n = 80): 0.041; unseen real patients unknown" in kid
+    assert "KID to the training patients (lite0@224, n = 80): 0.041; other real patients unknown" in kid
     assert lines({**TEST, "neighbours": {"k": 5, "n": 70, "coverage": COVERAGE}}) == [
         kid,
         "Coverage of training patients (70 tiles): 0.444, by as many real tiles of others 0.800: "
@@ -40,12 +40,10 @@ def test_coverage_stands_beside_kid_where_it_was_measured() -> None:
     [
         (None, "helps."),
         (0.012, "helps (p = 0.012 after Holm's correction)."),
-        (0.136, "helps taken alone, no longer after Holm's correction for all comparisons (p = 0.14)."),
+        (0.136, "helps uncorrected, no longer after Holm's correction for all comparisons (p = 0.14)."),
     ],
 )
-def test_a_secondary_difference_says_whether_it_outlives_their_number(
-    p_holm: float | None, says: str
-) -> None:
+def test_a_secondary_difference_says_whether_it_survives_correction(p_holm: float | None, says: str) -> None:
     study = parse(StudyConfig, tiny_study())
     one = {
         "arm": "augmented",

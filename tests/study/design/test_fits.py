@@ -1,4 +1,4 @@
-"""Whom each fit of a study may see, and which arms it has."""
+"""The patients that each fit of a study may use, and its arms."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def split(tiles):
     return Split(rule="x", folds=[Fold(train=names[:16], validation=names[16:20], test=names[20:])])
 
 
-def test_a_share_holds_the_smaller_shares(tiles, split):
+def test_a_data_fraction_contains_the_smaller_ones(tiles, split):
     train = split.folds[0].train
     shares = [set(draw_data_fraction(tiles, train, share, seed=3)) for share in (0.25, 0.5, 1.0)]
     assert shares[0] < shares[1] < shares[2] == set(train)
@@ -45,7 +45,7 @@ def test_a_share_holds_the_smaller_shares(tiles, split):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_share_of_uneven_patients_is_one_of_their_tiles_and_classes_too(seed):
+def test_a_fraction_of_uneven_patients_is_one_of_their_tiles_and_classes_too(seed):
     sizes = [120, 80, *[2 + 3 * (i % 7) for i in range(98)]]
     names = [f"p{i:03}" for i in range(100)]
     patients = np.repeat(names, sizes)
@@ -57,21 +57,21 @@ def test_a_share_of_uneven_patients_is_one_of_their_tiles_and_classes_too(seed):
         rows_of=lambda wanted: np.flatnonzero(np.isin(patients, wanted)),
     )
     for share in (0.25, 0.5):
-        taken = draw_data_fraction(tiles, names, share, seed=seed)
-        rows = tiles.rows_of(taken)
-        assert len(taken) == 100 * share
+        drawn = draw_data_fraction(tiles, names, share, seed=seed)
+        rows = tiles.rows_of(drawn)
+        assert len(drawn) == 100 * share
         assert len(rows) / len(patients) == pytest.approx(share, abs=0.07)
         assert labels[rows].mean() == pytest.approx(labels.mean(), abs=0.05)
 
 
-def test_a_share_keeps_who_validates_and_who_tests(tiles, split):
+def test_a_data_fraction_keeps_validation_and_test_patients(tiles, split):
     fold = split.folds[0]
     found = fit_patients(tiles, split, Fit(0, 0.5), inner=0, seed=0)
     assert (found.validation, found.test) == (fold.validation, fold.test)
     assert set(found.train) < set(fold.train)
 
 
-def test_inner_folds_part_the_training_patients_and_see_no_other(tiles, split):
+def test_inner_folds_divide_the_training_patients_and_use_no_other(tiles, split):
     outer = Fit(0, 0.5)
     train = fit_patients(tiles, split, outer, inner=2, seed=0).train
     found = [fit_patients(tiles, split, fit, inner=2, seed=0) for fit in outer.within(2)]
@@ -88,8 +88,8 @@ def test_a_part_that_cannot_be_used_is_named(tiles, split, caplog):
     single = {"validation": split.folds[0].validation[:1]}
     alone = Split(rule="x", folds=[split.folds[0].model_copy(update=single)])
     with caplog.at_level(logging.WARNING):
-        nobody = split.folds[0].model_copy(update={"validation": ["phantom:nobody"]})
-        check_fold(tiles, nobody, "fold-0")
+        missing = split.folds[0].model_copy(update={"validation": ["phantom:missing"]})
+        check_fold(tiles, missing, "fold-0")
         assert "has no validation tile" in caplog.text
         check_split(tiles, alone)
         assert "one validation patient" in caplog.text
@@ -100,11 +100,11 @@ def test_a_part_that_cannot_be_used_is_named(tiles, split, caplog):
         assert "choice-0: one validation patient" in caplog.text
     with pytest.raises(InputError, match=r"fold-0-patients-5%: "):
         fit_patients(tiles, split, Fit(0, 0.05), inner=0, seed=0)
-    with pytest.raises(InputError, match="16 training patients cannot be parted into 17 inner folds"):
+    with pytest.raises(InputError, match="16 training patients cannot be divided into 17 inner folds"):
         fit_patients(tiles, split, Fit(0, 1.0, 0), inner=17, seed=0)
 
 
-def test_folders_tell_fits_apart():
+def test_every_fit_has_its_own_folder():
     fits = [Fit(), Fit(1), Fit(0, 0.25), Fit(0, 0.25, 1), Fit(0, 1.0, 1)]
     assert [fit.folder for fit in fits] == [
         "fold-0", "fold-1", "fold-0-patients-25%", "fold-0-patients-25%/choice-1", "fold-0/choice-1",
@@ -122,7 +122,7 @@ def test_an_inner_fold_runs_the_candidates_alone_with_one_generator():
     assert [arm.name for arm in fit_arms(one, Fit(0, 0.5))][-1] == "held-back"
     assert len(list(arm_jobs(one, Fit(0, 1.0, 0)))) == 2 * 2
     assert len(list(arm_jobs(one, Fit()))) == 2 * (1 + 3 * 3)
-    folders = [job["folder"] for fit in all_fits(one, 1) for job in arm_jobs(one, fit)]
+    folders = [job.folder for fit in all_fits(one, 1) for job in arm_jobs(one, fit)]
     assert len(set(folders)) == len(folders)
 
 
@@ -151,10 +151,10 @@ def test_nothing_is_chosen_where_the_protocol_names_the_arm_or_there_is_one():
     ("changes", "words"),
     [
         ({"report": {"arm": "real+10%"}}, "no arm `real.10%`; there are chosen, real, real.50%"),
-        ({"choice": {"folds": 1}}, "leaves nobody to train on"),
+        ({"choice": {"folds": 1}}, "leaves no patient to train on"),
         ({"arms": {"controls": ["real", "held-back"]}}, "give `fractions` below 1"),
-        ({"arms": {"fractions": [0.5, 1.5]}}, "fraction 1.5: a share of the patients"),
-        ({"arms": {"fractions": []}}, "must hold one share at least"),
+        ({"arms": {"fractions": [0.5, 1.5]}}, "fraction 1.5: expected a data fraction"),
+        ({"arms": {"fractions": []}}, "must hold at least one fraction"),
         ({"arms": {"filters": ["luck"]}}, "filters"),
     ],
 )

@@ -33,8 +33,8 @@ def test_the_card_of_the_tiles_says_what_they_are_and_what_not() -> None:
         "not for diagnosis", "50 of 32 px at 0.5 µm/px", "normal 25, atypical 25", "`generator-one`",
         "of the 20 training patients", "licence of the source data | CC0", "Synthetic tiles help",
         "against augmented in AUROC, where the 95 % interval begins at +0.005",
-        "| 0.041, 95 % interval 0.033 to 0.050 |", "unseen real patients | 0.018",
-        "two halves of the training patients | 0.052", "by chance | 0.123", "on real tiles | 0.654",
+        "| 0.041, 95 % interval 0.033 to 0.050 |", "other real patients | 0.018",
+        "two halves of the training patients | 0.052", "chance level | 0.123", "on real tiles | 0.654",
         "Of 60 tiles drawn", "31 other patients", "- few tiles.", "`protocol-hash`",
     ):  # fmt: skip
         assert words in text, words
@@ -50,13 +50,13 @@ def test_cards_of_variations_say_that_the_figures_are_of_other_tiles() -> None:
     assert "variations" not in words_of(model_card(sample_record()))
 
 
-def test_the_card_of_the_generator_says_what_it_saw() -> None:
+def test_the_card_of_the_generator_names_its_training_data() -> None:
     card = model_card(sample_record())
     assert front(card)["library_name"] == "nucleosynth"
     text = words_of(card)
     for words in (
         "not for diagnosis", "classes | normal, atypical", "60 tiles of 20 patients",
-        "6 validation and 40 test patients", "started from | `nucleosynth/tissue-prior`",
+        "6 validation and 40 test patients", "initial weights | `nucleosynth/tissue-prior`",
         "640 tiles with repeats",
         "`spectral`, 10 steps", "`generator-two` | 0.046", "Not searched for. Do not share before you have",
         "nucleosynth study run small.yaml",
@@ -64,12 +64,12 @@ def test_the_card_of_the_generator_says_what_it_saw() -> None:
         assert words in text, words
 
 
-def test_a_start_that_was_not_recorded_is_not_said_to_be_none() -> None:
+def test_initial_weights_that_were_not_recorded_are_not_called_none() -> None:
     record = sample_record()
     del record["generator"]["start"]
-    assert "started from | not recorded; the protocol says: tissue-prior" in words_of(model_card(record))
+    assert "initial weights | not recorded; the protocol says: tissue-prior" in words_of(model_card(record))
     record["generator"]["start"] = None
-    assert "started from | nothing" in words_of(model_card(record))
+    assert "initial weights | none, trained from scratch" in words_of(model_card(record))
 
 
 def test_generators_of_fewer_patients_are_no_other_seeds() -> None:

@@ -70,24 +70,24 @@ def test_report_is_one_file_that_loads_nothing(record, pictures, tmp_path) -> No
 def test_report_says_what_the_record_holds(record, pictures, tmp_path) -> None:
     text = text_of(build_report(record, pictures, tmp_path).read_text())
     for words in (
-        "Synthetic tiles help", "By 0.05 on 40 patients.", "protocol-hash", "by patient", "+0.020 to +0.080",
-        "verdict on real+50%", "0.123", "0.654", "0.0412", "0.0330 to 0.0500", "0.0521", "0.0182", "31.7",
-        "lite0", "weights-hash", "few tiles", "flatters", "content-hash", "split-hash", "classification",
-        "a cpu", "30 min", "PQ", "0.411", "0.021", "0.522", "0.033", "coverage 0.444 0.800 0.55",
-        "recall 0.322", "precision 0.611", "density 0.733",
+        "Synthetic tiles help", "By 0.05 on 40 patients.", "protocol-hash", "by patient",
+        "+0.020 to +0.080", "verdict on real+50%", "0.123", "0.654", "0.0412", "0.0330 to 0.0500", "0.0521",
+        "0.0182", "31.7", "lite0", "weights-hash", "few tiles", "its scores are too high", "content-hash",
+        "split-hash", "classification", "a cpu", "30 min", "PQ", "0.411", "0.021", "0.522", "0.033",
+        "coverage 0.444 0.800 0.55", "recall 0.322", "precision 0.611", "density 0.733",
     ):  # fmt: skip
         assert words in text.replace("\u202f", " "), words
     assert (
         text.index("Synthetic tiles help")
         < text.index("What was compared")
-        < text.index("Does it help? The claim")
+        < text.index("Do synthetic tiles help? The claim")
     )
 
 
-def test_real_stands_beside_synthetic_with_the_masks_asked_for(record, pictures, tmp_path) -> None:
+def test_real_and_synthetic_tiles_are_paired_with_requested_masks(record, pictures, tmp_path) -> None:
     page = build_report(record, pictures, tmp_path).read_text()
-    for side in ("real", "synthetic"):
-        for tiles in pictures[side].values():
+    for group in ("real", "synthetic"):
+        for tiles in pictures[group].values():
             assert tile_figure(tiles, columns=4, alt="").picture in page
     outlines = tile_figure(
         pictures["synthetic"]["normal"], pictures["synthetic_masks"]["normal"], columns=4, alt=""
@@ -99,10 +99,10 @@ def test_real_stands_beside_synthetic_with_the_masks_asked_for(record, pictures,
 def test_scores_stand_on_their_scale_between_chance_and_ceiling(record, pictures, tmp_path) -> None:
     page = build_report(record, pictures, tmp_path).read_text()
     places = re.findall(r'<div class="mark[^"]*" style="left: ([\d.]+)%"><span>([a-z ]+) [\d.]+</span>', page)
-    assert places[:3] == [("12.3", "by chance"), ("60.0", "asked for and found"), ("65.4", "real tiles")]
+    assert places[:3] == [("12.3", "chance level"), ("60.0", "synthetic tiles"), ("65.4", "real tiles")]
     kid = {name: float(place) for place, name in places[3:]}
-    assert kid["unseen real patients"] < kid["synthetic"] < kid["within the training patients"] < 100
-    assert kid["synthetic"] / kid["unseen real patients"] == pytest.approx(0.0412 / 0.0182, rel=1e-3)
+    assert kid["other real patients"] < kid["synthetic"] < kid["within the training patients"] < 100
+    assert kid["synthetic"] / kid["other real patients"] == pytest.approx(0.0412 / 0.0182, rel=1e-3)
 
 
 def test_json_is_the_record(record, pictures, tmp_path) -> None:
@@ -179,7 +179,7 @@ def test_patients_of_other_comparisons_get_numbers_too(record) -> None:
 def test_few_patients_get_values_and_no_interval(small, pictures, tmp_path) -> None:
     page = build_report(small, pictures, tmp_path).read_text()
     text = text_of(page)
-    assert "7 test patients an interval would promise more" in text
+    assert "7 test patients the data do not support an interval" in text
     assert "bootstrap" not in text
     assert "weakest comparison" not in text
     assert "nothing is claimed" in text
@@ -201,6 +201,7 @@ def test_a_study_without_classes_leaves_the_arms_out_and_says_why(record, pictur
     text = text_of(page)
     assert "have no classes" in text
     assert "Does it help?" not in text
+    assert "Do synthetic tiles help?" not in text
     assert "Which classes are confused" not in text
     assert "consistency" in text
     assert "ceiling (real)" not in text
@@ -218,10 +219,10 @@ def test_committed_records_still_make_a_report(name, tmp_path) -> None:
     assert "Coverage is the share of real tiles" in text
 
 
-def test_missing_judgements_and_pictures_are_left_out(record, tmp_path) -> None:
+def test_missing_scores_and_pictures_are_left_out(record, tmp_path) -> None:
     record |= {"agreement": None, "fidelity": None, "test_access": []}
     text = text_of(build_report(record, {}, tmp_path).read_text())
-    assert "Do the nuclei appear" not in text
+    assert "Do the nuclei follow" not in text
     assert "How close are the tiles" not in text
     assert "No tile pictures" in text
     assert "None recorded" in text

@@ -14,7 +14,7 @@ from tests.study.records import (
     one_arm,
     sample_pictures,
     sample_record,
-    second_judge,
+    segmentation_arms,
 )
 
 from nucleosynth.study.report import page as report
@@ -40,7 +40,9 @@ def pictures() -> dict[str, Any]:
 @pytest.mark.slow
 def test_the_verdict_comes_first_with_its_weakest_comparison(record, pictures, tmp_path) -> None:
     text = text_of(build_report(record, pictures, tmp_path).read_text())
-    weakest = f"{PRIMARY} against augmented in AUROC, where the 95 % interval lies above zero, from +0.005"
+    weakest = (
+        f"{PRIMARY} compared with augmented in AUROC, where the 95 % interval lies above zero, from +0.005"
+    )
     assert text.index("Synthetic tiles help") < text.index(weakest) < text.index("What was compared")
     assert "Not finished" not in text
     assert "were changed after" not in text
@@ -66,14 +68,14 @@ def test_the_claim_names_every_rival_in_both_measures(record, pictures, tmp_path
     text = section(build_report(record, pictures, tmp_path).read_text(), "help")
     claim = text.partition("Every arm against")[0]
     for words in (
-        "must be above each of these in balanced accuracy and in AUROC", "They do.", "weakest of all",
+        "must be better than each of these in balanced accuracy and in AUROC", "They do.", "weakest of all",
         "oversampled +0.040 +0.010 to +0.070", "shuffled +0.070 +0.040 to +0.100",
     ):  # fmt: skip
         assert words in claim, words
 
 
 @pytest.mark.slow
-def test_a_share_of_the_patients_is_counted(record, pictures, tmp_path) -> None:
+def test_patients_and_tiles_of_a_data_fraction_are_counted(record, pictures, tmp_path) -> None:
     text = section(build_report(record, pictures, tmp_path).read_text(), "data")
     assert "train 20 60 55 92 % 5 8 % of these, 50 % 10 31 28 90 % 3 10 % validation" in text
 
@@ -95,18 +97,18 @@ def test_every_kind_of_arm_is_explained(record, pictures, tmp_path) -> None:
     text = section(build_report(record, pictures, tmp_path).read_text(), "protocol")
     for words in (
         "the arm to beat", "strongly augmented", "rare classes drawn more often", "natural class frequencies",
-        "real+25% 25 % synthetic", "(primary arm)", "surest of", "labels shuffled", "the ceiling",
-        "but the most frequent", "for the first 50 % of the steps", "does the class survive",
+        "real+25% 25 % synthetic", "(primary arm)", "most certain of", "labels shuffled", "upper limit",
+        "but the most frequent", "for the first 50 % of the steps", "do they show their class",
     ):  # fmt: skip
         assert words in text, words
 
 
 @pytest.mark.slow
-def test_how_the_primary_arm_was_chosen_is_told(record, pictures, tmp_path) -> None:
+def test_the_report_says_how_the_primary_arm_was_chosen(record, pictures, tmp_path) -> None:
     page = build_report(record, pictures, tmp_path).read_text()
     text = section(page, "protocol")
     for words in (
-        "highest mean AUROC", "by 3 folds of the training patients", "2025-01-01 10:19 UTC, after 0 looks",
+        "highest mean AUROC", "by 3 folds of the training patients", "2025-01-01 10:19 UTC, after 0 accesses",
         "real+25% 0.800 0.800", f"{PRIMARY} 0.812 chosen 0.812 chosen", "fold 0, 50 % of the patients",
     ):  # fmt: skip
         assert words in text, words
@@ -114,7 +116,7 @@ def test_how_the_primary_arm_was_chosen_is_told(record, pictures, tmp_path) -> N
     record["protocol"]["changed"] = True
     page = build_report(record, pictures, tmp_path).read_text()
     top = text_of(page.partition("<main>")[0])
-    assert "looked at 3 times before the primary arm was locked" in top
+    assert "had been used 3 times before the primary arm was locked" in top
     assert "settings were changed after the protocol was written" in top
 
 
@@ -138,7 +140,7 @@ def test_folds_may_choose_different_arms(record, pictures, tmp_path) -> None:
     record["comparisons"] += [{**one, "arm": "chosen"} for one in wanted]
     page = build_report(record, pictures, tmp_path).read_text()
     assert "the one chosen in each fold" in section(page, "protocol")
-    assert "the arm chosen in each fold, must be above" in section(page, "help")
+    assert "the arm chosen in each fold, must be better than" in section(page, "help")
 
 
 def test_every_figure_appears(record, pictures, tmp_path) -> None:
@@ -153,7 +155,9 @@ def test_every_figure_appears(record, pictures, tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_shares_classes_calibration_and_votes_have_tables(record, pictures, tmp_path) -> None:
+def test_fractions_classes_calibration_and_patient_level_scores_have_tables(
+    record, pictures, tmp_path
+) -> None:
     text = section(build_report(record, pictures, tmp_path).read_text(), "help")
     for words in (
         "arm 50 % of patients 100 % of patients", "held-back 0.730 +0.080 (+0.050 to +0.110) \u2013",
@@ -164,14 +168,14 @@ def test_shares_classes_calibration_and_votes_have_tables(record, pictures, tmp_
 
 
 @pytest.mark.slow
-def test_calibration_says_what_weighing_classes_alike_does(record, pictures, tmp_path) -> None:
+def test_calibration_explains_the_effect_of_equal_class_weights(record, pictures, tmp_path) -> None:
     for balance, said in (("loss", True), ("none", False)):
         record["protocol"]["classifier"] = {**record["protocol"]["classifier"], "balance": balance}
         text = text_of(build_report(record, pictures, tmp_path).read_text())
-        assert ("Training weighed classes alike" in text) is said
+        assert ("Training gave all classes equal weight" in text) is said
 
 
-def test_one_share_of_the_patients_is_not_spoken_of(record, pictures, tmp_path) -> None:
+def test_a_single_data_fraction_is_not_mentioned(record, pictures, tmp_path) -> None:
     record["protocol"]["fractions"] = [1.0]
     for name in ("arms", "results", "comparisons"):
         record[name] = [one for one in record[name] if one["fraction"] == 1]
@@ -183,14 +187,14 @@ def test_one_share_of_the_patients_is_not_spoken_of(record, pictures, tmp_path) 
 @pytest.mark.slow
 def test_generators_of_several_seeds_are_compared(record, pictures, tmp_path) -> None:
     text = section(build_report(record, pictures, tmp_path).read_text(), "making")
-    assert "started from nucleosynth/tissue-prior training steps 10" in text
+    assert "initial weights nucleosynth/tissue-prior training steps 10" in text
     assert "generator-two 100 % 10 0.0456 0.56 0.90 3" in text
     assert "generator-two 50 % 10 0.0456 0.56 0.90 3" in text
     record["generators"] = record["generators"][:1]
     record["protocol"]["generator_seeds"] = 1
     text = text_of(build_report(record, pictures, tmp_path).read_text())
     assert "different seeds" not in text
-    assert "One generator was trained: no interval tells" in text
+    assert "Only one generator was trained: no interval" in text
 
 
 def test_a_study_half_way_says_what_is_missing(pictures, tmp_path) -> None:
@@ -203,7 +207,7 @@ def test_a_study_half_way_says_what_is_missing(pictures, tmp_path) -> None:
     text = text_of(page)
     for words in (
         "It is not locked yet",
-        "No generator has been judged yet",
+        "No generator has been scored yet",
         "no synthetic ones yet",
         "None recorded",
     ):
@@ -228,11 +232,11 @@ def test_a_single_arm_is_compared_with_nothing(pictures, tmp_path) -> None:
     assert "Every arm against real" not in text
     assert "by dose" not in text
     assert "real 0.700" in text
-    assert "Can its probabilities be trusted" in text
+    assert "can the probabilities be trusted" in text
 
 
 @pytest.mark.slow
-def test_nuclei_stand_beside_those_of_real_patients(record, pictures, tmp_path) -> None:
+def test_nuclei_are_compared_with_those_of_real_patients(record, pictures, tmp_path) -> None:
     assert 'id="morphology"' not in build_report(record, pictures, tmp_path).read_text()
     record["morphology"] = morphology()
     text = section(build_report(record, pictures, tmp_path).read_text(), "morphology")
@@ -242,9 +246,9 @@ def test_nuclei_stand_beside_those_of_real_patients(record, pictures, tmp_path) 
 
 
 @pytest.mark.slow
-def test_the_second_judge_has_its_table(record, pictures, tmp_path) -> None:
+def test_the_segmentation_arms_have_a_table(record, pictures, tmp_path) -> None:
     assert 'id="segmentation"' not in build_report(record, pictures, tmp_path).read_text()
-    record["segmentation"] = second_judge()
+    record["segmentation"] = segmentation_arms()
     text = section(build_report(record, pictures, tmp_path).read_text(), "segmentation")
     for words in (
         "900 steps each", "123 real tiles", "real tiles 100 % 0.500 0.490 to 0.510 \u2013",
@@ -252,7 +256,7 @@ def test_the_second_judge_has_its_table(record, pictures, tmp_path) -> None:
         "both 100 % 0.550 0.540 to 0.560 +0.050 +0.020 to +0.080",
     ):  # fmt: skip
         assert words in text, words
-    record["segmentation"] = second_judge(half=None) | {"kind": "consistency"}
+    record["segmentation"] = segmentation_arms(half=None) | {"kind": "consistency"}
     text = section(build_report(record, pictures, tmp_path).read_text(), "segmentation")
     assert "too few test patients for intervals" in text
     assert "not agreement with a pathologist" in text

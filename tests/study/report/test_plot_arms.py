@@ -83,7 +83,7 @@ FRACTIONS = [
 ]
 
 
-def test_arms_stand_at_their_share_of_the_patients() -> None:
+def test_arms_stand_at_their_data_fraction() -> None:
     scores, differences = data_fractions(FRACTIONS, metric="auroc", patients=9).axes
     lines = [tuple(map(tuple, line.get_data())) for line in scores.lines]
     assert lines[0] == ((50, 100), (0.7, 0.8))
@@ -95,7 +95,7 @@ def test_arms_stand_at_their_share_of_the_patients() -> None:
     assert np.mean(at_half) == pytest.approx(50)
 
 
-def test_two_doses_can_be_told_apart_without_colour() -> None:
+def test_two_doses_differ_without_colour() -> None:
     scores = data_fractions(FRACTIONS, metric="auroc", patients=9).axes[0]
     marks = {dots.get_label(): dots.get_paths()[0].vertices.tobytes() for dots in scores.collections}
     assert marks["real+25%"] != marks["real+50%"]

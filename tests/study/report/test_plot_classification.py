@@ -37,7 +37,7 @@ def test_an_empty_bin_is_left_out() -> None:
     assert len(axes.collections[0].get_offsets()) == 2
 
 
-def test_a_measure_stands_beside_real_patients() -> None:
+def test_a_measure_has_its_reference_of_real_patients() -> None:
     axes = plots.measures_apart({"area_um2": (0.3, 0.5), "irregularity": (0.2, None)}).axes[0]
     assert [bar.get_width() for bar in axes.patches] == [0.5]
     assert [dots.get_offsets()[0].tolist() for dots in axes.collections] == [[0.3, 0], [0.2, 1]]

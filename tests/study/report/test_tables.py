@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from tests.study.records import METRICS, few_patients, one_arm, sample_record, second_judge
+from tests.study.records import METRICS, few_patients, one_arm, sample_record, segmentation_arms
 
 from nucleosynth.study.report import tables
 from nucleosynth.study.report.tables import write_tables
@@ -71,7 +71,7 @@ def test_a_table_appears_whole_or_not_at_all(tmp_path, monkeypatch) -> None:
 
 
 def test_segmenters_have_a_table_of_their_own(tmp_path) -> None:
-    write_tables({"segmentation": second_judge()}, tmp_path)
+    write_tables({"segmentation": segmentation_arms()}, tmp_path)
     real, synthetic, _ = read(tmp_path / "segmenters.csv")
     assert (real["arm"], real["pq_difference"], real["pq_low"]) == ("real", "", "")
     assert float(synthetic["pq_mean"]) == 0.4

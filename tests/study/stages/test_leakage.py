@@ -1,4 +1,4 @@
-"""Networks that a study takes from elsewhere learned from nobody whom it holds out."""
+"""Leakage check: pretrained components were trained on no held-out patient."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def starting_from(path: Path) -> StudyConfig:
     return study(classifier={**tiny_study()["classifier"], "weights": str(path / "model.safetensors")})
 
 
-def test_starting_weights_are_held_to_the_patients_of_each_fit(tiles, split, fits, run):
+def test_initial_weights_are_checked_against_the_patients_of_each_fit(tiles, split, fits, run):
     assert training_patients_of(run) == set(split.folds[0].train)
     refuse_leakage(starting_from(run), tiles, split, {Fit(): fits[Fit()]})
     third = split.folds[0].train[2]
@@ -58,7 +58,7 @@ def test_starting_weights_are_held_to_the_patients_of_each_fit(tiles, split, fit
         refuse_leakage(starting_from(run), tiles, split, fits)
 
 
-def test_an_extractor_is_held_to_each_fit_where_tiles_are_chosen_by_it(tiles, split, fits, run):
+def test_an_extractor_that_chooses_tiles_is_checked_against_each_fit(tiles, split, fits, run):
     own = {"extractor": f"classifier:{run}"}
     refuse_leakage(study(fidelity=own), tiles, split, fits)
     chooses = {"doses": [0.5], "filters": ["typicality"]}
@@ -79,10 +79,10 @@ def test_a_segmenter_is_known_by_its_card(tiles, split, tmp_path):
     refuse_leakage(one, tiles, split, {})
 
 
-def test_weights_that_do_not_tell_are_warned_of(tiles, split, fits, tmp_path, caplog):
+def test_weights_without_a_record_of_patients_give_a_warning(tiles, split, fits, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         refuse_leakage(starting_from(tmp_path), tiles, split, fits)
-    assert "does not tell whom it learned from" in caplog.text
+    assert "does not record its training patients" in caplog.text
 
 
 def test_a_study_refuses_before_it_trains(tiles, run, tmp_path):

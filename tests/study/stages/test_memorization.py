@@ -1,4 +1,4 @@
-"""The audit of a study: asked of training tiles, read against validation patients alone."""
+"""The copies audit of a study: on training tiles, with validation patients as the only reference."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tests.phantoms import phantom_tileset, tiny_study
+from tests.study.contexts import fit_context
 
 from nucleosynth.config import parse
 from nucleosynth.data.phantom.tissue import CLASSES, PhantomConfig, phantom_tiles
@@ -19,7 +20,7 @@ from nucleosynth.errors import InputError
 from nucleosynth.evaluate.memorization.audit import memorization
 from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.stages import memorization as audits
-from nucleosynth.study.stages.memorization import audit_generator, initial_weights_tiles, pair_pictures
+from nucleosynth.study.stages.memorization import find_copies, initial_weights_tiles, pair_pictures
 
 
 class Cells:
@@ -41,6 +42,13 @@ def study(count: int) -> StudyConfig:
     return parse(StudyConfig, tiny_study(memorization={"tiles": count}))
 
 
+def audit(tiles, fold, generator, folder, *, count=8, extractor=None, also=(), **changes):
+    """Search for copies, with cheap features by default."""
+    context = fit_context(tiles, fold, folder, memorization={"tiles": count}, **changes)
+    context = replace(context, also=tuple(other.path for other in also))
+    return find_copies(context, generator, extractor or Cells(), folder=folder)
+
+
 @pytest.fixture
 def generator(tiles, fold, tmp_path):
     path = train_generator(tiles, fold.train, study(1).generator, out=tmp_path / "run", device="cpu")
@@ -50,9 +58,9 @@ def generator(tiles, fold, tmp_path):
 def test_no_tile_of_a_test_patient_is_read(tiles, fold, generator, tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(
-        audits, "memorization", lambda *sides, **more: given.append(sides) or memorization(*sides, **more)
+        audits, "memorization", lambda *tiles, **more: given.append(tiles) or memorization(*tiles, **more)
     )
-    found = audit_generator(study(8), generator, tiles, fold, extractor=Cells(), folder=tmp_path)
+    found = audit(tiles, fold, generator, tmp_path)
     ((train, _, held_out),) = given
     assert sorted(set(train.patients.tolist())) == fold.train
     assert sorted(set(held_out.patients.tolist())) == fold.validation
@@ -61,10 +69,10 @@ def test_no_tile_of_a_test_patient_is_read(tiles, fold, generator, tmp_path, mon
     assert found["patients_not_compared"] == found["patients_of_start"] == 0
 
 
-def test_a_copy_is_found_and_shown_beside_its_original(tiles, fold, generator, tmp_path):
+def test_a_copy_is_found_and_shown_with_its_original(tiles, fold, generator, tmp_path):
     train = tiles.rows_of(fold.train)
     np.save(tmp_path / "copies.npy", np.asarray(tiles.images[train[:8]])[:, ::-1])
-    found = audit_generator(study(8), generator, tiles, fold, extractor=Cells(), folder=tmp_path)
+    found = audit(tiles, fold, generator, tmp_path)
     assert found["verdict"] == "8 near-identical tiles"
     synthetic, real = pair_pictures(found, tmp_path)
     assert np.array_equal(synthetic, real)
@@ -72,46 +80,44 @@ def test_a_copy_is_found_and_shown_beside_its_original(tiles, fold, generator, t
 
 @pytest.fixture
 def elsewhere(tmp_path):
-    """Tiles of other patients, of whom a start saw three."""
+    """Tiles of other patients; initial weights were trained on three of them."""
     drawn = phantom_tiles(PhantomConfig(tiles=20, patients=4, seed=5), size=16, mpp=1.0)
     rows = [replace(row, patient_id=f"elsewhere:{row.patient_id}") for row in drawn]
     return write_tileset(tmp_path / "elsewhere", rows, classes=CLASSES, ordinal=True)
 
 
 @pytest.mark.slow
-def test_what_the_start_learned_from_is_searched_too(tiles, fold, elsewhere, tmp_path):
-    saw, stranger = (sorted(set(elsewhere.patients.tolist()))[part] for part in (slice(3), 3))
+def test_training_tiles_of_the_initial_weights_are_searched_too(tiles, fold, elsewhere, tmp_path):
+    known, unknown = (sorted(set(elsewhere.patients.tolist()))[part] for part in (slice(3), 3))
     config = study(8).generator
-    start = train_generator(elsewhere, saw, config, out=tmp_path / "start", device="cpu")
+    start = train_generator(elsewhere, known, config, out=tmp_path / "start", device="cpu")
     warm = GeneratorConfig.model_validate({**config.model_dump(exclude_unset=True), "start": str(start)})
     path = train_generator(tiles, fold.train, warm, out=tmp_path / "warm", device="cpu")
     generator = Generator.from_pretrained(path, device="cpu")
-    rows = elsewhere.rows_of(saw)[:8]
+    rows = elsewhere.rows_of(known)[:8]
     np.save(tmp_path / "copies.npy", np.asarray(elsewhere.images[rows])[:, ::-1])
 
-    alone = audit_generator(study(8), generator, tiles, fold, extractor=Cells(), folder=tmp_path)
+    alone = audit(tiles, fold, generator, tmp_path)
     assert alone["identical"] == 0
     assert (alone["patients_of_start"], alone["patients_not_compared"]) == (0, 3)
     (tmp_path / "control.npy").unlink()
-    found = audit_generator(
-        study(8), generator, tiles, fold, extractor=Cells(), folder=tmp_path, also=[elsewhere]
-    )
+    found = audit(tiles, fold, generator, tmp_path, also=[elsewhere])
     assert found["verdict"] == "8 near-identical tiles"
     assert (found["patients_of_start"], found["patients_not_compared"]) == (3, 0)
-    assert found["n"]["train"] == len(tiles.rows_of(fold.train)) + len(elsewhere.rows_of(saw))
+    assert found["n"]["train"] == len(tiles.rows_of(fold.train)) + len(elsewhere.rows_of(known))
     synthetic, real = pair_pictures(found, tmp_path)
     assert np.array_equal(synthetic, real)
-    assert stranger not in generator.card.trained_on
+    assert unknown not in generator.card.trained_on
 
 
-def test_tiles_of_a_start_that_do_not_go_with_the_study_are_refused_or_told(
+def test_initial_weights_tiles_that_do_not_match_the_study_are_refused_or_warned_of(
     tiles, fold, generator, elsewhere, tmp_path, caplog
 ):
     one = parse(StudyConfig, tiny_study(memorization={"tiles": 8, "also": ["elsewhere"]}))
     assert [other.path for other in initial_weights_tiles(one, tiles, tmp_path)] == [elsewhere.path]
-    found = audit_generator(one, generator, tiles, fold, extractor=Cells(), folder=tmp_path, also=[elsewhere])
+    found = audit(tiles, fold, generator, tmp_path, also=[elsewhere])
     assert found["patients_of_start"] == 0
-    assert "elsewhere has no tile of a patient that the generator saw" in caplog.text
+    assert "elsewhere has no tile of a patient that the generator was trained on" in caplog.text
     phantom_tileset(tmp_path / "larger", tiles=8, size=32)
     other = parse(StudyConfig, tiny_study(memorization={"also": ["larger"]}))
     with pytest.raises(InputError, match=r"larger has tiles of 32 x 32 px, the study of 16 x 16 px; cut"):
@@ -120,8 +126,7 @@ def test_tiles_of_a_start_that_do_not_go_with_the_study_are_refused_or_told(
 
 def test_variations_have_no_control_and_are_called_what_they_are(tiles, fold, generator, tmp_path):
     synthesis = {**tiny_study()["synthesis"], "variation": 0.05}
-    one = parse(StudyConfig, tiny_study(memorization={"tiles": 8}, synthesis=synthesis))
-    found = audit_generator(one, generator, tiles, fold, extractor=Cells(), folder=tmp_path)
+    found = audit(tiles, fold, generator, tmp_path, synthesis=synthesis)
     assert found["compared_with"] == "held_out"
     assert not (tmp_path / "control.npy").exists()
     assert found["copies"]["synthetic"]["copies"] == 8
@@ -133,14 +138,14 @@ def test_features_that_are_no_numbers_leave_it_out_and_end_no_study(tiles, fold,
         def __call__(self, images):
             return super().__call__(images) * np.nan
 
-    found = audit_generator(study(8), generator, tiles, fold, extractor=Broken(), folder=tmp_path)
+    found = audit(tiles, fold, generator, tmp_path, extractor=Broken())
     assert found is None
     assert "the search for copies is left out: cells: features of" in caplog.text
 
 
 def test_it_can_be_left_out(tiles, fold, generator, tmp_path):
-    assert audit_generator(study(0), generator, tiles, fold, extractor=Cells(), folder=tmp_path) is None
-    assert audit_generator(study(8), generator, tiles, fold, extractor=None, folder=tmp_path) is None
+    assert audit(tiles, fold, generator, tmp_path, count=0) is None
+    assert find_copies(fit_context(tiles, fold, tmp_path), generator, None, folder=tmp_path) is None
     one = fold.model_copy(update={"train": fold.train[:1]})
-    assert audit_generator(study(8), generator, tiles, one, extractor=Cells(), folder=tmp_path) is None
+    assert audit(tiles, one, generator, tmp_path) is None
     assert pair_pictures(None, tmp_path) is None

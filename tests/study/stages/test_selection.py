@@ -1,4 +1,4 @@
-"""Filters of synthetic tiles: what each drops, that shares are kept, and that nobody held out is read."""
+"""Filters of synthetic tiles: what each drops, that shares stay, and that no held-out tile is read."""
 
 from __future__ import annotations
 
@@ -8,18 +8,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.nuclei.drawn import disc_labels, painted, scattered
+from tests.registries import keep_as_is
 
 from nucleosynth.classify.config import ClassifierConfig
+from nucleosynth.config import parse
 from nucleosynth.data.split import Fold
 from nucleosynth.data.tile import Tile
 from nucleosynth.data.tileset import TileSet, write_tileset
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.fidelity import features
+from nucleosynth.evaluate.fidelity.features import EXTRACTORS, register_extractor
 from nucleosynth.files import read_json
 from nucleosynth.segmentation.backends.learned import judge
-from nucleosynth.segmentation.segmenter import register_segmenter
+from nucleosynth.segmentation.segmenter import SEGMENTERS, register_segmenter
+from nucleosynth.study.design.arms import FILTERS, ArmsConfig
 from nucleosynth.study.stages import selection
-from nucleosynth.study.stages.filters import tile_iou
+from nucleosynth.study.stages.filters import (
+    Confidence,
+    Copies,
+    Filter,
+    Masks,
+    Typicality,
+    filter_class,
+    tile_iou,
+)
 from nucleosynth.study.stages.selection import best_share, select_tiles
 
 SIDE = 16
@@ -55,13 +66,15 @@ class Dark:
 
 @pytest.fixture(autouse=True)
 def _fakes(monkeypatch):
-    monkeypatch.setitem(features._FACTORIES, "cells", lambda _: Cells())
+    keep_as_is(EXTRACTORS, monkeypatch)
+    keep_as_is(SEGMENTERS, monkeypatch)
+    register_extractor("cells", lambda _: Cells())
     register_segmenter("dark", Dark)
     register_segmenter("judge-by-another-name", judge)
 
 
 def layout(seed: int, label: int, side: int = SIDE) -> np.ndarray:
-    """A mask of few or of many nuclei."""
+    """Return a mask of few or of many nuclei."""
     count = 2 if label == 0 else 7
     return disc_labels(scattered(seed, count=count, side=side), radius=2.0, size=side, mpp=1.0)
 
@@ -71,7 +84,7 @@ def write(path: Path, tiles: list[Tile], **provenance) -> TileSet:
 
 
 def real_tiles(path: Path, patients=range(6), *, disturb: bool = False, side: int = SIDE) -> TileSet:
-    """Twelve tiles a patient; disturbed: held-out patients with other pixels, masks and labels."""
+    """Write twelve tiles a patient; disturbed: held-out patients with other pixels, masks and labels."""
     rows = []
     for index in range(72):
         patient, label = index % 6, index // 6 % 2
@@ -126,9 +139,17 @@ def drawn_pool(
     return write(path, rows, **({} if patients is None else {"patients": patients}))
 
 
-def select(name, pool, tiles, out, *, fold=FOLD, keep=0.5, **changes):
-    asked = {"extractor": "cells", "segmenter": "dark", "classifier": CLASSIFIER, **changes}
-    return select_tiles(name, pool, tiles, fold, keep=keep, out=out, seed=0, device="cpu", **asked)
+def select(
+    name, pool, tiles, out, *, fold=FOLD, keep=0.5, extractor="cells", segmenter="dark", judge="judge",
+    classifier=CLASSIFIER,
+):  # fmt: skip
+    filters = {
+        "confidence": lambda: Confidence(classifier, out, 0, "cpu"),
+        "typicality": lambda: Typicality(extractor),
+        "masks": lambda: Masks(segmenter, judge),
+        "copies": Copies,
+    }
+    return select_tiles(filters[name](), pool, tiles, fold.train, keep=keep, out=out)
 
 
 @pytest.fixture
@@ -227,7 +248,7 @@ def test_tiles_without_a_class_are_a_class_of_their_own(real, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_class_that_one_half_of_the_patients_lacks_is_judged_by_the_other(tmp_path):
+def test_a_class_that_one_half_of_the_patients_lacks_is_scored_by_the_other(tmp_path):
     real = real_tiles(tmp_path / "real")
     one = [tile for tile in real.tiles() if tile.label == 0 or tile.patient_id in ("lab:0", "lab:5")]
     kept = select("confidence", drawn_pool(tmp_path / "pool"), write(tmp_path / "one", one), tmp_path / "run")
@@ -278,7 +299,6 @@ def test_another_selection_in_the_same_place_is_refused(real, pool, tmp_path):
 @pytest.mark.parametrize(
     ("name", "drawn", "asked", "words"),
     [
-        ("novelty", {}, {}, "filter 'novelty': unknown; known are confidence, typicality, masks, copies"),
         ("copies", {}, {"keep": 0}, "keep 0: expected a share of the pool"),
         ("copies", {}, {"keep": 1.5}, "keep 1.5: expected a share of the pool"),
         (
@@ -297,9 +317,9 @@ def test_another_selection_in_the_same_place_is_refused(real, pool, tmp_path):
         ("copies", {"side": 32}, {}, "has tiles of 32 px and classes .* the real ones are of 16 px"),
         ("typicality", {}, {"extractor": "none"}, "name an extractor instead of none"),
         ("masks", {}, {"segmenter": "none"}, "name a segmenter instead of none"),
-        ("masks", {}, {"segmenter": "judge"}, "`judge` is the judge, which must not choose the tiles"),
+        ("masks", {}, {"segmenter": "judge"}, "`judge` is the mask judge, which must not choose the tiles"),
         ("masks", {}, {"segmenter": "judge-by-another-name"}, "must not choose the tiles"),
-        ("masks", {}, {"segmenter": "dark", "judge": "dark"}, "`dark` is the judge"),
+        ("masks", {}, {"segmenter": "dark", "judge": "dark"}, "`dark` is the mask judge"),
         ("masks", {"masks": {3: None}}, {}, "1 of 15 tiles have no mask"),
         ("masks", {"mpp": None}, {}, "its µm/px is unknown"),
         ("confidence", {"labels": [-1, -1]}, {}, "0 synthetic tiles with a class; expected at least 2, 2"),
@@ -323,3 +343,14 @@ def test_what_cannot_be_halved_or_folded_is_refused(real, tmp_path):
     odd = drawn_pool(tmp_path / "odd", side=24)
     with pytest.raises(InputError, match="tiles of 24 x 24 px; expected squares, a multiple of 16 px"):
         select("copies", odd, real_tiles(tmp_path / "odd-real", side=24), tmp_path / "run")
+
+
+def test_every_filter_is_known_by_its_name_and_another_is_one_line():
+    assert list(FILTERS) == NAMES
+    for name in FILTERS:
+        assert issubclass(filter_class(name), Filter)
+        assert filter_class(name).name == name
+    with pytest.raises(InputError, match="unknown filter 'novelty'; known are confidence, typicality, masks"):
+        filter_class("novelty")
+    with pytest.raises(InputError, match="unknown filter 'copy'; did you mean copies"):
+        parse(ArmsConfig, {"filters": ["copy"]})

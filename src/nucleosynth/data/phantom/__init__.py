@@ -1,1 +1,1 @@
-"""Phantom tissue: drawn tiles with exact nuclei, for demo and tests."""
+"""Phantom tissue: drawn tiles with exactly known nuclei, for demo and tests."""

@@ -1,4 +1,4 @@
-"""Nuclei of the phantom: how they are built by grade, and placed without overlap.
+"""Nuclei of the phantom: their construction by grade, and placement without overlap.
 
 They have the features that a pathologist grades: size, chromatin, membrane, nucleoli, contour.
 """
@@ -19,7 +19,7 @@ MAX_NUCLEOLI = 3
 
 @dataclass(frozen=True, slots=True)
 class Nuclei(Contours):
-    """m nuclei as parallel arrays: where their contours run and how they are stained."""
+    """m nuclei as parallel arrays: contours and staining."""
 
     density: Floats  # (m,) mean haematoxylin density
     clearing: Floats  # (m,) 0 solid to 1 vesicular: pale inside, chromatin at the membrane
@@ -124,7 +124,7 @@ def spread_out(x: Floats, y: Floats, radius: Floats, *, spacing: float) -> NDArr
 
 
 def _contour(generator: np.random.Generator, m: int, irregularity: float) -> NDArray[np.complex64]:
-    """(m, HARMONICS) complex: the k-th harmonic falls off so that curves stay smooth."""
+    """Draw harmonics, (m, HARMONICS) complex, that decrease with k so that curves stay smooth."""
     falloff = np.array([1.0, 1.0, 0.7, 0.45, 0.3])
     waves = generator.standard_normal((m, HARMONICS, 2)) @ np.array([1, 1j])
     return np.asarray(np.clip(irregularity, 0, 0.07) * falloff * waves, np.complex64)

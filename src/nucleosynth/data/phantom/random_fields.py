@@ -79,6 +79,6 @@ class Region:
 
 
 def smooth_step(values: Floats, width: float) -> Floats:
-    """Smooth step from 0 to 1 over about ``width`` either side of 0."""
+    """Return a smooth step from 0 to 1 over about ``width`` around 0."""
     smooth: Floats = 1 / (1 + np.exp(np.clip(values * np.float32(-3 / width), -30, 30)))
     return smooth

@@ -1,4 +1,4 @@
-"""Tissue of the phantom: where nests, stroma and gaps lie, their stain densities, and the camera."""
+"""Tissue of the phantom: positions of nests, stroma and gaps, their stain densities, and the camera."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RIM = 0.35  # µm, thickness of the nuclear membrane as the light microscope sh
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """What the tiles of one patient have in common."""
+    """The common properties of the tiles of one patient."""
 
     matrix: Floats  # (2, 3) optical density of haematoxylin and eosin in R, G, B
     strength: Floats  # (2,) multiplier of the two densities
@@ -46,7 +46,7 @@ def render(
     generator
         Source of every draw of this tile.
     appearance
-        The patient's stain and habit.
+        The patient's stain, texture and optics.
     atypia
         0 to 3.
     size_ratio
@@ -76,7 +76,7 @@ def render(
 
 @dataclass(frozen=True, slots=True)
 class _Ground:
-    """Where nests and gaps lie in one tile; the rest is stroma with fibres."""
+    """Nests and gaps of one tile; the rest is stroma with fibres."""
 
     nest: Region
     gap: Region
@@ -84,7 +84,7 @@ class _Ground:
 
     @classmethod
     def draw(cls, generator: np.random.Generator, appearance: Appearance, centre: float) -> _Ground:
-        """Draw a ground whose centre lies in a nest, so that there is something to grade."""
+        """Draw tissue whose centre is in a nest, so that there are tumour nuclei to grade."""
         nest = Region(
             Waves.draw(generator, (28, 90), count=12), appearance.nest + generator.exponential(0.35), centre
         )
@@ -129,7 +129,7 @@ def _place(
 
 
 def _tissue(generator: np.random.Generator, axis: Floats, ground: _Ground) -> Floats:
-    """(n, n, 2) haematoxylin and eosin density of everything but nuclei."""
+    """Return the haematoxylin and eosin density, (n, n, 2), of everything but nuclei."""
     nest, gap = ground.nest.grid(axis), ground.gap.grid(axis)
     inside = smooth_step(nest, 0.12)
     fibres = _fibres(generator, axis, angle=ground.fibre_angle)
@@ -148,7 +148,7 @@ def _tissue(generator: np.random.Generator, axis: Floats, ground: _Ground) -> Fl
 
 
 def _fibres(generator: np.random.Generator, axis: Floats, *, angle: float) -> Floats:
-    """(n, n) wavy collagen: ridges of waves across the fibres, bent by a slow warp; mean about 0."""
+    """Return wavy collagen, (n, n): ridges of waves across the fibres, bent by a slow warp; mean about 0."""
     x, y = np.meshgrid(axis, axis)
     warp = generator.uniform(1.0, 3.5) * Waves.draw(generator, (20, 60), count=8).grid(axis)
     across = angle + np.pi / 2
@@ -185,7 +185,7 @@ def _paint_nuclei(
 
 
 def _nucleoli(pixels: NuclearPixels[Nuclei]) -> Floats:
-    """(k,) 0-1: how far a nuclear pixel lies in a nucleolus."""
+    """Return how far each nuclear pixel is inside a nucleolus, (k,), 0 to 1."""
     nuclei, owner = pixels.nuclei, pixels.owner
     spots = nuclei.nucleoli[owner]  # (k, spots, 3)
     radius = nuclei.radius[owner][:, None]
@@ -197,7 +197,7 @@ def _nucleoli(pixels: NuclearPixels[Nuclei]) -> Floats:
 def _photograph(
     generator: np.random.Generator, density: Floats, appearance: Appearance, *, mpp: float
 ) -> NDArray[np.uint8]:
-    """Beer-Lambert light through the section, optics, sensor noise."""
+    """Render by Beer-Lambert absorption, optics and sensor noise."""
     light = appearance.white * np.exp(density @ appearance.matrix * np.float32(-np.log(10.0)))
     optics = _blur_matrix(len(light), sigma=float(np.hypot(appearance.blur / mpp, 0.35)))
     planes = optics @ light.transpose(2, 0, 1) @ optics.T  # (3, n, n)
@@ -206,7 +206,7 @@ def _photograph(
 
 
 def _blur_matrix(n: int, *, sigma: float) -> Floats:
-    """(n, n) Gaussian blur of a line; each row sums to 1, at the borders too."""
+    """Return the matrix, (n, n), of a Gaussian blur of a line; each row sums to 1, also at the borders."""
     position = np.arange(n)
     weight = np.exp(-0.5 * ((position[:, None] - position) / sigma) ** 2)
     return np.asarray(weight / weight.sum(axis=1, keepdims=True), np.float32)

@@ -9,24 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from nucleosynth.config import Config
 from nucleosynth.data.contours import Floats
 from nucleosynth.data.phantom.nuclei import BENIGN_RADIUS
 from nucleosynth.data.phantom.render import Appearance, render
+from nucleosynth.data.readers.base import Prepare, ReaderConfig, TileStream
 from nucleosynth.data.stain import EOSIN, HAEMATOXYLIN
 from nucleosynth.data.tile import Tile
+from nucleosynth.data.tiling import TilesConfig
 from nucleosynth.errors import InputError
 from nucleosynth.seeds import rng
 
 CLASSES = ["grade 1", "grade 2", "grade 3"]
+DEFAULT_MPP = 0.5  # µm/px
 
 
-class PhantomConfig(Config):
+class PhantomConfig(ReaderConfig):
     """Procedural tissue in place of real data: the `data` section of a study."""
 
     reader: Literal["phantom"] = "phantom"
@@ -45,10 +48,37 @@ class PhantomConfig(Config):
     gaps: float = Field(0.2, ge=0.0, le=1.0)
     """Share of tiles with a white gap (lumen, fat, tear)."""
 
+    exact_nuclei: ClassVar[bool] = True
+
+    def tile_stream(
+        self,
+        tiles: TilesConfig,
+        *,
+        root: Path,  # noqa: ARG002 - no files are read
+        workers: int | None = None,  # noqa: ARG002 - and nothing is decoded
+        prepare: Prepare | None = None,
+    ) -> TileStream:
+        """Return the tiles, drawn one by one; no files are read.
+
+        Raises
+        ------
+        InputError
+            A scale that is declared unknown; frames to be prepared; as `phantom_tiles`.
+        """
+        if prepare is not None:
+            raise InputError("data: phantom tissue has exact nuclei already; import it without a segmenter")
+        if tiles.mpp == "unknown":
+            raise InputError(
+                "tiles.mpp: phantom tissue has a known scale; "
+                f"give µm/px, or leave it out for {DEFAULT_MPP:g}"
+            )
+        drawn = phantom_tiles(self, size=tiles.size, mpp=tiles.mpp or DEFAULT_MPP)
+        return TileStream(tiles=drawn, classes=CLASSES, ordinal=True)
+
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """The truth behind a tile, and the label that a rater gave it."""
+    """The true grade of a tile, and the label given by a rater."""
 
     atypia: float  # 0-3, the latent variable that all nuclear features follow; the grade is its integer part
     size_ratio: float  # mean nuclear diameter relative to benign: 1 + atypia / 2, with some scatter
@@ -127,7 +157,7 @@ def _paint(config: PhantomConfig, *, size: int, mpp: float) -> Iterator[Tile]:
 
 
 def _appearance(config: PhantomConfig, patient: int) -> Appearance:
-    """Stain, habit and optics of one patient."""
+    """Draw stain, texture and optics of one patient."""
     draw = rng(config.seed, "phantom/patient", patient)
     spread = config.stain_spread
     matrix = np.array([HAEMATOXYLIN, EOSIN]) + spread * draw.normal(0, [[0.035], [0.045]], (2, 3))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nucleosynth.data.readers.source import is_empty, nearest
+from nucleosynth.data.readers.labels import is_empty, nearest
 from nucleosynth.errors import InputError
 
 Row = dict[str, str]
@@ -29,7 +29,7 @@ class Cells:
         return f"{self.path.name} row {row + 1}"
 
     def require(self, template: str, *, key: str) -> None:
-        """Raise InputError where a template, that of the key ``key``, names a column that is missing."""
+        """Refuse a template, that of the key ``key``, that names a missing column."""
         for name in fields_of(template):
             if name not in self.columns:
                 hint = nearest(name, self.columns)
@@ -127,5 +127,5 @@ def typed(values: Sequence[str]) -> list[object]:
 
 
 def _padded(text: str) -> bool:
-    """Whether a number's zeros belong to it, as in slide 002."""
+    """Return whether a number's leading zeros belong to it, as in slide 002."""
     return len(text) > 1 and text.startswith("0") and text[1].isdigit()

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from nucleosynth.data.images import IMAGE_SUFFIXES
-from nucleosynth.data.readers.source import nearest
+from nucleosynth.data.readers.labels import nearest
 from nucleosynth.errors import InputError
 
 
@@ -46,7 +46,7 @@ def by_stem(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> dict[st
 
 
 class Finder:
-    """Finds named files below a folder, whose tree is walked only when a name is not directly in it."""
+    """An index of files below a folder, whose tree is walked only if a name is not directly in it."""
 
     def __init__(self, folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> None:
         self._folder = folder

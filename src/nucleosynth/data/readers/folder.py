@@ -9,16 +9,17 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from nucleosynth.data.images import read_pair
+from nucleosynth.data.readers.base import FrameReader, FrameSet
 from nucleosynth.data.readers.files import find_files
+from nucleosynth.data.readers.labels import DatasetName, nearest, qualified
 from nucleosynth.data.readers.names import NamePattern, parts_of
-from nucleosynth.data.readers.source import DatasetName, ReaderConfig, Source, nearest, qualified
 from nucleosynth.data.tiling import Frame, SourceMpp
 from nucleosynth.errors import InputError
 
 UNLABELLED = "unlabelled"
 
 
-class FolderConfig(ReaderConfig):
+class FolderConfig(FrameReader):
     """Section ``data`` with ``reader: folder``."""
 
     reader: Literal["folder"] = "folder"
@@ -36,8 +37,12 @@ class FolderConfig(ReaderConfig):
             raise ValueError("the folder is the class; remove the group `label`")
         return pattern
 
+    def read(self, root: Path) -> FrameSet:
+        """List the frames, see `read_folder`."""
+        return read_folder(self, root)
 
-def read_folder(config: FolderConfig, root: Path) -> Source:
+
+def read_folder(config: FolderConfig, root: Path) -> FrameSet:
     """List the images of each class folder; without a patient group each image is a patient of its own.
 
     Raises
@@ -63,7 +68,7 @@ def read_folder(config: FolderConfig, root: Path) -> Source:
     strange = sorted(present - {*classes, UNLABELLED})
     if strange:
         raise InputError(f"{top / strange[0]}: not one of the classes; {nearest(strange[0], classes)}")
-    return Source([_frame(path, top, classes, config) for path in images], classes, config.ordinal)
+    return FrameSet([_frame(path, top, classes, config) for path in images], classes, config.ordinal)
 
 
 def _frame(path: Path, top: Path, classes: tuple[str, ...], config: FolderConfig) -> Frame:

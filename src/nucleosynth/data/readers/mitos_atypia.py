@@ -20,8 +20,9 @@ from typing import Literal
 from pydantic import Field
 
 from nucleosynth.data.images import read_pair
+from nucleosynth.data.readers.base import FrameReader, FrameSet
 from nucleosynth.data.readers.files import find_files
-from nucleosynth.data.readers.source import ReaderConfig, Source, nearest
+from nucleosynth.data.readers.labels import nearest
 from nucleosynth.data.tile import Rating
 from nucleosynth.data.tiling import Frame
 from nucleosynth.errors import InputError
@@ -61,7 +62,7 @@ SCANNERS: Mapping[str, Scanner] = {
 _LETTERS = {"aperio": "A", "hamamatsu": "H"}
 
 
-class MitosAtypiaConfig(ReaderConfig):
+class MitosAtypiaConfig(FrameReader):
     """Section ``data`` with ``reader: mitos_atypia``."""
 
     reader: Literal["mitos_atypia"] = "mitos_atypia"
@@ -69,8 +70,12 @@ class MitosAtypiaConfig(ReaderConfig):
     level: Level = Field("x20", description="x20: the graded frames; x40: their four subframes, same grade")
     scanners: tuple[Literal["aperio", "hamamatsu"], ...] = Field(("aperio", "hamamatsu"), min_length=1)
 
+    def read(self, root: Path) -> FrameSet:
+        """List the frames, see `read_mitos_atypia`."""
+        return read_mitos_atypia(self, root)
 
-def read_mitos_atypia(config: MitosAtypiaConfig, root: Path) -> Source:
+
+def read_mitos_atypia(config: MitosAtypiaConfig, root: Path) -> FrameSet:
     """List the frames of a level with their grade and the three raters' criteria.
 
     An x20 frame has, per rater and criterion, the mean of its x40 subframes. A frame whose score file is
@@ -92,7 +97,7 @@ def read_mitos_atypia(config: MitosAtypiaConfig, root: Path) -> Source:
         log.warning(
             "%d of %d frames are unlabelled: their score file is empty or absent", unlabelled, len(listed)
         )
-    return Source(listed, CLASSES, ordinal=True)
+    return FrameSet(listed, CLASSES, ordinal=True)
 
 
 def read_score(path: Path) -> int | None:

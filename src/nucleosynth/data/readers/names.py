@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from nucleosynth.data.readers.source import nearest
+from nucleosynth.data.readers.labels import nearest
 from nucleosynth.errors import InputError
 
 GROUPS = ("patient", "slide", "label", "scanner")

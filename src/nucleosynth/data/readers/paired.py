@@ -1,4 +1,4 @@
-"""Images beside nuclei masks of the same name, such as TNBC, CoNSeP, MoNuSeg or a QuPath export."""
+"""Images with nuclei masks of the same name, such as TNBC, CoNSeP, MoNuSeg or a QuPath export."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from nucleosynth.data.images import MASK_SUFFIXES, MaskKind, read_pair
+from nucleosynth.data.readers.base import FrameReader, FrameSet
 from nucleosynth.data.readers.files import by_stem
+from nucleosynth.data.readers.labels import DatasetName, class_index, nearest, qualified
 from nucleosynth.data.readers.names import NamePattern, parts_of
-from nucleosynth.data.readers.source import DatasetName, ReaderConfig, Source, class_index, nearest, qualified
 from nucleosynth.data.tiling import Frame, SourceMpp
 from nucleosynth.errors import InputError
 
 
-class PairedConfig(ReaderConfig):
+class PairedConfig(FrameReader):
     """Section ``data`` with ``reader: paired``."""
 
     reader: Literal["paired"] = "paired"
@@ -39,8 +40,17 @@ class PairedConfig(ReaderConfig):
             raise ValueError("`classes` and the group `label` of `pattern` need each other")
         return self
 
+    @property
+    def names_classes(self) -> bool:
+        """Whether the tiles will have classes: those that are named."""
+        return bool(self.classes)
 
-def read_paired(config: PairedConfig, root: Path) -> Source:
+    def read(self, root: Path) -> FrameSet:
+        """List the frames, see `read_paired`."""
+        return read_paired(self, root)
+
+
+def read_paired(config: PairedConfig, root: Path) -> FrameSet:
     """List the images and their masks.
 
     Raises
@@ -53,7 +63,7 @@ def read_paired(config: PairedConfig, root: Path) -> Source:
     masks = by_stem(root / config.masks, MASK_SUFFIXES)
     frames = [_frame(path, _mask_of(path, masks, config), config) for path in images.values()]
     _refuse_orphans(images, masks, config)
-    return Source(frames, config.classes, config.ordinal)
+    return FrameSet(frames, config.classes, config.ordinal)
 
 
 def _mask_of(image: Path, masks: dict[str, Path], config: PairedConfig) -> Path:
@@ -64,7 +74,7 @@ def _mask_of(image: Path, masks: dict[str, Path], config: PairedConfig) -> Path:
 
 
 def _refuse_orphans(images: dict[str, Path], masks: dict[str, Path], config: PairedConfig) -> None:
-    """Raise InputError for a mask whose image is missing; files of other names are nobody's mask."""
+    """Refuse a mask whose image is missing; files of other names are ignored."""
     before, after = map(re.escape, config.mask.split("{stem}"))
     for name, path in masks.items():
         named = re.fullmatch(f"{before}(.+){after}", name)

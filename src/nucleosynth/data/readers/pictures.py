@@ -1,4 +1,4 @@
-"""Annotated pictures that travel in parts or without a scale, such as CoNSeP in tiles or DSB-2018."""
+"""Annotated pictures in parts or without a scale, such as CoNSeP in tiles or DSB-2018."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, NonNegativeInt, model_validator
 
+from nucleosynth.config import Config
 from nucleosynth.data.images import MASK_SUFFIXES, read_pair
+from nucleosynth.data.readers.base import FrameReader, FrameSet, Licence
 from nucleosynth.data.readers.files import by_stem
-from nucleosynth.data.readers.source import DatasetName, ReaderConfig, Source, qualified
+from nucleosynth.data.readers.labels import DatasetName, qualified
 from nucleosynth.data.tiling import Frame, SourceMpp
 from nucleosynth.errors import InputError
 
@@ -33,9 +35,10 @@ def _checked_pattern(pattern: str) -> str:
     return pattern
 
 
-class PicturesConfig(ReaderConfig):
+class PicturesConfig(Config):
     """Images with a label image of the same stem each."""
 
+    licence: Licence = ""
     images: str = Field(description="folder of the images, below the data root")
     masks: str = Field(description="folder of the label images, below the data root")
     pattern: Annotated[str, AfterValidator(_checked_pattern)] | None = Field(
@@ -62,11 +65,20 @@ class PicturesConfig(ReaderConfig):
         return self
 
 
-class PicturesReader(PicturesConfig):
-    """Section ``data`` with ``reader: pictures``: one patient per picture, for want of better."""
+class PicturesReader(PicturesConfig, FrameReader):
+    """Section ``data`` with ``reader: pictures``: each picture counts as one patient."""
 
     reader: Literal["pictures"] = "pictures"
     dataset: DatasetName
+
+    @property
+    def names_classes(self) -> bool:
+        """Whether the tiles will have classes: never, as names hold none."""
+        return False
+
+    def read(self, root: Path) -> FrameSet:
+        """List the frames, see `read_pictures`."""
+        return read_pictures(self, root)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +90,7 @@ class Part:
     corner: tuple[int, int] = (0, 0)
 
 
-def read_pictures(config: PicturesReader, root: Path) -> Source:
+def read_pictures(config: PicturesReader, root: Path) -> FrameSet:
     """List the pictures, each as one frame; a scale that must be guessed is read off the label images.
 
     Raises
@@ -99,7 +111,7 @@ def read_pictures(config: PicturesReader, root: Path) -> Source:
             read=partial(assemble, parts),
         )
 
-    return Source([frame(name, parts) for name, parts in list_parts(config, root).items()])
+    return FrameSet([frame(name, parts) for name, parts in list_parts(config, root).items()])
 
 
 def list_parts(config: PicturesConfig, root: Path) -> dict[str, list[Part]]:

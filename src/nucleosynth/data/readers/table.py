@@ -1,4 +1,4 @@
-"""A table that names image files, with their labels, patients and raters' votes, such as AMi-Br."""
+"""A table that names image files, with labels, patients and labels of raters, such as AMi-Br."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from nucleosynth.data.images import MASK_SUFFIXES, MaskKind, read_pair
+from nucleosynth.data.readers.base import FrameReader, FrameSet
 from nucleosynth.data.readers.cells import Cells, Row, fill, read_cells, typed
 from nucleosynth.data.readers.files import Finder
-from nucleosynth.data.readers.source import DatasetName, ReaderConfig, Source, class_index, qualified
+from nucleosynth.data.readers.labels import DatasetName, class_index, qualified
 from nucleosynth.data.tile import Rating, Tile
 from nucleosynth.data.tiling import Frame, MppOrColumn
 from nucleosynth.errors import InputError
@@ -22,7 +23,7 @@ from nucleosynth.files import file_hash
 _Columns = Annotated[str, Field(description="a column, or a template such as {dataset}:{slide}")]
 
 
-class TableConfig(ReaderConfig):
+class TableConfig(FrameReader):
     """Section ``data`` with ``reader: table``. A template without braces is the name of a column."""
 
     reader: Literal["table"] = "table"
@@ -42,7 +43,7 @@ class TableConfig(ReaderConfig):
     patient: _Columns | None = Field(None, description="left out or empty: unknown, one per image")
     slide: _Columns | None = None
     scanner: _Columns | None = None
-    raters: tuple[str, ...] = Field((), description="columns of the raters' votes, written as the label is")
+    raters: tuple[str, ...] = Field((), description="columns of the raters' labels, written like the label")
     mpp: MppOrColumn = Field(None, description="µm/px of the images: a number, or a column")
     extra: tuple[str, ...] = Field((), description="columns to keep in the TileSet")
 
@@ -52,15 +53,24 @@ class TableConfig(ReaderConfig):
             raise ValueError("`label` and `raters` need `classes`, their names in order")
         if (self.mask is None) != (self.mask_kind is None):
             raise ValueError("`mask` and `mask_kind` need each other")
-        taken = {"image", "mask", "has_mask", "sha256", *(field.name for field in fields(Tile))}
+        reserved = {"image", "mask", "has_mask", "sha256", *(field.name for field in fields(Tile))}
         for name in self.extra:
-            if name in taken:
+            if name in reserved:
                 raise ValueError(f"extra column `{name}` is one of every TileSet; rename it in the table")
         return self
 
+    @property
+    def names_classes(self) -> bool:
+        """Whether the tiles will have classes: those that are named."""
+        return bool(self.classes)
 
-def read_table(config: TableConfig, root: Path) -> Source:
-    """List the images that a table names; every cell that is used is checked here.
+    def read(self, root: Path) -> FrameSet:
+        """List the frames, see `read_table`."""
+        return read_table(self, root)
+
+
+def read_table(config: TableConfig, root: Path) -> FrameSet:
+    """List the images that a table names; check every cell that is used.
 
     Raises
     ------
@@ -81,7 +91,7 @@ def read_table(config: TableConfig, root: Path) -> Source:
         row_frame(row, where=cells.where(n), extra={name: extra[name][n] for name in config.extra})
         for n, row in enumerate(cells.rows)
     ]
-    return Source(frames, config.classes, config.ordinal, {"table_sha256": file_hash(cells.path)})
+    return FrameSet(frames, config.classes, config.ordinal, {"table_sha256": file_hash(cells.path)})
 
 
 def _require(cells: Cells, config: TableConfig) -> None:
@@ -131,7 +141,7 @@ def _frame(
 
 
 def _file_id(name: Path, dataset: str) -> str:
-    """Take a file's name as id; of an absolute path the last part, for ids outlive the machine."""
+    """Return a file's name as id; of an absolute path only the last part, as ids must not name folders."""
     return qualified(dataset, name.stem if name.is_absolute() else name.with_suffix("").as_posix())
 
 
@@ -141,7 +151,7 @@ def _id(template: str | None, row: Row, dataset: str) -> str | None:
 
 
 def _ratings(row: Row, config: TableConfig, where: str) -> Iterator[Rating]:
-    """Each vote as the index of its class; a rater who left the cell empty did not vote."""
+    """Return each rater's label as the index of its class; empty cells are left out."""
     for rater in config.raters:
         value = class_index(row[rater], config.classes, where=f"{where}, column {rater}")
         if value is not None:

@@ -1,4 +1,4 @@
-"""What must be known of a model to use it, and the untrained denoiser that follows from it."""
+"""The card of a generator: data, training patients and architecture; free of torch."""
 
 from __future__ import annotations
 
@@ -7,26 +7,31 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
 from nucleosynth.config import parse
 from nucleosynth.diffusion.config import InitialWeights, NetworkConfig, Student
-from nucleosynth.diffusion.model.denoiser import Denoiser, EpsilonDenoiser
-from nucleosynth.diffusion.model.per_class import PerClass
-from nucleosynth.diffusion.model.spectrum import Spectrum
-from nucleosynth.diffusion.model.unet import UNet
-from nucleosynth.diffusion.recipes import RECIPES, Objective, RecipeName
+from nucleosynth.diffusion.recipes import DEFAULT_RECIPE, RECIPES, Objective, Recipe, get_recipe
+from nucleosynth.diffusion.recipes.unified import UNIFIED
 from nucleosynth.errors import InputError
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What must be known to use a generator: its world, the patients it saw and how it is built.
+    """Everything needed to use a generator: its data, its training patients and its architecture.
 
-    ``seen`` are the classes (indices) that had training tiles, None where that was not recorded;
-    ``objective`` None is the recipe's own; ``student`` is None unless it was distilled, ``start`` None where
-    training started from nothing. ``patients`` are those of its own training.
+    Attributes
+    ----------
+    patients
+        Patients of its own training, without those of the initial weights.
+    recipe
+        May be given by name.
+    objective
+        None: the recipe's own.
+    seen
+        Classes (indices) with training tiles; None if not recorded.
+    student
+        None unless it was distilled.
+    start
+        The initial weights; None if trained from scratch.
     """
 
     classes: list[str]
@@ -37,41 +42,48 @@ class ModelCard:
     content_hash: str
     network: NetworkConfig
     steps: int
-    recipe: RecipeName = "unified"
+    recipe: Recipe = UNIFIED
     objective: Objective | None = None
     mask_scale: float | None = None
     seen: list[int] | None = None
     student: Student | None = None
     start: InitialWeights | None = None
 
+    def __post_init__(self) -> None:
+        """Replace the name of a recipe by the recipe."""
+        object.__setattr__(self, "recipe", get_recipe(self.recipe))
+
     @property
     def unshuffle(self) -> int:
-        """Folding factor of its network: given, the recipe's own or that of the tile size."""
-        own = RECIPES[self.recipe].unshuffle
-        return self.network.unshuffle or own or default_unshuffle(self.size)
+        """Folding factor of the network: given, or the recipe's own for the tile size."""
+        return self.network.unshuffle or self.recipe.unshuffle(self.size)
+
+    @property
+    def predicts(self) -> Objective:
+        """The training objective: given, or the recipe's own."""
+        return self.objective or self.recipe.objective
 
     @property
     def trained_on(self) -> list[str]:
-        """All patients that its weights depend on, those of its start included."""
+        """All patients that the weights depend on, including those of the initial weights."""
         return sorted({*self.patients, *(self.start.patients if self.start else ())})
 
     def trained_on_among(self, among: Iterable[str]) -> list[str]:
-        """Return the patients of its training, and those ``among`` some others that its start saw."""
+        """Return its own training patients, and those of its initial weights that are ``among`` others."""
         return sorted({*self.patients, *(set(among) & set(self.trained_on))})
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of ``config.json``."""
-        architecture = RECIPES[self.recipe].architecture
-        parts = {"network": self.network.model_dump(mode="json")}
+        parts: dict[str, Any] = {"recipe": self.recipe.name, "network": self.network.model_dump(mode="json")}
         for name in ("student", "start"):
             if getattr(self, name) is not None:
                 parts[name] = getattr(self, name).model_dump(mode="json")
-        return {"architecture": architecture, **vars(self), **parts}
+        return {"architecture": self.recipe.architecture, **vars(self), **parts}
 
     @classmethod
     def from_json(cls, data: object, *, source: Path) -> ModelCard:
-        """Read the content of ``config.json``; another architecture and a missing field are named."""
-        known = [recipe.architecture for recipe in RECIPES.values()]
+        """Read the content of ``config.json``; refuse another architecture or a missing field."""
+        known = [RECIPES.get(name).architecture for name in RECIPES]
         found = data.get("architecture") if isinstance(data, Mapping) else None
         if not isinstance(data, Mapping) or found not in known:
             raise InputError(
@@ -86,83 +98,32 @@ class ModelCard:
         for name, kind in (("student", Student), ("start", InitialWeights)):
             if values.get(name) is not None:
                 values[name] = parse(kind, data[name], source=f"{source}: {name}")
-        card = cls(**values)
-        if card.recipe not in RECIPES or RECIPES[card.recipe].architecture != found:
-            raise InputError(f"{source}: recipe {card.recipe!r} does not make {found!r}; restore the file")
-        return card
+        recipe = values.get("recipe", DEFAULT_RECIPE)
+        if recipe not in RECIPES or RECIPES.get(recipe).architecture != found:
+            raise InputError(f"{source}: recipe {recipe!r} does not make {found!r}; restore the file")
+        return cls(**values)
 
 
-def build_denoiser(
-    card: ModelCard,
-    *,
-    mean: Tensor | None = None,
-    std: Tensor | None = None,
-    spectrum: Spectrum | None = None,
-) -> Denoiser:
-    """Build an untrained denoiser for a card; refuses a tile size that the network cannot fold.
-
-    Without statistics of the training tiles it waits for weights to be loaded into it. Prediction of the
-    noise takes none: its pictures lie in [-1, 1].
-    """
-    recipe = RECIPES[card.recipe]
-    network = _network(card)
-    denoiser: Denoiser
-    if (card.objective or recipe.objective) == "epsilon":
-        denoiser = EpsilonDenoiser(network)
-    else:
-        denoiser = Denoiser(
-            network,
-            mean=torch.zeros(3) if mean is None else mean,
-            std=torch.ones(3) if std is None else std,
-            spectrum=spectrum or Spectrum.flat(card.size),
-        )
-    return denoiser.to(memory_format=torch.channels_last)
+SAME = ("recipe", "size", "classes", "masks", "mpp")
+"""Fields that an earlier model of the same training shares with the last one."""
 
 
-def load_tensors(denoiser: Denoiser, tensors: Mapping[str, Tensor], *, source: Path) -> None:
-    """Put tensors into a denoiser; one that is missing, foreign or of another shape is named."""
-    expected = denoiser.state_dict()
-    for name, value in expected.items():
-        if name not in tensors:
-            raise InputError(f"{source}: tensor `{name}` is missing; restore the file or train again")
-        if tensors[name].shape != value.shape:
+def require_same_training(card: ModelCard, early: ModelCard, *, name: str) -> None:
+    """Refuse an earlier model of another training; the message names the difference."""
+    for key in SAME:
+        here, there = getattr(card, key), getattr(early, key)
+        if here != there:
             raise InputError(
-                f"{source}: tensor `{name}` is {tuple(tensors[name].shape)}, expected {tuple(value.shape)}; "
-                "config.json and weights are of different models"
+                f"{name}: its {key} is {_shown(there)}, the generator's {_shown(here)}; "
+                "guidance.auto needs an earlier model of the same training"
             )
-    foreign = sorted(set(tensors) - set(expected))
-    if foreign:
+    leaked = sorted(set(early.trained_on) - set(card.trained_on))
+    if leaked:
         raise InputError(
-            f"{source}: tensor `{foreign[0]}` is foreign; config.json and weights are of different models"
-        )
-    denoiser.load_state_dict(dict(tensors))
-
-
-def default_unshuffle(size: int) -> int:
-    """Return the folding factor for a tile size: 2 up to 64 px, 4 up to 128 px, 8 above."""
-    return 2 if size <= 64 else 4 if size <= 128 else 8
-
-
-def _network(card: ModelCard) -> nn.Module:
-    recipe, network = RECIPES[card.recipe], card.network
-    factor = card.unshuffle
-    grain = factor * 2 ** (len(network.multipliers) - 1)
-    if card.size % grain:
-        raise InputError(
-            f"generator: tile size {card.size} px must be a multiple of {grain} px for this network"
+            f"{name}: was trained on patient {leaked[0]}, the generator was not; give an earlier model "
+            "of the same training"
         )
 
-    def build() -> UNet:
-        return UNet(
-            classes=len(card.classes),
-            unshuffle=factor,
-            width=network.width,
-            multipliers=network.multipliers,
-            blocks=network.blocks,
-            embedding=network.embedding,
-            planes=recipe.planes,
-            conditioned=recipe.conditioned,
-            mask_scale=card.mask_scale or 1.0,
-        )
 
-    return PerClass(build, len(card.classes)) if recipe.per_class else build()
+def _shown(value: object) -> str:
+    return repr(value.name if isinstance(value, Recipe) else value)

@@ -1,4 +1,4 @@
-"""From labels, instance masks and stain to what the network reads; batched, on any device."""
+"""Network inputs from labels, instance masks and stain; batched, on any device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STAIN_SIZE = 6
 
 @dataclass(frozen=True)
 class Condition:
-    """What a batch of tiles is asked to be. Absent conditions have a value of their own.
+    """The condition of a batch of tiles. Absent conditions have a value of their own.
 
     ``label`` (n,) int64, -1 = no class given; ``planes`` (n, 4, h, w) float; ``stain`` (n, 7) float, the
     descriptor and a flag that says whether it is given.
@@ -62,7 +62,7 @@ def mask_planes(masks: Tensor, present: Tensor) -> Tensor:
     masks
         (n, h, w) integer instance labels, 0 = background.
     present
-        (n,) bool; False tells "no mask given", which is not "no nuclei here".
+        (n,) bool; False means "no mask given", which differs from "no nuclei here".
 
     Returns
     -------
@@ -119,7 +119,7 @@ def _erode(binary: Tensor, *, cross: bool) -> Tensor:
 
 
 def _spread(values: Tensor, dim: int) -> Tensor:
-    """Return the highest of each value and its two neighbours; ten times as fast as to pool one channel."""
+    """Return the maximum of each value and its two neighbours; ten times as fast as pooling one channel."""
     inner = values.shape[dim] - 1
     result = values.clone()
     here, there = result.narrow(dim, 0, inner), result.narrow(dim, 1, inner)

@@ -1,8 +1,8 @@
 """The linear schedule of DDPM in the coordinates of the samplers; free of torch.
 
 Ho et al. 2020 mix ``sqrt(a) x + sqrt(1 - a) noise``, ``a`` the running product of ``1 - beta``. Divided by
-``sqrt(a)`` this is ``x + sigma noise`` with ``sigma = sqrt((1 - a) / a)``: the same process, in which every
-sampler of `samplers` can walk.
+``sqrt(a)`` this is ``x + sigma noise`` with ``sigma = sqrt((1 - a) / a)``: the same process, so every
+sampler of `samplers` works on it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Preconditioning and loss around any network: EDM with the spectrum of tissue, or prediction of the noise.
 
 Source: Karras, Aittala, Aila, Laine 2022, "Elucidating the design space of diffusion-based generative
-models", table 1 and equations 7 and 8. There all of a picture has one variance, ``sigma_data``; here every
-cosine mode has its own (`Spectrum`). With a flat spectrum the two are the same. Prediction of the noise is
-the column "iDDPM" of that table.
+models", table 1 and equations 7 and 8. There a picture has a single variance, ``sigma_data``; here every
+cosine mode has its own (`Spectrum`). With a flat spectrum both are equal. Noise prediction is the column
+"iDDPM" of that table.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from nucleosynth.diffusion.model.conditioning import Condition
 from nucleosynth.diffusion.model.ddpm_schedule import LENGTH, linear_sigmas
+from nucleosynth.diffusion.model.loss import mode_weight, noise_losses, spectral_losses
 from nucleosynth.diffusion.model.spectrum import Spectrum
 from nucleosynth.diffusion.model.unet import Features, UNet
 
 
 class Denoiser(nn.Module):
-    """D(x; sigma): estimates the clean picture from a noisy one.
+    """D(x; sigma), the estimate of the clean picture from a noisy one.
 
     Pictures are standardised: ``(pixels / 255 - mean) / std`` per channel.
     """
@@ -36,13 +37,13 @@ class Denoiser(nn.Module):
         self.register_buffer("std", std.view(1, 3, 1, 1))
 
     def prepare(self, condition: Condition) -> Condition | Features:
-        """Compute what depends on the condition alone: once for all steps of a sampling loop."""
+        """Compute the features of the condition, once for all steps of a sampling loop."""
         return self.network.features(condition) if isinstance(self.network, UNet) else condition
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Condition | Features) -> Tensor:
-        """Karras et al. 2022, eq. 7, per mode: ``c_skip = v / (v + s^2)``, ``c_out = s sqrt(c_skip)``.
+        """Estimate clean pictures from ``x`` (n, 3, h, w) at ``sigma`` (n,).
 
-        ``x`` (n, 3, h, w), ``sigma`` (n,).
+        Karras et al. 2022, eq. 7, per mode: ``c_skip = v / (v + s^2)``, ``c_out = s sqrt(c_skip)``.
         """
         s = sigma[:, None, None, None]
         estimate: Tensor = self.network(x / (s**2 + 1).sqrt(), sigma.log() / 4, condition)
@@ -52,23 +53,17 @@ class Denoiser(nn.Module):
         return spectrum.pixels(c_skip * spectrum.modes(x) + c_out * spectrum.modes(estimate))
 
     def loss(self, clean: Tensor, sigma: Tensor, noise: Tensor, condition: Condition | Features) -> Tensor:
-        """Weighted squared error of the clean estimate, see `losses`; (n,) per picture."""
+        """Return the weighted squared error of the clean estimate, see `losses`; (n,) per picture."""
         s = sigma[:, None, None, None]
         return self.losses(self(clean + s * noise, sigma, condition) - clean, sigma)
 
     def losses(self, error: Tensor, sigma: Tensor) -> Tensor:
-        """Weigh the error of clean estimates (n, 3, h, w) at noise levels (n,); (n,) per picture."""
-        weighted = self.spectrum.modes(error).square() * self.weight(sigma[:, None, None, None])
-        return weighted.mean(dim=(1, 2, 3))
+        """Weight the error of clean estimates (n, 3, h, w) at noise levels (n,); (n,) per picture."""
+        return spectral_losses(error, self.weight(sigma[:, None, None, None]), self.spectrum)
 
-    def weight(self, s: Tensor) -> Tensor:
-        """Return the weight of each mode's squared error at noise levels (n, 1, 1, 1).
-
-        The geometric mean of Karras et al. 2022, eq. 8, for unit variance, where slow colour drowns fine
-        texture, and for the variance of each mode, where every mode counts alike and colour drifts.
-        """
-        v = self.spectrum.variance
-        return ((s**2 + 1) * (s**2 + v) / v).sqrt() / s**2
+    def weight(self, sigma: Tensor) -> Tensor:
+        """Return the weight of each mode's squared error at noise levels (n, 1, 1, 1)."""
+        return mode_weight(sigma, self.spectrum.variance)
 
     def standardise(self, pixels: Tensor) -> Tensor:
         """Map (n, 3, h, w) uint8 or float 0-255 pixels to standardised floats."""
@@ -97,14 +92,14 @@ class EpsilonDenoiser(Denoiser):
         self.register_buffer("log_sigmas", levels, persistent=False)
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Condition | Features) -> Tensor:
-        """``x`` (n, 3, h, w), ``sigma`` (n,)."""
+        """Estimate clean pictures from ``x`` (n, 3, h, w) at ``sigma`` (n,)."""
         s = sigma[:, None, None, None]
         noise: Tensor = self.network(x / (s**2 + 1).sqrt(), self.step(sigma) / LENGTH, condition)
         return x - s * noise.float()
 
     def losses(self, error: Tensor, sigma: Tensor) -> Tensor:
-        """Make of the error of the clean estimate that of the noise; (n,) per picture."""
-        return (error / sigma[:, None, None, None]).square().mean(dim=(1, 2, 3))
+        """Convert the error of the clean estimate to that of the noise; (n,) per picture."""
+        return noise_losses(error, sigma)
 
     def step(self, sigma: Tensor) -> Tensor:
         """Return the step t, 0 to 999, whose noise level is ``sigma`` (n,)."""

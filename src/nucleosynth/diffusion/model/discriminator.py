@@ -1,6 +1,7 @@
-"""A small network that tells real tissue from made tissue, patch by patch, given what was asked for.
+"""A small network that separates real from synthetic tissue, patch by patch, given the condition.
 
-It is trained from nothing beside the student: no pretrained features enter, least of all those that score.
+It is trained from scratch together with the student. No pretrained features are used, in particular none of
+those that score.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ MULTIPLIERS = (1, 2, 2)
 
 
 class PatchDiscriminator(nn.Module):
-    """Logits on three grids: texture (10 px seen), membranes (26 px) and layout (58 px).
+    """Logits on three grids: texture (receptive field 10 px), membranes (26 px) and layout (58 px).
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class _Level(nn.Module):
-    """Two 3x3 convolutions without normalisation: statistics of a batch would tell real from made."""
+    """Two 3x3 convolutions without normalisation: batch statistics would reveal real and synthetic."""
 
     def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
         super().__init__()
@@ -71,10 +72,10 @@ class _Level(nn.Module):
 
 
 def relativistic(real: Tensor, made: Tensor) -> Tensor:
-    """Loss of telling real from made, patch by patch: each real patch beside the made one in its place.
+    """Return the discriminator's loss, patch by patch: each real patch is paired with the synthetic one.
 
-    Both come from the same mask and stain, so the pair differs by nothing but how real it looks. The maker's
-    loss is the same with its arguments exchanged.
+    Both have the same mask and stain, so the pair differs only in realism. The student's loss is the same
+    with exchanged arguments.
 
     Source: Jolicoeur-Martineau 2019, "The relativistic discriminator"; paired as in Huang et al. 2024, "The
     GAN is dead; long live the GAN".
@@ -83,7 +84,7 @@ def relativistic(real: Tensor, made: Tensor) -> Tensor:
 
 
 def gradient_penalty(logits: Tensor, pictures: Tensor) -> Tensor:
-    """Mean squared slope of a patch's logit: keeps the discriminator from growing sure of single pixels.
+    """Return the mean squared gradient of a patch's logit, a penalty on relying on single pixels.
 
     Source: Mescheder et al. 2018, "Which training methods for GANs do actually converge?" (R1); on made
     pictures as well (R2), as in Huang et al. 2024. Divided by the number of patches.

@@ -1,4 +1,4 @@
-"""One network for each class behind the face of one network."""
+"""One network per class, with the interface of a single network."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from nucleosynth.diffusion.model.conditioning import Condition
 
 
-class PerClass(nn.Module):
-    """Sends each picture to the network of its class; a picture without a class has none."""
+class PerClassNetwork(nn.Module):
+    """Networks by class; each picture goes to the network of its class and must have one."""
 
     def __init__(self, build: Callable[[], nn.Module], classes: int) -> None:
         super().__init__()

@@ -1,8 +1,9 @@
 """The second-order statistics of tissue, and the linear denoiser that follows from them.
 
-Pictures are written in cosine modes of three uncorrelated colours. There, tissue is very unequal: slow modes
-have thousands of times the variance of fast ones. The best linear denoiser keeps ``v / (v + sigma^2)`` of a
-mode of variance ``v``, so a network that starts from it never has to learn that fine noise is not tissue.
+Pictures are written in cosine modes of three uncorrelated colours. In this basis slow
+modes of tissue have thousands of times the variance of fast ones. The best linear denoiser keeps the part
+``v / (v + sigma^2)`` of a mode of variance ``v``, so a network built on it need not learn that fine noise is
+not tissue.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ class Spectrum(nn.Module):
 
     @classmethod
     def flat(cls, size: int) -> Spectrum:
-        """Return the spectrum of white noise of unit variance: with it nothing is known beforehand."""
+        """Return the spectrum of white noise of unit variance, which assumes nothing about tissue."""
         return cls(torch.eye(3), torch.ones(3, size, size))
 
     @classmethod
     def fit(cls, pictures: Tensor) -> Spectrum:
-        """Measure standardised pictures (k, 3, n, n); rows and columns count alike, as tissue has no up."""
+        """Measure standardised pictures (k, 3, n, n); rows and columns are pooled, as tissue has no up."""
         pixels = pictures.permute(0, 2, 3, 1).reshape(-1, 3)
         colours = torch.linalg.eigh(pixels.T @ pixels / len(pixels))[1].T.contiguous()
         raw = cls(colours, torch.ones(3, *pictures.shape[-2:])).modes(pictures).square().mean(0)
@@ -61,9 +62,9 @@ class Spectrum(nn.Module):
             return self.cosines @ torch.einsum("ij,njhw->nihw", self.colours, pictures) @ self.cosines.mT
 
     def whitened(self, pictures: Tensor, *, grain: float) -> Tensor:
-        """Return (k, 3, n, n) pictures in which fine modes stand out as much as slow ones.
+        """Return (k, 3, n, n) pictures in which fine modes are as strong as slow ones.
 
-        ``grain`` is the standard deviation below which a mode is left weak: grain of the camera.
+        ``grain`` is the standard deviation below which a mode stays weak: the noise of the camera.
         """
         return self.pixels(self.modes(pictures) / (self.variance + grain**2).sqrt())
 
@@ -74,7 +75,7 @@ class Spectrum(nn.Module):
 
 
 class Statistics(TypedDict):
-    """What is measured on the training tiles before training: mean and spread by channel (3,), spectrum."""
+    """Statistics of the training tiles before training: mean and deviation by channel (3,), spectrum."""
 
     mean: Tensor
     std: Tensor

@@ -1,6 +1,6 @@
 """The network: a U-Net behind a pixel-unshuffle.
 
-Class, noise level and stain steer it; the mask planes are fed at every resolution.
+Class, noise level and stain modulate it; the mask planes enter at every resolution.
 Pixel-unshuffle keeps the texture that an autoencoder would blur and makes the grid small enough for a CPU.
 """
 
@@ -22,7 +22,7 @@ GROUP = 16
 
 @dataclass(frozen=True)
 class Features:
-    """What the network makes of a condition, the same at every noise level.
+    """Features of a condition, the same at every noise level.
 
     ``entry`` (n, planes, h, w) folded planes, None where the network reads no mask; ``steer`` class and
     stain, each (n, embedding); ``added`` the projected planes of each block in the order of the blocks.
@@ -57,7 +57,7 @@ class ResidualBlock(nn.Module):
 
 
 class UNet(nn.Module):
-    """Predicts F of EDM's preconditioning from scaled noisy pixels, noise level and condition.
+    """The network F of EDM's preconditioning: from scaled noisy pixels, noise level and condition.
 
     Parameters
     ----------
@@ -66,11 +66,11 @@ class UNet(nn.Module):
     unshuffle
         Factor by which the picture is folded into channels.
     planes
-        How many of the mask planes are read.
+        Number of mask planes that are read.
     conditioned
-        Whether class and stain steer the network and the planes enter every block, not its entry alone.
+        Whether class and stain modulate the network and the planes enter every block, not only the first.
     mask_scale
-        What the planes are multiplied by.
+        Factor on the planes.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class UNet(nn.Module):
         self.exit = _zeroed(nn.Conv2d(current + 3 * folded, 3 * folded, 3, padding=1))
 
     def features(self, condition: Condition) -> Features:
-        """Compute what depends on the condition alone."""
+        """Compute the features of a condition."""
         entry = None
         if self.read:
             planes = condition.planes[:, : self.read] * self.mask_scale
@@ -150,15 +150,15 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, c_noise: Tensor, condition: Condition | Features) -> Tensor:
         """Map (n, 3, h, w) scaled pixels and (n,) noise levels to (n, 3, h, w)."""
-        told = condition if isinstance(condition, Features) else self.features(condition)
+        features = condition if isinstance(condition, Features) else self.features(condition)
         angles = c_noise[:, None] * self.frequencies  # type: ignore[operator]
         embedding = self.noise(torch.cat([angles.cos(), angles.sin()], dim=1))  # (n, FOURIER) -> (n, d)
-        for part in told.steer:
+        for part in features.steer:
             embedding = embedding + part
         embedding = F.silu(embedding)
         pixels = F.pixel_unshuffle(x, self.unshuffle)
-        h = self.entry(pixels if told.entry is None else torch.cat([pixels, told.entry], dim=1))
-        added = iter(told.added)
+        h = self.entry(pixels if features.entry is None else torch.cat([pixels, features.entry], dim=1))
+        added = iter(features.added)
         stack: list[Tensor] = []
         for layer in self.down:
             if isinstance(layer, _Pool):
@@ -172,7 +172,7 @@ class UNet(nn.Module):
                 h = layer(h)
             else:
                 h = layer(torch.cat([h, stack.pop()], dim=1), embedding, next(added))
-        # A straight path for the noise itself: without it pixel noise is unlearned late.
+        # A direct path for the noise: without it the network removes pixel noise late.
         straight = pixels * self.gate(embedding)[:, :, None, None]
         return F.pixel_shuffle(
             self.exit(torch.cat([F.silu(self.exit_norm(h)), straight], dim=1)), self.unshuffle
@@ -185,7 +185,7 @@ class _Pool(nn.Module):
 
 
 class _Grow(nn.Module):
-    """Project at the small grid, then repeat pixels: a third of the cost of a convolution after."""
+    """Upsampling: project at the small grid, then repeat pixels; a third of the cost of the reverse order."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""How tiles are drawn: samplers, guidance, and the sampling plan."""
+"""Sampling: samplers, guidance, and the sampling plan."""

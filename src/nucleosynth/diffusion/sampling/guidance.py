@@ -1,4 +1,4 @@
-"""Guidance: push away from the estimates that lack the class or the mask, or of a model that knows less."""
+"""Guidance: away from the estimates without class or mask, or from those of an earlier model."""
 
 from __future__ import annotations
 
@@ -9,44 +9,42 @@ from torch import Tensor
 
 from nucleosynth.diffusion.model.conditioning import Condition
 from nucleosynth.diffusion.model.denoiser import Denoiser
-from nucleosynth.diffusion.sampling.samplers import Denoise
+from nucleosynth.diffusion.sampling.plan import AUTO, active_terms
+from nucleosynth.diffusion.sampling.solvers import Denoise
 from nucleosynth.errors import InputError
-
-TERMS = ("class", "mask")
-AUTO = "auto"
 
 
 def guided(
-    denoiser: Denoiser, condition: Condition, weights: Mapping[str, float], *, bad: Denoiser | None = None
+    denoiser: Denoiser, condition: Condition, weights: Mapping[str, float], *, early: Denoiser | None = None
 ) -> Denoise:
     """Return ``D + (w_c - 1)(D - D_without_class) + (w_m - 1)(D - D_without_mask) + (w_a - 1)(D - D_bad)``.
 
-    The terms share evidence, so this is a practical rule, not a factorisation. A weight of 1 is off and costs
-    nothing; all branches of one network go through it as one batch. What depends on the condition alone is
+    The terms overlap, so this is a practical rule, not a factorisation. A weight of 1 is off and costs
+    nothing; all branches of one network are evaluated as one batch. The features of the condition are
     computed here, once for all steps. Noise levels may stay on the CPU, so that no step waits for the device.
 
     Parameters
     ----------
-    bad
+    early
         An earlier state of the same training, for the term ``auto`` (Karras et al. 2024, "Guiding a diffusion
         model with a bad version of itself", eq. 3).
     """
     active = active_terms(weights)
-    if AUTO in active and bad is None:
+    if AUTO in active and early is None:
         raise InputError("guidance.auto: needs an earlier model of the same training; give `early`")
     lacking = [name for name in active if name != AUTO]
-    told = denoiser.prepare(Condition.join([condition, *(condition.without(name) for name in lacking)]))
-    told_bad = bad.prepare(condition) if bad is not None and AUTO in active else None
+    features = denoiser.prepare(Condition.join([condition, *(condition.without(name) for name in lacking)]))
+    early_features = early.prepare(condition) if early is not None and AUTO in active else None
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
         copies, sigma = 1 + len(lacking), sigma.to(x.device)
         if copies == 1:
-            full = denoiser(x, sigma, told)
+            full = denoiser(x, sigma, features)
             others = []
         else:
-            full, *others = denoiser(x.repeat(copies, 1, 1, 1), sigma.repeat(copies), told).chunk(copies)
-        if bad is not None and told_bad is not None:
-            others = [*others, bad(x, sigma, told_bad)]
+            full, *others = denoiser(x.repeat(copies, 1, 1, 1), sigma.repeat(copies), features).chunk(copies)
+        if early is not None and early_features is not None:
+            others = [*others, early(x, sigma, early_features)]
         result: Tensor = full
         for name, estimate in zip(active, others, strict=True):
             result = torch.add(result, full - estimate, alpha=weights[name] - 1)
@@ -55,18 +53,10 @@ def guided(
     return denoise
 
 
-def active_terms(weights: Mapping[str, float]) -> list[str]:
-    """Return the terms whose weight is not 1, `auto` last; an unknown one is named."""
-    unknown = sorted(set(weights) - {*TERMS, AUTO})
-    if unknown:
-        raise InputError(f"guidance: unknown term `{unknown[0]}`; use `class`, `mask` and `auto`")
-    return [name for name in (*TERMS, AUTO) if weights.get(name, 1.0) != 1.0]
-
-
 def within(guided: Denoise, plain: Denoise, interval: tuple[float, float]) -> Denoise:
-    """Guide only where the lowest <= sigma <= the highest level; elsewhere guidance costs nothing.
+    """Guide only at noise levels within the interval, bounds included; elsewhere guidance costs nothing.
 
-    One noise level per call, as samplers ask. Source: Kynkäänniemi et al. 2024, "Applying guidance in a
+    Each call has one noise level, as in samplers. Source: Kynkäänniemi et al. 2024, "Applying guidance in a
     limited interval improves sample and distribution quality in diffusion models", eq. 6.
     """
     low, high = interval

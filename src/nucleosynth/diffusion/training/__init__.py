@@ -1,1 +1,1 @@
-"""How generators learn: batches, fine-tuning, validation loss, distillation, the tissue prior."""
+"""Training of generators: batches, fine-tuning, validation loss, distillation, the tissue prior."""

@@ -1,4 +1,4 @@
-"""Training batches of the generator: a function of (seed, step), augmented in one go."""
+"""Training batches of the generator: a function of (seed, step), augmented together."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ from nucleosynth.diffusion.model.conditioning import (
     mask_planes,
     stain_vector,
 )
+from nucleosynth.diffusion.model.denoiser import Denoiser
 from nucleosynth.seeds import rng
+from nucleosynth.training.devices import autocast
 
 FACTOR_SPREAD, SHIFT_SPREAD = 0.12, 0.02
 
 
 @dataclass(frozen=True)
 class TrainingBatches:
-    """Draws the batch of a step: tiles, conditions, noise levels and noise.
+    """The batches of a training: tiles, conditions, noise levels and noise of each step.
 
-    Noise levels are log-normal, or drawn uniformly from ``levels``. With ``one_class`` the batches take the
-    classes in turn, so each class has the same number of batches and epochs of its own. With a ``mosaic`` of
-    the same rows, tiles are random crops across neighbours.
+    Noise levels are log-normal, or drawn uniformly from ``levels``. With ``one_class`` each batch has one
+    class, in turn, so each class has the same number of batches and its own epochs. With a ``mosaic`` of the
+    same rows, tiles are random crops across neighbours.
     """
 
     tiles: TileSet
@@ -119,3 +121,18 @@ def _epoch_rows(
         chosen = epochs == epoch
         picked[chosen] = rng(seed, stream, int(epoch)).permutation(count)[positions[chosen] % count]
     return picked
+
+
+def denoising_loss(
+    denoiser: Denoiser,
+    drawn: tuple[Tensor, Tensor, Tensor, Condition],
+    device: torch.device,
+    *,
+    training: bool,
+) -> Tensor:
+    """Return the mean loss of a batch as `TrainingBatches.draw` gives it."""
+    pixels, sigma, noise, condition = drawn
+    clean = denoiser.standardise(pixels.to(device, memory_format=torch.channels_last))
+    moved = condition.to(device)
+    with autocast(device, training=training):
+        return denoiser.loss(clean, sigma.to(device), noise.to(device), moved).mean()

@@ -1,13 +1,14 @@
 """A student of one or two steps, tuned from a trained teacher against a discriminator.
 
-The student is the teacher's own network, tuned at the noise levels that it is sampled at and at no other. At
-the highest one it sees noise alone and learns the tile that its teacher draws from that noise in all of its
-steps; at a lower one it sees a noised training tile, as the outcome of the step before is noised again, and
-learns the tile. What it makes a discriminator should take for real beside the same mask and stain.
+The student is the teacher's own network, tuned only at the noise levels of its sampling. At the highest level
+its input is pure noise and its target the tile that the teacher draws from that noise in all of its steps. At
+a lower level its input is a noised training tile, like the noised result of the step before, and its target
+the tile. A discriminator with the same mask and stain as condition should classify its tiles as real.
 
 Source: the pairs of noise and tile are those of Luhman & Luhman 2021, "Knowledge distillation in iterative
-generative models"; beside an adversarial loss as in Yin et al. 2024, "Improved distribution matching
-distillation". Without them few of the teacher's tiles come back: a discriminator alone is content with some.
+generative models", combined with an adversarial loss as in Yin et al. 2024, "Improved distribution matching
+distillation". Without these pairs the student loses variety: a discriminator alone accepts a few kinds of
+tiles.
 """
 
 from __future__ import annotations
@@ -25,23 +26,24 @@ from nucleosynth.data.slide_stain import slide_descriptors
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import DistillConfig, Student
 from nucleosynth.diffusion.generator import Generator
+from nucleosynth.diffusion.model.build import with_weights
 from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.model.conditioning import Condition
 from nucleosynth.diffusion.model.denoiser import Denoiser
 from nucleosynth.diffusion.model.discriminator import PatchDiscriminator, gradient_penalty, relativistic
-from nucleosynth.diffusion.recipes import RECIPES
-from nucleosynth.diffusion.sampling.plan import settle
+from nucleosynth.diffusion.sampling.draw import draw
+from nucleosynth.diffusion.sampling.plan import resolve_sampling
 from nucleosynth.diffusion.training.batches import TrainingBatches
-from nucleosynth.diffusion.training.generator import save_preview, with_weights
+from nucleosynth.diffusion.training.previews import save_preview
 from nucleosynth.errors import InputError
 from nucleosynth.files import write_json
 from nucleosynth.runs import open_run
 from nucleosynth.seeds import rng, torch_seed
 from nucleosynth.training.devices import autocast, choose_device, compile_if_asked
-from nucleosynth.training.loop import fit
+from nucleosynth.training.loop import run_training
 
 FIRST_LEVEL = 2.0
-"""Noise level as of which the first step's errors are weighed; as of its own, colour would count for all."""
+"""Noise level whose weights serve for the first step's errors; at its own level only colour would count."""
 PENALISED = 4
 WINDOW = 64
 GRAIN = 0.1
@@ -50,7 +52,7 @@ Teach = Callable[[Tensor, Condition], Tensor]
 
 
 class Contest(nn.Module):
-    """Student and discriminator under one roof, so that one loop trains, averages and stores both."""
+    """Student and discriminator in one module, so that one loop trains, averages and stores both."""
 
     def __init__(self, student: Denoiser, discriminator: PatchDiscriminator) -> None:
         super().__init__()
@@ -61,7 +63,7 @@ class Contest(nn.Module):
 class DistillLearner:
     """The sum of the losses of both networks, for the shared loop.
 
-    Each loss reaches the parameters of its own network only: one backward pass, one optimiser do for both.
+    Each loss reaches only the parameters of its own network, so one backward pass and one optimiser suffice.
     """
 
     def __init__(
@@ -108,7 +110,7 @@ class DistillLearner:
     def _seen(
         self, step: int, clean: Tensor, made: Tensor, asked: Condition
     ) -> tuple[Tensor, Tensor, Condition]:
-        """Return what the discriminator sees: plain and whitened pixels, of large tiles a part at a time."""
+        """Return the discriminator's input: plain and whitened pixels; of large tiles only a part."""
         room = max(0, clean.shape[-1] - WINDOW)
         top, left = rng(self._batches.seed, "window", step).integers(room + 1, size=2)
         window = (..., slice(top, top + WINDOW), slice(left, left + WINDOW))
@@ -119,15 +121,16 @@ class DistillLearner:
         return real, passed, replace(asked, planes=asked.planes[window])
 
     def _contention(self, clean: Tensor, made: Tensor, asked: Condition) -> Tensor:
-        """Return the discriminator's loss and, past a frozen copy of it, the student's."""
-        judge = self._contest.discriminator
-        real, caught = judge(torch.cat([clean, made.detach()]), Condition.join([asked, asked])).chunk(2)
-        frozen = {name: value.detach() for name, value in judge.named_parameters()}
-        passed = functional_call(judge, frozen, (made, asked))
+        """Return the discriminator's loss and, through a frozen copy of it, the student's."""
+        discriminator = self._contest.discriminator
+        pictures, conditions = torch.cat([clean, made.detach()]), Condition.join([asked, asked])
+        real, caught = discriminator(pictures, conditions).chunk(2)
+        frozen = {name: value.detach() for name, value in discriminator.named_parameters()}
+        passed = functional_call(discriminator, frozen, (made, asked))
         return relativistic(real, caught) + self._config.adversarial * relativistic(passed, real.detach())
 
     def _penalty(self, step: int, clean: Tensor, made: Tensor, asked: Condition) -> Tensor:
-        """Return the gradient penalty on a quarter of the pictures, real and made, in turn: it is dear."""
+        """Return the gradient penalty, in turn on a quarter of the real and synthetic pictures."""
         share = slice(step % min(PENALISED, len(clean)), None, PENALISED)
         some = asked.part(share)
         pictures = torch.cat([clean[share], made.detach()[share]]).requires_grad_()
@@ -144,12 +147,12 @@ def distill(
     seed: int = 0,
     device: str = "auto",
 ) -> Path:
-    """Tune a student on the tiles that its teacher was trained on, or go on with the run in ``out``.
+    """Tune a student on the tiles that its teacher was trained on, or continue the run in ``out``.
 
     Parameters
     ----------
     tiles
-        The teacher's own TileSet; no tile of another patient than the teacher's is read.
+        The teacher's own TileSet; only tiles of the teacher's training patients are read.
     out
         Run directory; the student, again a generator, appears in ``out/generator``.
 
@@ -160,9 +163,9 @@ def distill(
     Raises
     ------
     InputError
-        A teacher that is itself a student, or tiles that it was not trained on.
+        The teacher is itself a student, or was not trained on the tiles.
     WorkError
-        A loss that stays not a number.
+        The loss stays not a number.
     """
     card = teacher.card
     _require_own_tiles(card, tiles)
@@ -212,7 +215,7 @@ def distill(
                 shown, tiles, rows, descriptors, run.path / "previews" / f"step-{step:08d}.png", seed
             )
 
-        trained = fit(learner, run, config.optimisation, seed=seed, device=target, preview=preview)
+        trained = run_training(learner, run, config.optimisation, seed=seed, device=target, preview=preview)
         made = student(trained.ema, replace(card, steps=trained.steps))
         made.save_pretrained(path)
         summary = {"steps": trained.steps, "tiles_seen": trained.steps * config.batch}
@@ -222,14 +225,14 @@ def distill(
 
 
 def _teaching(teacher: Generator, device: torch.device) -> Teach:
-    """Return how the teacher draws: in its own way, with what the student is asked for."""
-    own = settle(teacher.card)
+    """Return a function that draws with the teacher's own sampling, for the student's conditions."""
+    plan = resolve_sampling(teacher.card)
     denoiser = teacher.denoiser.to(device)
 
     @torch.no_grad()
     def teach(noise: Tensor, asked: Condition) -> Tensor:
         with autocast(device):
-            return own.draw(denoiser, asked, lambda _step: noise).float()
+            return draw(plan, denoiser, asked, lambda _step: noise).float()
 
     return teach
 
@@ -238,10 +241,9 @@ def _require_own_tiles(card: ModelCard, tiles: TileSet) -> None:
     """Refuse a teacher that is a student, and tiles that the teacher was not trained on."""
     if card.student is not None:
         raise InputError("distill: the teacher is itself a student; give the generator it was distilled from")
-    objective = card.objective or RECIPES[card.recipe].objective
-    if not RECIPES[card.recipe].conditioned or objective != "edm":
+    if not card.recipe.conditioned or card.predicts != "edm":
         raise InputError(
-            f"distill: the teacher is of the recipe {card.recipe} with objective {objective}; "
+            f"distill: the teacher is of the recipe {card.recipe} with objective {card.predicts}; "
             "train one of unified with edm"
         )
     if tiles.size != (card.size, card.size):
@@ -251,9 +253,7 @@ def _require_own_tiles(card: ModelCard, tiles: TileSet) -> None:
     missing = sorted(set(card.patients) - set(tiles.patients.tolist()))
     if missing:
         raise InputError(
-            f"{tiles.path}: no tile of patient {missing[0]}, whom the teacher saw; give the teacher's tiles"
+            f"{tiles.path}: no tile of the teacher's patient {missing[0]}; give its training tiles"
         )
     if tiles.content_hash != card.content_hash:
-        raise InputError(
-            f"{tiles.path}: not the tiles that the teacher was trained on; a student is tuned on those alone"
-        )
+        raise InputError(f"{tiles.path}: not the tiles that the teacher was trained on; give those")

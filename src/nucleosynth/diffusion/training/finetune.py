@@ -1,4 +1,4 @@
-"""Training that starts from a trained generator: few tiles of one's own go further."""
+"""Fine-tuning: training with the initial weights of a trained generator, for small data sets."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import PRIOR, PRIORS, GeneratorConfig, InitialWeights, NetworkConfig
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
+from nucleosynth.diffusion.model.build import build_denoiser
+from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.model.denoiser import Denoiser
 from nucleosynth.diffusion.model.spectrum import measured
-from nucleosynth.diffusion.recipes import RECIPES
 from nucleosynth.errors import InputError
 
 FAR = 1.5
@@ -23,18 +23,19 @@ _log = logging.getLogger(__name__)
 
 
 def load_initial_weights(config: GeneratorConfig, tiles: TileSet, patients: set[str]) -> Generator:
-    """Load the generator that ``config.start`` names, one that training on these tiles can start from.
+    """Load the initial weights that ``config.start`` names, after checking that they fit these tiles.
 
     Parameters
     ----------
     patients
-        Whom training reads. A start that saw another patient of these tiles is refused; of the priors, the
-        one of the nearest scale that did not is taken.
+        Training patients. Initial weights that were trained on another patient of these tiles are refused; of
+        the priors, the one of the nearest scale that passes is used.
 
     Raises
     ------
     InputError
-        No generator, a student, one of another recipe or network, or one that saw a held-out patient.
+        There is no generator, or it is a student, of another recipe or network, or was trained on a held-out
+        patient.
     """
     held_out = set(tiles.patients.tolist()) - patients
     names = PRIORS if config.start == PRIOR else (config.start,)
@@ -47,41 +48,38 @@ def load_initial_weights(config: GeneratorConfig, tiles: TileSet, patients: set[
         refused[name] = f"was trained on patient {leaked[0]}, who is held out in {tiles.path}"
     else:
         raise InputError(
-            f"generator.start {name}: {refused[name]}; start from none, or from one that saw no held-out "
-            "patient"
+            f"generator.start {name}: {refused[name]}; set it to none, or to a generator trained on "
+            "no held-out patient"
         )
     for other, refusal in refused.items():
-        _log.warning("%s %s; starting from %s", other, refusal, name)
-    _log.info("%s: training starts from %s", tiles.path, name)
+        _log.warning("%s %s; initial weights are %s", other, refusal, name)
+    _log.info("%s: initial weights: %s", tiles.path, name)
     _refuse_misfit(config, start.card, name=name)
     _warn_of_scale(tiles, start.card, name=name)
     return start
 
 
 def _refuse_misfit(config: GeneratorConfig, card: ModelCard, *, name: str) -> None:
-    """Refuse a start that is a student, of another recipe or of another network."""
+    """Refuse initial weights of a student, of another recipe or of another network."""
     if card.student is not None:
-        raise InputError(
-            f"generator.start {name}: is a student; start from the generator it was distilled from"
-        )
-    objective = config.objective or RECIPES[config.recipe].objective
-    theirs = card.objective or RECIPES[card.recipe].objective
+        raise InputError(f"generator.start {name}: is a student; name the generator it was distilled from")
+    objective, theirs = config.predicts, card.predicts
     if (card.recipe, theirs) != (config.recipe, objective):
         raise InputError(
             f"generator.start {name}: is of the recipe {card.recipe} with objective {theirs}, the training "
-            f"of {config.recipe} with {objective}; start from none, or from one of the same"
+            f"of {config.recipe} with {objective}; set it to none, or to a generator of the same"
         )
     network = _network(card)
     for key, usual in NetworkConfig():
         asked, own = getattr(config.network, key), getattr(network, key)
         if asked not in (usual, own):
             raise InputError(
-                f"generator.network.{key}: {asked}, but {name} has {own}; leave it out, or start from none"
+                f"generator.network.{key}: {asked}, but {name} has {own}; leave it out, or train from scratch"
             )
 
 
 def _times_off(tiles: TileSet, card: ModelCard) -> float:
-    """How many times coarser or finer the tiles are than those learned; 1 where either is unknown."""
+    """Return the ratio of the scales of these and the learned tiles, at least 1; 1 if either is unknown."""
     if not tiles.mpp or not card.mpp:
         return 1.0
     return max(tiles.mpp / card.mpp, card.mpp / tiles.mpp)
@@ -90,8 +88,8 @@ def _times_off(tiles: TileSet, card: ModelCard) -> float:
 def _warn_of_scale(tiles: TileSet, card: ModelCard, *, name: str) -> None:
     if card.mpp and _times_off(tiles, card) > FAR:
         _log.warning(
-            "generator.start %s: learned tissue at %g µm/px, these tiles are at %g; nuclei have another size "
-            "in px, so it brings little outside %.2g to %.2g",
+            "generator.start %s: trained at %g µm/px, these tiles are at %g; nuclei have another size in px, "
+            "so fine-tuning helps little outside %.2g to %.2g",
             name,
             card.mpp,
             tiles.mpp,
@@ -101,7 +99,7 @@ def _warn_of_scale(tiles: TileSet, card: ModelCard, *, name: str) -> None:
 
 
 def fine_tuned_card(card: ModelCard, start: Generator) -> ModelCard:
-    """Return the card of a model that starts from another: its network, and whom it saw."""
+    """Return the card of a fine-tuned model, with network and training patients of its initial weights."""
     record = InitialWeights(
         generator=start.generator_id, name=start.shipped_name, patients=tuple(start.card.trained_on)
     )
@@ -109,11 +107,11 @@ def fine_tuned_card(card: ModelCard, start: Generator) -> ModelCard:
 
 
 def fine_tuned_denoiser(card: ModelCard, start: Generator, pictures: Tensor) -> Denoiser:
-    """Build the denoiser of a card with the weights of a start.
+    """Build the denoiser of a card with initial weights.
 
-    A class that the start knows by the same name keeps what it learned; another begins as "no class given".
-    How colours are standardised and the spectrum are measured anew: what is linear in these tiles, colour and
-    layout above all, is right before the first step.
+    A class of the same name keeps its embedding; a new class begins with that of "no class given". Colour
+    statistics and spectrum are measured anew, so that the linear part of these tiles, mainly colour and
+    layout, is right before the first step.
 
     Parameters
     ----------
@@ -135,5 +133,5 @@ def _label_rows(rows: Tensor, known: list[str], wanted: list[str]) -> Tensor:
 
 
 def _network(card: ModelCard) -> NetworkConfig:
-    """Return the network of a card with its folding factor written out: it may make tiles of another size."""
+    """Return the network of a card with its folding factor written out, as tiles may have another size."""
     return card.network.model_copy(update={"unshuffle": card.unshuffle})

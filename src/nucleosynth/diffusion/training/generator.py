@@ -14,33 +14,32 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nucleosynth.arguments import as_int, as_path
 from nucleosynth.data.crops import Mosaic
+from nucleosynth.data.inputs import Patients, as_tileset, training_patients
 from nucleosynth.data.slide_stain import slide_descriptors
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.config import FROM_SCRATCH, GeneratorConfig
 from nucleosynth.diffusion.generator import EARLY, Generator
-from nucleosynth.diffusion.model.card import ModelCard, build_denoiser
+from nucleosynth.diffusion.model.build import build_denoiser, with_weights
+from nucleosynth.diffusion.model.card import ModelCard
 from nucleosynth.diffusion.model.ddpm_schedule import linear_sigmas
 from nucleosynth.diffusion.model.denoiser import Denoiser
-from nucleosynth.diffusion.model.loss import denoising_loss
 from nucleosynth.diffusion.model.spectrum import Statistics, measured
-from nucleosynth.diffusion.recipes import RECIPES, usable_rows
-from nucleosynth.diffusion.training.batches import TrainingBatches
+from nucleosynth.diffusion.training.batches import TrainingBatches, denoising_loss
 from nucleosynth.diffusion.training.finetune import fine_tuned_card, fine_tuned_denoiser, load_initial_weights
+from nucleosynth.diffusion.training.previews import save_preview
+from nucleosynth.diffusion.training.request import generator_config
 from nucleosynth.diffusion.training.validation_loss import APART, held_out_loss, held_out_patients
 from nucleosynth.errors import InputError
 from nucleosynth.files import write_json
-from nucleosynth.render.grid import grid, save_png, upscale
-from nucleosynth.render.outlines import draw_outlines
 from nucleosynth.runs import open_run
-from nucleosynth.seeds import rng, torch_seed
+from nucleosynth.seeds import torch_seed
 from nucleosynth.training.devices import choose_device, compile_if_asked
-from nucleosynth.training.loop import fit
+from nucleosynth.training.loop import run_training
 from nucleosynth.training.stopping import HeldOut
 
 STATISTICS_TILES = 2000
-PREVIEW_TILES = 16
-PREVIEW_SAMPLING: dict[str, Any] = {"sampler": "dpmpp-2m", "steps": 20}  # of recipes that sample in 1000
 _log = logging.getLogger(__name__)
 
 
@@ -60,22 +59,42 @@ class DenoisingLearner:
 
 def train_generator(
     tiles: TileSet,
-    patients: Sequence[str],
-    config: GeneratorConfig,
+    patients: Patients,
+    config: GeneratorConfig | None = None,
     *,
-    out: Path,
+    out: Path | str,
+    fold: int = 0,
     seed: int = 0,
     device: str = "auto",
+    minutes: float | None = None,
+    steps: int | None = None,
+    start: str | Path | None = None,
+    **settings: Any,
 ) -> Path:
-    """Train a generator on the tiles of some patients, or go on with the run in ``out``.
+    """Train a generator on the tiles of some patients, or continue the run in ``out``.
 
     Parameters
     ----------
+    tiles
+        A TileSet, or the path of one.
     patients
-        The fitting part: no tile of another patient is read. They are stored in the model. Of ten and more a
-        share is held out: on them is checked when more training does not help, see `held_out`.
+        A `Split`, of which the training part is taken, or a list of patient ids. No tile of another patient
+        is read. They are stored in the model. If there are at least ten, some are held out for the validation
+        loss, which shows when more training does not help.
+    config
+        All settings at once; None: those given by keyword, and the defaults of `GeneratorConfig`.
     out
         Run directory; the model appears in ``out/generator`` when training has ended.
+    fold
+        Which fold of a split, counted from 0.
+    device
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    minutes, steps
+        How long: one of the two.
+    start
+        Initial weights: a trained generator, ``prior`` or ``none``.
+    settings
+        Other settings of `GeneratorConfig`, such as ``recipe``, ``batch`` or ``network``.
 
     Returns
     -------
@@ -84,27 +103,31 @@ def train_generator(
     Raises
     ------
     InputError
-        No tile of these patients, none that the recipe can use, tiles that are not square or whose size does
-        not fold; a start that does not fit, see `load_initial_weights`.
+        A wrong setting; there is no tile of these patients, or none that the recipe can use; tiles are not
+        square or have a wrong size; the initial weights do not fit, see `load_initial_weights`.
     WorkError
-        A loss that stays not a number.
+        The loss stays not a number.
     """
+    tiles = as_tileset(tiles)
+    config = generator_config(config, minutes=minutes, steps=steps, start=start, **settings)
+    patients = training_patients(tiles, patients, fold=fold)
+    out, seed, target = as_path(out, "out"), as_int(seed, "seed"), choose_device(device)
     height, width = tiles.size
     if height != width:
         raise InputError(f"{tiles.path}: tiles are {width}x{height} px; the generator needs square tiles")
     rows = _training_rows(tiles, patients, config)
-    settings = {
+    request = {
         "generator": config.model_dump(mode="json"),
         "seed": seed,
         "tileset": tiles.content_hash,
         "patients": sorted(set(patients)),
     }
-    start = None
+    initial = None
     if config.start != FROM_SCRATCH:
-        start = load_initial_weights(config, tiles, set(patients))
-        settings["start"] = start.generator_id
+        initial = load_initial_weights(config, tiles, set(patients))
+        request["start"] = initial.generator_id
     model_path = out / "generator"
-    with open_run(out, kind="generator", config=settings) as run:
+    with open_run(out, kind="generator", config=request) as run:
         if run.done:
             return model_path
         card = untrained_card(tiles, rows, config)
@@ -112,12 +135,11 @@ def train_generator(
         checked = np.isin(tiles.patients[rows], held_out)
         rows, held_rows = rows[~checked], rows[checked]
         torch.manual_seed(torch_seed(seed, "weights"))
-        if start is None:
+        if initial is None:
             model = build_denoiser(card, **statistics(tiles, rows))
         else:
-            card = fine_tuned_card(card, start)
-            model = fine_tuned_denoiser(card, start, _pictures(tiles, rows))
-        target = choose_device(device)
+            card = fine_tuned_card(card, initial)
+            model = fine_tuned_denoiser(card, initial, _pictures(tiles, rows))
         compile_if_asked(model.network)
         batches = training_batches(tiles, rows, config, use_masks=card.masks, seed=seed)
         learner = DenoisingLearner(model, batches, target)
@@ -134,7 +156,7 @@ def train_generator(
             path = run.path / "previews" / f"step-{step:08d}.png"
             save_preview(shown, tiles, rows, batches.descriptors, path, seed)
 
-        trained = fit(
+        trained = run_training(
             learner,
             run,
             config.optimisation(len(rows)),
@@ -161,29 +183,19 @@ def train_generator(
 
 
 def _training_rows(tiles: TileSet, patients: Sequence[str], config: GeneratorConfig) -> npt.NDArray[np.int64]:
-    """Return the rows to train on; refuses where there is none, or none of a class with its own network."""
+    """Return the rows to train on; refuse if there are none, or none of a class with its own network."""
     rows = tiles.rows_of(patients)
     if not len(rows):
         raise InputError(f"{tiles.path}: no tile of the {len(patients)} training patients")
-    rows = usable_rows(tiles, rows, config.recipe)
-    if RECIPES[config.recipe].per_class:
-        absent = [name for c, name in enumerate(tiles.classes) if not (tiles.labels[rows] == c).any()]
-        if absent or not tiles.classes:
-            what = f"no training tile of class {absent[0]}" if absent else "tiles have no classes"
-            raise InputError(
-                f"{tiles.path}: {what}; the recipe {config.recipe} trains a network for each class"
-            )
-    if not len(rows):
-        raise InputError(f"{tiles.path}: no training tile has a mask; the recipe {config.recipe} needs them")
+    rows = config.recipe.usable_rows(tiles, rows)
+    config.recipe.require_rows(tiles, rows)
     return rows
 
 
 def training_batches(
     tiles: TileSet, rows: npt.NDArray[np.int64], config: GeneratorConfig, *, use_masks: bool, seed: int
 ) -> TrainingBatches:
-    """Return the batches of some rows as the settings have them."""
-    recipe = RECIPES[config.recipe]
-    objective = config.objective or recipe.objective
+    """Return the training batches of given rows with the given settings."""
     return TrainingBatches(
         tiles,
         rows,
@@ -195,15 +207,15 @@ def training_batches(
         config.p_mean,
         config.p_std,
         seed,
-        levels=linear_sigmas() if objective == "epsilon" else None,
-        one_class=recipe.per_class,
+        levels=linear_sigmas() if config.predicts == "epsilon" else None,
+        one_class=config.recipe.one_class,
         mosaic=Mosaic(tiles, rows) if config.crops else None,
     )
 
 
 def untrained_card(tiles: TileSet, rows: npt.NDArray[np.int64], config: GeneratorConfig) -> ModelCard:
-    """Return the card of a generator of some tiles before its first step: what it will be able to do."""
-    masks = RECIPES[config.recipe].planes > 0 and config.masks == "auto"
+    """Return the card of a generator of given tiles before its first step."""
+    masks = config.recipe.planes > 0 and config.masks == "auto"
     return ModelCard(
         classes=tiles.classes,
         size=tiles.size[0],
@@ -220,13 +232,6 @@ def untrained_card(tiles: TileSet, rows: npt.NDArray[np.int64], config: Generato
     )
 
 
-def with_weights(card: ModelCard, weights: dict[str, Tensor]) -> Denoiser:
-    """Build the denoiser of a card and give it its weights."""
-    model = build_denoiser(card)
-    model.load_state_dict(weights)
-    return model
-
-
 def statistics(tiles: TileSet, rows: npt.NDArray[np.int64]) -> Statistics:
     """Measure up to 2,000 tiles, evenly picked."""
     return measured(_pictures(tiles, rows))
@@ -236,26 +241,3 @@ def _pictures(tiles: TileSet, rows: npt.NDArray[np.int64]) -> Tensor:
     """Return up to 2,000 tiles, evenly picked, (k, 3, n, n) float 0-255."""
     picked = rows[np.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_TILES)).astype(int)]
     return torch.from_numpy(np.asarray(tiles.images[np.unique(picked)])).permute(0, 3, 1, 2).float()
-
-
-def save_preview(
-    generator: Generator,
-    tiles: TileSet,
-    rows: npt.NDArray[np.int64],
-    descriptors: npt.NDArray[np.float32],
-    path: Path,
-    seed: int,
-) -> None:
-    """Draw a grid of samples for donors that stay the same through the run, asked masks outlined beside."""
-    chosen = np.sort(rng(seed, "preview").permutation(len(rows))[:PREVIEW_TILES])
-    donors = rows[chosen]
-    masks = np.asarray(tiles.masks[donors]) if generator.card.masks and tiles.masks is not None else None
-    sampling = PREVIEW_SAMPLING if RECIPES[generator.card.recipe].sampler == "ddpm" else {}
-    made = generator.sample(
-        tiles.labels[donors].tolist(), masks, stain=descriptors[chosen], seed=seed, **sampling
-    )
-    scale = max(1, 128 // generator.card.size)
-    shown = np.asarray(upscale(made, scale), dtype=np.uint8)
-    if masks is not None:
-        shown = np.concatenate([shown, draw_outlines(made, masks, scale=scale)])
-    save_png(path, grid(shown, columns=8))

@@ -1,4 +1,4 @@
-"""A tissue prior: one generator trained on tissue of many sources, for others to start from."""
+"""The tissue prior: a generator trained on tissue of many sources, used as initial weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nucleosynth.runs import open_run
 from nucleosynth.segmentation.frames import import_with_nuclei
 
 RESERVED = ("sources", "tiles", "training", "config.yaml", "environment.json", "lock", "DONE")
-"""What else stands in the directory of a prior."""
+"""Other files in the directory of a prior."""
 
 
 class SourceConfig(Config):
@@ -28,7 +28,7 @@ class SourceConfig(Config):
 
     data: DataConfig
     split: SplitConfig | None = Field(
-        None, description="only the training part is learned from; none: everybody"
+        None, description="only its training part is used for training; none: all patients"
     )
 
 
@@ -37,9 +37,7 @@ class PriorConfig(Config):
 
     name: str
     tiles: TilesConfig = TilesConfig()
-    segmenter: str = Field(
-        "embedded", description="finds nuclei in frames without masks; none leaves them so"
-    )
+    segmenter: str = Field("embedded", description="finds nuclei in frames without masks; none: no masks")
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
     generator: GeneratorConfig = GeneratorConfig(start=FROM_SCRATCH)
     seed: int = 0
@@ -55,22 +53,22 @@ class PriorConfig(Config):
                 raise ValueError(f"`{name}` cannot name a prior or a source; choose another name")
         for key, usual in (("path", None), ("seeds", 1)):
             if getattr(self.generator, key) != usual:
-                raise ValueError(f"`generator.{key}` means nothing here; leave it out")
+                raise ValueError(f"`generator.{key}` has no effect here; leave it out")
         if self.generator.start == PRIOR:
-            raise ValueError("`generator.start`: name the prior to go on from, or say none")
+            raise ValueError("`generator.start`: name the prior for initial weights, or set none")
         if len(set(datasets)) < len(datasets):
             raise ValueError("two sources share one `data.dataset`; give each its own")
         return self
 
 
 def dataset_of(source: SourceConfig) -> str:
-    """Return what precedes the colon of a source's ids."""
+    """Return the part of a source's ids before the colon."""
     return str(getattr(source.data, "dataset", ""))
 
 
 @dataclass(frozen=True)
 class Tissue:
-    """The tiles of a prior, those of the patients it may learn from, without labels; and who is held out."""
+    """The training tiles of a prior, without labels, and the held-out patients."""
 
     tiles: TileSet
     patients: list[str]
@@ -83,7 +81,7 @@ def gather_tissue(config: PriorConfig, *, root: Path, out: Path) -> Tissue:
     Raises
     ------
     InputError
-        What a reader or a split finds wrong.
+        The errors of readers and splits.
     """
     parts, patients = [], set()
     for source in config.sources:
@@ -106,7 +104,7 @@ def gather_tissue(config: PriorConfig, *, root: Path, out: Path) -> Tissue:
 
 
 def train_prior(config: PriorConfig, *, root: Path, out: Path, device: str = "auto") -> Path:
-    """Train a prior, or go on with the run in ``out``.
+    """Train a prior, or continue the run in ``out``.
 
     Parameters
     ----------
@@ -125,7 +123,7 @@ def train_prior(config: PriorConfig, *, root: Path, out: Path, device: str = "au
     InputError
         Bad data or settings; initial weights that were trained on a held-out patient.
     WorkError
-        A loss that stays not a number.
+        The loss stays not a number.
     """
     from nucleosynth.diffusion.generator import Generator
     from nucleosynth.diffusion.training.generator import train_generator

@@ -1,4 +1,4 @@
-"""The loss on patients held out inside the training part: it tells learning from learning by heart."""
+"""The validation loss, on patients held out inside the training part: it shows overfitting."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from torch import Tensor
 from nucleosynth.data.split import grouped_folds
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.model.denoiser import Denoiser
-from nucleosynth.diffusion.model.loss import denoising_loss
-from nucleosynth.diffusion.training.batches import TrainingBatches
+from nucleosynth.diffusion.training.batches import TrainingBatches, denoising_loss
 
 FEWEST_PATIENTS = 10
-"""Below, no patient is held out: each is too much of what there is to learn from."""
+"""With fewer patients none is held out, as each is needed for training."""
 BATCHES = 24
 APART = 200
-"""Steps between two checks; one takes as long as eight of them."""
+"""Steps between two checks; one check takes as long as eight steps."""
 
 
 def held_out_patients(tiles: TileSet, patients: Sequence[str], *, share: float, seed: int) -> list[str]:
     """Choose about ``share`` of the patients, with a class mix like that of all.
 
-    None of fewer than ten patients, and none where a class would be left without tiles to train on.
+    None if there are fewer than ten patients, or if a class would have no training tiles left.
     """
     if share == 0 or len(patients) < FEWEST_PATIENTS:
         return []

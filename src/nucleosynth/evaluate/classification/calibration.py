@@ -1,4 +1,4 @@
-"""How far probabilities can be taken at their word: calibration error, Brier score, reliability curve."""
+"""Calibration of probabilities: calibration error, Brier score, reliability curve."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Floats = NDArray[np.float64]
 
 
 def calibration(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 10) -> dict[str, Any]:
-    """Compare what a classifier says with how often it comes true.
+    """Compare predicted probabilities with observed frequencies.
 
-    For two classes this looks at the probability of class 1 and how often class 1 is right; for more classes
-    at the probability of the predicted class and how often the prediction is right.
+    For two classes this uses the probability of class 1 and how often class 1 is right; for more classes the
+    probability of the predicted class and how often the prediction is right.
 
     Parameters
     ----------
@@ -26,8 +26,8 @@ def calibration(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 10) 
     labels : (n,) int
         In 0..k-1.
     bins : int
-        At least 1. Bins hold equally many tiles; equal probabilities share a bin, whatever the order of the
-        tiles, so ties can make bins unequal and fewer.
+        At least 1. Bins hold equally many tiles. Equal probabilities share a bin, so ties can make bins
+        unequal and fewer.
 
     Returns
     -------
@@ -36,17 +36,17 @@ def calibration(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 10) 
         `brier`: squared distance of the probabilities to the truth, mean over tiles. For two classes that of
         class 1 alone, in [0, 1]; for more classes the sum over classes, in [0, 2].
         `reliability`: of each bin, in rising order, ``{"predicted", "observed", "n"}``: mean probability,
-        share that came true, tiles.
+        observed frequency, number of tiles.
 
     Raises
     ------
     InputError
-        Naming the first row that is not a probability or a label; or fewer than one bin.
+        A row is not a probability or a label (the message names the first), or fewer than one bin.
 
     Notes
     -----
-    Even perfect probabilities have an error above zero, the larger the fewer tiles a bin holds: compare arms
-    at the same tiles and bins, and read no value alone.
+    Even perfect probabilities have an error above zero, which is larger if a bin has fewer tiles: compare
+    arms on the same tiles and bins, and read no value alone.
 
     Sources: Guo et al. 2017, "On calibration of modern neural networks" (`ece`, of the predicted class);
     Nixon et al. 2019, "Measuring calibration in deep learning" (bins of equal mass); Brier 1950.
@@ -69,7 +69,7 @@ def calibration(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 10) 
 def _reliability(said: Floats, true: NDArray[np.bool_], bins: int) -> list[dict[str, Any]]:
     _, place, repeats = np.unique(said, return_inverse=True, return_counts=True)
     last = repeats.cumsum()
-    middle = last - repeats / 2  # the rank that tied tiles share
+    middle = last - repeats / 2  # the rank of tied tiles
     of_tile = np.floor(bins * middle / len(said)).astype(np.int64)[place]
     found = [of_tile == number for number in np.unique(of_tile)]
     return [

@@ -1,14 +1,15 @@
 """Classification metrics from probabilities, each also as a statistic over drawn patients.
 
 Everything is computed from sums over patients: a confusion matrix per patient, and for the AUROC how often a
-positive tile of one patient outscores a negative tile of another. A bootstrap then only weighs these sums.
+positive tile of one patient has a higher score than a negative tile of another. A bootstrap then only weights
+these sums.
 
 Rules for missing classes. *Balanced accuracy*: mean recall of the classes that occur among the labels.
 *Macro-F1*: mean over the classes that occur among labels or predictions. *Kappa*: undefined (nan) where
-chance alone cannot disagree, that is where all labels and predictions are one class. *AUROC*: one class
+all labels and predictions are one class. *AUROC*: one class
 against the rest, mean over the classes that have both positives and negatives; undefined where none has.
-Means over classes are undefined for several drawn patients who lack a class that all of them together have:
-it would be a mean of other classes than in the other resamples.
+A mean over classes is undefined on a resample of several patients without a class that all patients together
+have: it would be a mean over other classes than in the other resamples.
 """
 
 from __future__ import annotations
@@ -26,24 +27,24 @@ Floats = NDArray[np.float64]
 
 
 def accuracy(confusion: Floats) -> Floats:
-    """Share of tiles on the diagonal of (..., k, k) confusion matrices (rows = labels), giving (...)."""
+    """Return the share of tiles on the diagonal, (..., k, k) confusions (rows = labels) to (...)."""
     return _ratio(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum((-2, -1)))
 
 
 def balanced_accuracy(confusion: Floats) -> Floats:
-    """Mean recall over the classes that occur among the labels; (..., k, k) to (...)."""
+    """Return the mean recall over the classes that occur among the labels; (..., k, k) to (...)."""
     recall = _ratio(_diagonal(confusion), confusion.sum(-1))
     return _mean_of_defined(recall)
 
 
 def macro_f1(confusion: Floats) -> Floats:
-    """Mean F1 over the classes that occur among labels or predictions; (..., k, k) to (...)."""
+    """Return the mean F1 over the classes that occur among labels or predictions; (..., k, k) to (...)."""
     f1 = _ratio(2 * _diagonal(confusion), confusion.sum(-1) + confusion.sum(-2))
     return _mean_of_defined(f1)
 
 
 def kappa(confusion: Floats) -> Floats:
-    """Quadratic weighted kappa, (..., k, k) to (...).
+    """Return the quadratic weighted kappa, (..., k, k) to (...).
 
     For two classes this is Cohen's kappa. Source: Cohen 1968.
     """
@@ -66,14 +67,14 @@ MEANS_OVER_CLASSES = ("balanced_accuracy", "macro_f1", "auroc")
 
 
 def decide(probabilities: ArrayLike, threshold: float | Floats | None = None) -> NDArray[np.int64]:
-    """Predicted classes.
+    """Return the predicted classes.
 
     Parameters
     ----------
     probabilities : (n, k) float
     threshold : float, (n,) float or None
-        For two classes: class 1 from this probability on (None = 0.5), one for all tiles or one each. For
-        more classes the most probable one; a threshold is then refused.
+        For two classes: class 1 from this probability on (None = 0.5), one for all tiles or one per tile. For
+        more classes the most probable class is predicted, and a threshold is refused.
 
     Returns
     -------
@@ -83,9 +84,7 @@ def decide(probabilities: ArrayLike, threshold: float | Floats | None = None) ->
     if p.shape[1] == 2:
         return (p[:, 1] >= (0.5 if threshold is None else threshold)).astype(np.int64)
     if threshold is not None:
-        raise InputError(
-            f"threshold {threshold}: only two classes are cut, here are {p.shape[1]}; leave it out"
-        )
+        raise InputError(f"threshold {threshold}: needs two classes, here are {p.shape[1]}; leave it out")
     return np.asarray(p.argmax(1), dtype=np.int64)
 
 
@@ -96,7 +95,7 @@ def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, *, classes: int) -
 
 
 def scores(probabilities: ArrayLike, labels: ArrayLike, *, threshold: float | None = None) -> dict[str, Any]:
-    """All metrics of one classifier on one set of tiles.
+    """Return all metrics of one classifier on one set of tiles.
 
     Parameters
     ----------
@@ -117,7 +116,7 @@ def scores(probabilities: ArrayLike, labels: ArrayLike, *, threshold: float | No
     Raises
     ------
     InputError
-        Naming the first row that is not a probability or a label.
+        A row is not a probability or a label; the message names the first.
     """
     p, y = checked(probabilities, labels)
     everyone = np.zeros(len(y), dtype=np.int64)
@@ -140,7 +139,7 @@ def metric_statistic(
     threshold: float | Floats | None = None,
     folds: ArrayLike | None = None,
 ) -> Statistic:
-    """Turn a metric into a function of drawn patients, for the bootstrap.
+    """Return a metric as a function of drawn patients, for the bootstrap.
 
     Parameters
     ----------
@@ -153,8 +152,8 @@ def metric_statistic(
     groups : (n,) str
         Patient of each tile.
     folds : (n,) int or None
-        Fold of each tile, where models of several folds made the probabilities: the AUROC then ranks a tile
-        among those of its own fold alone.
+        Fold of each tile, if the probabilities are from models of several folds: the AUROC then ranks a tile
+        only among those of its own fold.
 
     Returns
     -------
@@ -164,7 +163,7 @@ def metric_statistic(
     Raises
     ------
     InputError
-        For an unknown metric and as :func:`scores`.
+        The metric is unknown, and as :func:`scores`.
     """
     p, y = checked(probabilities, labels)
     patients, patient = np.unique(np.asarray(groups), return_inverse=True)
@@ -195,7 +194,7 @@ def metric_statistic(
 
 
 def checked(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
-    """Probabilities as (n, k) float64 and labels as (n,) int64, or an InputError naming the first bad row."""
+    """Return probabilities as (n, k) float64 and labels as (n,) int64; refuse and name the first bad row."""
     p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
     if p.ndim != 2 or p.shape[1] < 2 or y.shape != p.shape[:1] or not len(y):
         raise InputError(
@@ -216,7 +215,7 @@ def checked(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArra
 
 
 def _of_all_classes(statistic: Statistic, y: NDArray[np.int64], patient: NDArray[np.intp]) -> Statistic:
-    """Make a statistic undefined where several patients are drawn and a class is lost."""
+    """Make a statistic undefined on resamples of several patients that lack a class."""
     labels, label = np.unique(y, return_inverse=True)
     tiles = np.zeros((patient.max() + 1, len(labels)))
     np.add.at(tiles, (patient, label), 1)
@@ -229,7 +228,7 @@ def _of_all_classes(statistic: Statistic, y: NDArray[np.int64], patient: NDArray
 
 
 def _auroc_statistic(by_class: Sequence[Sequence[tuple[Floats, Floats, Floats]]]) -> Statistic:
-    """Share of pairs won, over the folds of a class; mean over classes."""
+    """Return the share of correctly ranked pairs, over the folds of a class; mean over classes."""
 
     def statistic(counts: Counts) -> Floats:
         areas = []
@@ -245,7 +244,7 @@ def _auroc_statistic(by_class: Sequence[Sequence[tuple[Floats, Floats, Floats]]]
 def _wins(
     score: Floats, positive: NDArray[np.bool_], patient: NDArray[np.intp], size: int
 ) -> tuple[Floats, Floats, Floats]:
-    """Pairs won by positives of patient i over negatives of j (ties half), and how many tiles of either."""
+    """Count pairs with positives of patient i above negatives of j (ties half), and the tiles of each."""
     negatives_of = [np.sort(score[~positive & (patient == j)]) for j in range(size)]
     challengers, owner = score[positive], patient[positive]
     wins = np.empty((size, size))

@@ -1,4 +1,4 @@
-"""One answer per patient from the tiles of a patient: the coarse reading of a classifier of tiles."""
+"""Patient-level scores: one prediction per patient from the tiles of a patient."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def patient_scores(
     threshold: float | Floats | None,
     folds: ArrayLike | None = None,
 ) -> dict[str, Any]:
-    """Judge patients by the mean probability of their tiles.
+    """Classify patients by the mean probability of their tiles, and score the result.
 
-    A patient's class is the most frequent label among its tiles; where two are equally frequent the patient
-    is left out. This is a coarse reading wherever slides mix classes, as nearly all slides do whose tiles are
-    single cells or small fields: a patient with 51 of 100 atypical tiles then counts as atypical, and a
-    classifier of tiles can be good without telling such patients apart. There, read the metrics of tiles.
+    A patient's class is the most frequent label among its tiles; if two are equally frequent the patient is
+    left out. The score is coarse where a patient has tiles of several classes, as is usual if tiles are
+    single cells or small fields: a patient with 51 of 100 atypical tiles then counts as atypical, and a good
+    classifier of tiles may fail to separate such patients. There, read the metrics of tiles.
 
     Parameters
     ----------
@@ -37,21 +37,21 @@ def patient_scores(
     groups : (n,) str
         Patient of each tile.
     threshold : float, (n,) float or None
-        See `metrics.decide`, applied to a patient's mean probability; of
-        one per tile, the mean over the patient's tiles.
+        See `metrics.decide`, applied to a patient's mean probability; if there is one per tile, the mean
+        over the patient's tiles is used.
     folds : (n,) int, optional
-        Whose classifier judged a tile: only patients of one fold are ranked against each other.
+        Fold of the classifier that scored a tile: only patients of one fold are ranked together.
 
     Returns
     -------
     dict
-        `n` patients judged and `left_out` (int); `balanced_accuracy` and `auroc` over patients, each patient
+        `n` patients scored and `left_out` (int); `balanced_accuracy` and `auroc` over patients, each patient
         counted once (float; None where undefined: no patient left, or for `auroc` one class only).
 
     Raises
     ------
     InputError
-        Naming the first row that is not a probability or a label, or where groups do not fit the tiles.
+        A row is not a probability or a label (the message names the first), or groups do not fit the tiles.
     """
     p, y = checked(probabilities, labels)
     patients, first, patient = np.unique(np.asarray(groups), return_index=True, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Where to cut a two-class probability: chosen on validation, the same way for every arm."""
+"""The decision threshold of a two-class probability: chosen on validation, in the same way for every arm."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 def choose_threshold(probabilities: ArrayLike, labels: ArrayLike) -> float | None:
     """Choose the threshold of class 1 with the highest balanced accuracy on the given (validation) tiles.
 
-    Between two neighbouring scores every threshold decides alike; the one offered is 0.5 where it lies
-    between them, else their midpoint. Among equally good ones the nearest to 0.5 wins.
+    Between two neighbouring scores all thresholds are equivalent; the candidate is 0.5 if it lies between
+    them, else their midpoint. Among equally good candidates the one nearest to 0.5 is chosen.
 
     Parameters
     ----------
@@ -28,13 +28,13 @@ def choose_threshold(probabilities: ArrayLike, labels: ArrayLike) -> float | Non
     Returns
     -------
     float or None
-        In [0, 1], for `metrics.decide`. None for more than two classes
-        (the most probable one is taken). 0.5 where validation lacks a class, with a warning in the log.
+        In [0, 1], for `metrics.decide`. None for more than two classes (the most probable is predicted). 0.5
+        if validation lacks a class, with a warning in the log.
 
     Raises
     ------
     InputError
-        Naming the first row that is not a probability or a label.
+        A row is not a probability or a label; the message names the first.
     """
     p, y = checked(probabilities, labels)
     if p.shape[1] > 2:
@@ -44,15 +44,13 @@ def choose_threshold(probabilities: ArrayLike, labels: ArrayLike) -> float | Non
         log.warning("validation holds one class only: the threshold stays at 0.5")
         return 0.5
     scores, position = np.unique(p[:, 1], return_inverse=True)
-    # Cut i calls the scores from i on positive; whole numbers, so that ties are exact.
+    # Cut i predicts positive for the scores from i on; whole numbers, so that ties are exact.
     missed = np.append(0, np.bincount(position[y == 1], minlength=len(scores)).cumsum())
     refused = np.append(0, np.bincount(position[y == 0], minlength=len(scores)).cumsum())
     quality = (n_positive - missed) * n_negative + refused * n_positive
     below, above = np.append(0.0, scores), np.append(scores, 1.0)
     cut = np.where((below < 0.5) & (above >= 0.5), 0.5, (below + above) / 2)
-    cut = np.where(
-        cut > below, cut, above
-    )  # neighbouring floats: their midpoint rounds down to the lower one
-    usable = (cut > below) | (np.arange(len(cut)) == 0)  # with a score of 1 no threshold refuses all
+    cut = np.where(cut > below, cut, above)  # midpoints of neighbouring floats round down to the lower one
+    usable = (cut > below) | (np.arange(len(cut)) == 0)  # with a score of 1 no threshold rejects all
     best = np.flatnonzero(usable & (quality == quality[usable].max()))
     return float(cut[best[np.abs(cut[best] - 0.5).argmin()]])

@@ -1,1 +1,1 @@
-"""How near synthetic tiles are to real ones: features, distances, coverage and real-vs-real references."""
+"""Fidelity of synthetic tiles: features, distances, coverage and real-vs-real references."""

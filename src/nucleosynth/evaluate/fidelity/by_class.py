@@ -1,4 +1,4 @@
-"""Fidelity class by class, with real-vs-real references of each class."""
+"""Fidelity by class, with real-vs-real references of each class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nucleosynth.evaluate.fidelity.tile_groups import Tiles
 
 FEWEST = 20
-"""A class with fewer tiles is not scored: its KID would say nothing."""
+"""A class with fewer tiles is not scored: its KID would be meaningless."""
 
 
 def fidelity_by_class(
@@ -27,32 +27,33 @@ def fidelity_by_class(
     fewest: int = FEWEST,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Fidelity of all tiles together and of each class alone; features are computed once.
+    """Score the fidelity of all tiles together and of each class alone; features are computed once.
 
     Parameters
     ----------
     real, synthetic, held_out : TileSet, TileGroup or (images, groups, labels)
-        As in `score.fidelity`, with the index of each tile's class. Tiles
-        without one (negative) count in the whole alone.
+        As in `score.fidelity`, with the class index of each tile. Tiles without a class (negative) count only
+        in the whole.
     classes : sequence of str
-        Names of the classes; those of the TileSets where it is empty.
+        Names of the classes; if empty, those of the TileSets.
     extractor : str or Extractor
-        Whose features are compared.
+        Network whose features are compared.
     fewest : int
-        At least so many real and synthetic tiles make a class; so many held-out ones its *between* reference.
+        Fewest real and synthetic tiles of a class that is scored, and fewest held-out tiles for its *between*
+        reference.
     **settings
         `limit`, `halves`, `resamples` and `seed` of `score.fidelity`.
 
     Returns
     -------
     dict
-        That of `score.fidelity`, and `by_class`, the same of each class by
-        name, None with too few tiles. `warnings` name what is left out.
+        The result of `score.fidelity`, and `by_class`, the same of each class by name, None with too few
+        tiles. `warnings` name what is left out.
 
     Raises
     ------
     InputError
-        As `fidelity`, naming the class; for tiles without labels, and TileSets of different classes.
+        As `fidelity`, with the name of the class; tiles without labels, or TileSets of different classes.
     """
     network = get_extractor(extractor) if isinstance(extractor, str) else extractor
     once = network if isinstance(network, Remembering) else Remembering(network)
@@ -97,7 +98,7 @@ def _class_names(groups: dict[str, TileGroup], classes: Sequence[str]) -> list[s
         one, other = sorted(stated)[:2]
         raise InputError(
             f"fidelity by class: classes {', '.join(one)} and {', '.join(other)}; "
-            "expected the same in the same order, import the tiles alike"
+            "expected the same in the same order, import both alike"
         )
     if not stated:
         raise InputError("fidelity by class: the classes have no names; give them as `classes`")

@@ -15,7 +15,7 @@ CMMD_SCALE = 1000.0
 
 
 def kid(x: ArrayLike, y: ArrayLike) -> float:
-    """Kernel distance: unbiased squared maximum mean discrepancy with the kernel (x.y/d + 1)^3.
+    """Return the kernel distance: unbiased squared maximum mean discrepancy with the kernel (x.y/d + 1)^3.
 
     Parameters
     ----------
@@ -50,12 +50,12 @@ def kid_interval(
     seed: int = 0,
     minimum: int = 3,
 ) -> Interval:
-    """KID with a percentile interval over patients.
+    """Return KID with a percentile interval over patients.
 
-    A resample that holds a patient twice would compare tiles with their own copies, and a patient with
-    itself as if with another: both bias the distance. So a patient drawn c times counts c times within
-    itself, and pairs of two copies of one patient are left out; pairs of different patients i, j count
-    c_i c_j times. Each kernel mean is a weighted mean over these pairs, from sums per pair of patients.
+    A resample that holds a patient twice would compare tiles with their own copies, and would treat a patient
+    as two different ones: both bias the distance. So pairs within a patient drawn c times count c times, and
+    pairs of two copies of one patient are left out; pairs of different patients i, j count c_i c_j times.
+    Each kernel mean is a weighted mean over these pairs, from sums per pair of patients.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def kid_interval(
 
 
 def cmmd(x: ArrayLike, y: ArrayLike) -> float:
-    """Kernel distance of directions: unbiased MMD with exp(-|x-y|^2 / (2 * 10^2)), times 1000.
+    """Return CMMD, a distance of directions: unbiased MMD with exp(-|x-y|^2 / (2 * 10^2)), times 1000.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def cmmd(x: ArrayLike, y: ArrayLike) -> float:
     Returns
     -------
     float
-        Unbiased, so it may be slightly negative for equal sets. Only in CLIP features on the scale of papers.
+        Unbiased, so it may be slightly negative for equal sets. Comparable with papers only in CLIP features.
 
     Raises
     ------
@@ -124,8 +124,8 @@ def cmmd(x: ArrayLike, y: ArrayLike) -> float:
 
     Notes
     -----
-    Jayasumana et al. 2024, eq. 5. Their code also counts each tile with itself, which adds 10 D / n where the
-    mean squared distance between tiles of a set is D.
+    Jayasumana et al. 2024, eq. 5. Their code also pairs each tile with itself, which adds 10 D / n, where D
+    is the mean squared distance between tiles of a set.
     """
     a, b = (_directions(one) for one in checked(x, y))
     own = _mean_of_others(_gaussian(a, a)) + _mean_of_others(_gaussian(b, b))
@@ -133,10 +133,10 @@ def cmmd(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def fid(x: ArrayLike, y: ArrayLike) -> float:
-    """Frechet distance between Gaussians fitted to two sets of features.
+    """Return the Frechet distance between Gaussians fitted to two sets of features.
 
-    The trace of the covariances' root is the sum of the singular values of A B^T, where A and B are the
-    centred features over sqrt(n - 1): no matrix root, no complex residue, and exact where n < d.
+    The trace of the root of the covariances' product is the sum of the singular values of A B^T, where A and
+    B are the centred features over sqrt(n - 1): no matrix root, no complex residue, and exact also for n < d.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def fid(x: ArrayLike, y: ArrayLike) -> float:
     Returns
     -------
     float
-        At least 0. Biased upwards the more the smaller n and m are: compare at equal n only.
+        At least 0. Biased upwards, more for smaller n and m: compare at equal n only.
 
     Raises
     ------
@@ -190,13 +190,13 @@ def _mean_of_others(kernel: Floats) -> float:
 
 
 def _pairs(members: Floats) -> Floats:
-    """Ordered pairs of different tiles, by patient of the first and of the second, (p, p)."""
+    """Count ordered pairs of different tiles, by patient of the first and of the second, (p, p)."""
     sizes = members.sum(1)
     return np.outer(sizes, sizes) - np.diag(sizes)
 
 
 def _block_mean(sums: Floats, pairs: Floats) -> Statistic:
-    """Kernel mean over drawn patients; two copies of one patient are not compared with each other."""
+    """Return the kernel mean over drawn patients; two copies of one patient are not compared."""
 
     def weigh(blocks: Floats, counts: Counts) -> Floats:
         own = np.diagonal(blocks)
@@ -211,7 +211,7 @@ def _block_mean(sums: Floats, pairs: Floats) -> Statistic:
 
 
 def _covariance_root(features: Floats) -> Floats:
-    """R with R^T R = the covariance; at most d rows."""
+    """Return R with R^T R = the covariance; at most d rows."""
     centred: Floats = (features - features.mean(0)) / np.sqrt(len(features) - 1)
     if len(centred) <= centred.shape[1]:
         return centred

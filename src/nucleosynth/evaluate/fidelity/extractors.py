@@ -1,11 +1,11 @@
-"""Networks as extractors: tile by tile whatever the batch; the offline lite0, and a trained classifier."""
+"""Networks as extractors, independent of the batch: the offline lite0, and a trained classifier."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,20 @@ from nucleosynth.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 Forward = Callable[[NDArray[np.uint8]], "Tensor"]
 """Maps a batch (n, h, w, 3) uint8 to features (n, d)."""
+
+
+def written_as(form: str) -> Callable[[F], F]:
+    """Record on a factory how users write its extractors, such as ``timm:MODEL[@FILE]``, for messages."""
+
+    def note(factory: F) -> F:
+        factory.form = form  # type: ignore[attr-defined]
+        return factory
+
+    return note
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +39,9 @@ class NetworkExtractor:
     Attributes
     ----------
     name : str
-        What reports print; it tells the input size.
+        Name in reports, with the input size.
     weights_hash : str
-        Names the exact weights.
+        Hash of the exact weights.
     forward : callable
         Maps a batch of tiles to features, see :data:`Forward`.
     batch : int
@@ -42,7 +54,7 @@ class NetworkExtractor:
     batch: int = 32
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Map tiles to features.
+        """Compute the features of tiles.
 
         Parameters
         ----------
@@ -56,7 +68,7 @@ class NetworkExtractor:
         Raises
         ------
         InputError
-            For images of another shape or dtype.
+            The images have another shape or dtype.
         """
         import torch
 
@@ -64,7 +76,7 @@ class NetworkExtractor:
             raise InputError(
                 f"images are {images.dtype} {images.shape}; expected uint8 RGB of shape (n, h, w, 3)"
             )
-        tiles = images if len(images) else np.zeros((1, *images.shape[1:]), np.uint8)  # one to learn d from
+        tiles = images if len(images) else np.zeros((1, *images.shape[1:]), np.uint8)  # one tile to find d
         with torch.inference_mode():
             parts = [
                 self.forward(tiles[start : start + self.batch]).float().numpy()
@@ -73,21 +85,35 @@ class NetworkExtractor:
         return np.concatenate(parts)[: len(images)]
 
 
+@written_as("lite0")
+def offline_extractor(argument: str = "") -> NetworkExtractor:
+    """Return lite0 at its usual size, see `lite0_extractor`.
+
+    Raises
+    ------
+    InputError
+        There is text after a colon.
+    """
+    if argument:
+        raise InputError(f"extractor lite0:{argument}: lite0 has one set of weights; name it lite0")
+    return lite0_extractor()
+
+
 def lite0_extractor(*, size: int = 224, batch: int = 32) -> NetworkExtractor:
-    """Pooled features of EfficientNet-Lite0 with ImageNet weights, offline; 1280 of them.
+    """Return an extractor of pooled features of EfficientNet-Lite0 with ImageNet weights, offline; d = 1280.
 
     Parameters
     ----------
     size : int
-        Tiles are resized to this many pixels (bilinear, with antialiasing where they shrink). 224 is what the
-        network was trained at; another size gives other features, so it is part of the name.
+        Tiles are resized to this many pixels (bilinear, with antialiasing where they shrink). The network was
+        trained at 224; another size gives other features, so it is part of the name.
     batch : int
         Tiles per forward pass: memory and speed only.
 
     Raises
     ------
     InputError
-        When the package with the weights is not installed.
+        The package with the weights is not installed.
     """
     from nucleosynth.backbones import lite0
 
@@ -96,8 +122,9 @@ def lite0_extractor(*, size: int = 224, batch: int = 32) -> NetworkExtractor:
     return resizing(lite0(), "lite0", size=size, mode="bilinear", batch=batch)
 
 
+@written_as("classifier:RUN")
 def classifier_extractor(folder: str) -> NetworkExtractor:
-    """Pooled features of a trained classifier, its head removed, at the size that it was trained at.
+    """Return an extractor of pooled features of a trained classifier, without its head, at its training size.
 
     Parameters
     ----------
@@ -107,7 +134,7 @@ def classifier_extractor(folder: str) -> NetworkExtractor:
     Raises
     ------
     InputError
-        For a folder that is no such run.
+        The folder is not such a run.
     """
     from nucleosynth.backbones import create_backbone
 
@@ -129,7 +156,7 @@ def classifier_extractor(folder: str) -> NetworkExtractor:
 def resizing(
     network: nn.Module, label: str, *, size: int | None, mode: str, batch: int = 32
 ) -> NetworkExtractor:
-    """Make an extractor of a network that takes tiles scaled by `input_scale` at one size.
+    """Return an extractor of a network that takes tiles scaled by `input_scale` at one size.
 
     Parameters
     ----------
@@ -138,7 +165,7 @@ def resizing(
     label : str
         Its name; the size is added.
     size : int or None
-        TileGroup in px to which tiles are resized, antialiased; None leaves them as they are.
+        Size in px to which tiles are resized, antialiased; None keeps their size.
     mode : "bilinear" or "bicubic"
     batch : int
         Tiles per forward pass.

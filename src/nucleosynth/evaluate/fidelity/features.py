@@ -1,48 +1,46 @@
-"""Features that fidelity is measured in; every score names the extractor and its weights hash."""
+"""Features for fidelity scores; every score names the extractor and the hash of its weights."""
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleosynth.arguments import shown
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.fidelity.extractors import classifier_extractor, lite0_extractor
-from nucleosynth.evaluate.fidelity.inception import inception_extractor
-from nucleosynth.evaluate.fidelity.pretrained import clip_extractor, dinov2_extractor, timm_extractor
+from nucleosynth.registry import Registry
 
 
 @runtime_checkable
 class Extractor(Protocol):
-    """Maps tiles to feature vectors; each tile on its own, so a batch's size and order never matter.
+    """A map from tiles to feature vectors; each tile alone, so batch size and order have no influence.
 
     Attributes
     ----------
     name : str
-        What reports print; it tells the input size.
+        Name in reports, with the input size.
     weights_hash : str
-        Names the exact weights: scores by other weights cannot be compared.
+        Hash of the exact weights: scores with other weights cannot be compared.
     """
 
     @property
     def name(self) -> str:
-        """What reports print."""
+        """Name in reports, with the input size."""
 
     @property
     def weights_hash(self) -> str:
-        """Names the exact weights."""
+        """Hash of the exact weights."""
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (n, h, w, 3) uint8 RGB to (n, d) float32."""
 
 
 EQUAL = 1e-6
-"""Of the largest feature: tiles that differ by less are the same to the extractor."""
+"""Relative to the largest feature: tiles that differ by less count as the same."""
 
 
 def sound_features(
@@ -53,19 +51,19 @@ def sound_features(
     rows: NDArray[np.int64] | None = None,
     varied: bool = True,
 ) -> NDArray[np.float32]:
-    """Compute the features of tiles, (n, h, w, 3) uint8 to (n, d), and refuse what no score can be made of.
+    """Compute the features of tiles, (n, h, w, 3) uint8 to (n, d), and refuse features that cannot be scored.
 
     Parameters
     ----------
     of
-        Whose tiles, for the message, and ``rows`` (n,) under which their owner knows them.
+        Name of the tiles for the message, which also uses ``rows`` (n,), their rows in the original set.
     varied
-        Whether two tiles and more must differ.
+        Whether two or more tiles must differ.
 
     Raises
     ------
     InputError
-        Where a feature is not a number, or all tiles have the same features.
+        A feature is not a number, or all tiles have the same features.
     """
     x = np.asarray(network(images))
     wrong = np.flatnonzero(~np.isfinite(x).all(axis=1))
@@ -78,7 +76,7 @@ def sound_features(
     if varied and len(x) > 1 and np.ptp(x, axis=0).max() <= EQUAL * np.abs(x).max():
         raise InputError(
             f"{network.name}: features of {of} are the same for all {len(x)} tiles; "
-            "look at the tiles, or use another extractor"
+            "check the tiles, or use another extractor"
         )
     return x
 
@@ -86,7 +84,7 @@ def sound_features(
 class Remembering:
     """An extractor that does not compute the features of a tile twice.
 
-    For scores that share tiles, such as all training tiles and those of one class.
+    It is used for scores that share tiles, such as all training tiles and those of one class.
     """
 
     def __init__(self, extractor: Extractor) -> None:
@@ -105,26 +103,56 @@ class Remembering:
         return np.stack([self._known[key] for key in keys])
 
 
-def _lite0(argument: str) -> Extractor:
-    if argument:
-        raise InputError(f"extractor lite0:{argument}: lite0 has one set of weights; name it lite0")
-    return lite0_extractor()
+EXTRACTORS: Registry[Callable[[str], Extractor]] = Registry(
+    "extractor",
+    {
+        "lite0": "nucleosynth.evaluate.fidelity.extractors:offline_extractor",
+        "inception": "nucleosynth.evaluate.fidelity.inception:inception_extractor",
+        "dinov2": "nucleosynth.evaluate.fidelity.pretrained:dinov2_extractor",
+        "clip": "nucleosynth.evaluate.fidelity.pretrained:clip_extractor",
+        "timm": "nucleosynth.evaluate.fidelity.pretrained:timm_extractor",
+        "classifier": "nucleosynth.evaluate.fidelity.extractors:classifier_extractor",
+    },
+)
+"""Factory of an extractor by name; it is given the text after the first colon; see `written_as`."""
 
 
-_FACTORIES: dict[str, Callable[[str], Extractor]] = {
-    "lite0": _lite0,
-    "inception": inception_extractor,
-    "dinov2": dinov2_extractor,
-    "clip": clip_extractor,
-    "timm": timm_extractor,
-    "classifier": classifier_extractor,
-}
-FORMS = "lite0, inception[:FILE], dinov2[:FILE], clip[:FILE], timm:MODEL[@FILE], classifier:RUN"
+def register_extractor(name: str, factory: str | Callable[[str], Extractor]) -> None:
+    """Make an extractor available by name.
+
+    Parameters
+    ----------
+    name : str
+        As users write it, without a colon; an earlier extractor of the same name is replaced.
+    factory : callable or "module:attribute"
+        Called with the text after the first colon, or with empty text, at the first use.
+    """
+    EXTRACTORS.register(name, factory)
+    get_extractor.cache_clear()
+
+
+def extractor_forms() -> str:
+    """Return how each registered extractor is written: ``lite0, inception[:FILE], ...``."""
+    return ", ".join(getattr(EXTRACTORS.get(name), "form", name) for name in EXTRACTORS)
+
+
+def extractor_names() -> tuple[str, ...]:
+    """Return the registered kinds of extractor, sorted; some take more after a colon, see `get_extractor`."""
+    return tuple(sorted(EXTRACTORS))
+
+
+def as_extractor(extractor: Any) -> Extractor:
+    """Return an extractor, which a name stands for, or raise an InputError."""
+    if isinstance(extractor, str):
+        return get_extractor(extractor)
+    if isinstance(extractor, Extractor):
+        return extractor
+    raise InputError(f"extractor is {shown(extractor)}; expected a name such as 'lite0', or an extractor")
 
 
 @functools.cache
 def get_extractor(name: str) -> Extractor:
-    """Return the extractor of a name; loaded once.
+    """Return the extractor with a name; loaded once.
 
     Parameters
     ----------
@@ -136,10 +164,11 @@ def get_extractor(name: str) -> Extractor:
     Raises
     ------
     InputError
-        For an unknown name, with the known ones, or where its weights cannot be had.
+        The name is unknown (the message lists the known ones), or its weights are not available.
     """
     kind, _, argument = name.partition(":")
-    if kind not in _FACTORIES:
-        nearest = difflib.get_close_matches(kind, _FACTORIES, n=1, cutoff=0.0)[0]
-        raise InputError(f"extractor {name!r}: unknown; the nearest is {nearest}, known: {FORMS}")
-    return _FACTORIES[kind](argument)
+    if kind not in EXTRACTORS:
+        near = EXTRACTORS.nearest(kind)
+        hint = f"did you mean {near}? " if near else ""
+        raise InputError(f"unknown extractor {name!r}; {hint}known are {extractor_forms()}")
+    return EXTRACTORS.get(kind)(argument)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.fidelity.extractors import NetworkExtractor
+from nucleosynth.evaluate.fidelity.extractors import NetworkExtractor, written_as
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,19 +23,20 @@ SIZE = 299
 FEATURES = "2048"
 
 
+@written_as("inception[:FILE]")
 def inception_extractor(file: str = "") -> NetworkExtractor:
-    """Pooled features of the Inception network that FID was published with; 2048 of them.
+    """Return an extractor of pooled features of the Inception network of the FID paper; d = 2048.
 
     Parameters
     ----------
     file : str
-        torch-fidelity's weights, a `.pth` file; without it that of torch's cache, downloaded where it is
+        torch-fidelity's weights, a `.pth` file; without it the file in torch's cache, downloaded if it is
         absent. Only tensors are read from it, nothing else is unpickled.
 
     Raises
     ------
     InputError
-        Without the package, and where the weights cannot be had or are others.
+        The package is not installed, or the weights are not available or are others.
 
     Notes
     -----
@@ -72,7 +73,7 @@ def _network_class() -> Any:
 
 
 def _cached() -> Path:
-    """Return torch-fidelity's weights where torch keeps downloads; fetch them once, checked by their hash."""
+    """Return the path of torch-fidelity's weights in torch's cache; download them once, checked by hash."""
     import torch
 
     path = Path(torch.hub.get_dir()) / "checkpoints" / FILE
@@ -83,21 +84,21 @@ def _cached() -> Path:
         torch.hub.download_url_to_file(URL, str(path), hash_prefix=HASH, progress=False)
     except (OSError, RuntimeError) as error:  # no network; a file of another hash
         raise InputError(
-            f"extractor inception: {FILE} could not be had ({type(error).__name__}); "
+            f"extractor inception: {FILE} could not be downloaded ({type(error).__name__}); "
             f"fetch {URL} elsewhere and name the file: inception:FILE"
         ) from error
     return path
 
 
 def _check_weights(path: Path) -> None:
-    """Refuse a file that holds anything but tensors: torch-fidelity would unpickle it on older torch."""
+    """Refuse a file with anything but tensors, which torch-fidelity would unpickle on older torch."""
     import torch
 
     if not path.is_file():
         raise InputError(f"extractor inception: {path}: no such file; expected torch-fidelity's {FILE}")
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch and pickle raise half a dozen kinds for a foreign file
+    except Exception as error:  # torch and pickle raise many kinds of errors for another file
         raise _other_weights(path) from error
     if not isinstance(stored, dict) or not all(torch.is_tensor(value) for value in stored.values()):
         raise _other_weights(path)

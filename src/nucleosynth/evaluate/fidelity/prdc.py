@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage: which tiles lie among the nearest neighbours of others."""
+"""Precision, recall, density and coverage, from the nearest neighbours of tiles."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ Distances = NDArray[np.float32]
 
 
 def neighbour_scores(real: Features, other: Features, *, neighbours: int = NEIGHBOURS) -> dict[str, float]:
-    """Compare two sets of features by balls around each tile that reach to its k-th nearest of the same set.
+    """Compare two sets of features by balls around tiles that reach the k-th neighbour of the same set.
 
     Parameters
     ----------
     real, other : (n, d), (m, d) float
         Features, two rows at least. Scores depend on n and m: compare at equal n and equal m only.
     neighbours : int
-        k; where a set holds fewer others, all of them.
+        k; if a set has fewer other tiles, all of them.
 
     Returns
     -------
     dict
-        `precision`, share of the others inside a ball of a real tile; `recall`, share of real tiles inside a
-        ball of another; `density`, balls of real tiles that hold another, per other, over k, 1 where both
-        are alike, not bounded by it; `coverage`, share of real tiles whose ball holds another.
+        `precision`: share of the other tiles inside a ball of a real tile. `recall`: share of real tiles
+        inside a ball of an other tile. `density`: number of balls of real tiles that contain an other tile,
+        averaged over the other tiles, over k; 1 where both sets have the same distribution, and it may exceed
+        1. `coverage`: share of real tiles whose ball contains an other tile.
 
     Notes
     -----
@@ -52,7 +53,7 @@ def prdc_with_reference(
     neighbours: int = NEIGHBOURS,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Score synthetic tiles beside equally many real tiles of other patients.
+    """Score synthetic tiles, and equally many real tiles of other patients as a reference.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def prdc_with_reference(
     neighbours : int
         k of :func:`neighbour_scores`.
     seed : int
-        Decides which tiles are taken.
+        Decides which tiles are drawn.
 
     Returns
     -------
@@ -91,8 +92,8 @@ def prdc_with_reference(
 def squared_distances(features: Features, *, block: int = 1024) -> Distances:
     """Return squared distances between all rows.
 
-    They are rounded to single precision, and to zero where rounding in the difference of large numbers is
-    all there is: a tile and its copy are equally far from a third, and not at all from each other.
+    They are rounded to single precision, and to zero where they are only rounding errors of the difference of
+    large numbers: a tile and its copy are equally far from a third, and at distance 0 from each other.
 
     Parameters
     ----------
@@ -118,7 +119,7 @@ def squared_distances(features: Features, *, block: int = 1024) -> Distances:
 
 
 def _scores(distances: Distances, real: Rows, other: Rows, neighbours: int) -> dict[str, float]:
-    """Scores of rows of a matrix of distances."""
+    """Return the scores of given rows of a matrix of distances."""
     across = distances[np.ix_(real, other)]
     inside = across <= _radii(distances, real, neighbours)[:, None]  # of the ball of a real tile
     k = min(neighbours, len(real) - 1)
@@ -131,7 +132,7 @@ def _scores(distances: Distances, real: Rows, other: Rows, neighbours: int) -> d
 
 
 def _radii(distances: Distances, rows: Rows, neighbours: int) -> Distances:
-    """Squared distance of each of some tiles to its k-th nearest other one."""
+    """Return the squared distance of given tiles to their k-th nearest other tile."""
     among = distances[np.ix_(rows, rows)]
     k = min(neighbours, len(rows) - 1)  # the nearest of all is the tile itself
     return np.asarray(np.partition(among, k, axis=1)[:, k])

@@ -1,4 +1,4 @@
-"""Pretrained timm models as extractors: any of the hub, its cache or a file, and DINOv2 and CLIP by name."""
+"""Pretrained timm models as extractors, from the hub, its cache or a file; DINOv2 and CLIP by name."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from typing import Any
 
 from nucleosynth.backbones import HUB, create_backbone
 from nucleosynth.errors import InputError
-from nucleosynth.evaluate.fidelity.extractors import NetworkExtractor, resizing
+from nucleosynth.evaluate.fidelity.extractors import NetworkExtractor, resizing, written_as
 
 DINOV2 = "vit_small_patch14_dinov2.lvd142m"
 DINOV2_SIZE = 224
-"""TileGroup in px; its own 518 costs five times as much and shows no more of a tile that is smaller."""
+"""Input size in px; the model's own 518 costs five times as much and gains nothing for smaller tiles."""
 CLIP = "vit_base_patch16_clip_quickgelu_224.openai"
 CLIP_DIMENSIONS = 512
-"""With the projection, which timm keeps as the head: it makes the embedding that CMMD compares."""
+"""The model with its projection, which timm keeps as the head: its output is the embedding of CMMD."""
 
 
+@written_as("timm:MODEL[@FILE]")
 def timm_extractor(spec: str) -> NetworkExtractor:
-    """Pooled features of a timm model at its own input size, mean and standard deviation.
+    """Return an extractor of pooled features of a timm model at its own input size, mean and deviation.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ def timm_extractor(spec: str) -> NetworkExtractor:
     Raises
     ------
     InputError
-        For an unknown model, and where its weights cannot be had or do not fit.
+        The model is unknown, or its weights are not available or do not fit.
     """
     model, _, file = (spec, "", "") if spec.startswith(HUB) else spec.partition("@")
     if not model.removeprefix(HUB):
@@ -40,8 +41,9 @@ def timm_extractor(spec: str) -> NetworkExtractor:
     return _pretrained(model, file, f"timm:{model}", offline=offline)
 
 
+@written_as("dinov2[:FILE]")
 def dinov2_extractor(file: str = "") -> NetworkExtractor:
-    """DINOv2, the small vision transformer, at 224 px; 384 features.
+    """Return an extractor with DINOv2, the small vision transformer, at 224 px; 384 features.
 
     Parameters
     ----------
@@ -60,8 +62,9 @@ def dinov2_extractor(file: str = "") -> NetworkExtractor:
     return _pretrained(DINOV2, file, "dinov2-small", offline="dinov2:FILE.safetensors", size=DINOV2_SIZE)
 
 
+@written_as("clip[:FILE]")
 def clip_extractor(file: str = "") -> NetworkExtractor:
-    """Image embedding of OpenAI's CLIP, ViT-B/16 at 224 px; 512 features.
+    """Return an extractor of the image embedding of OpenAI's CLIP, ViT-B/16 at 224 px; 512 features.
 
     Parameters
     ----------

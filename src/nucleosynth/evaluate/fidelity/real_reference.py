@@ -1,4 +1,4 @@
-"""What real tiles reach among themselves: distances between halves of the patients, and of unseen ones."""
+"""Real-vs-real references: distances between halves of the training patients, and to held-out ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Floats = NDArray[np.float32]
 Pair = tuple[Floats, Floats]
 Distance = Callable[[Floats, Floats], float | None]
 FID_HALVES = 3
-"""FID of 2000 tiles takes seconds, so its references are means over so many of the divisions."""
+"""FID of 2000 tiles takes seconds, so its references are means over only this many divisions."""
 
 
 def real_reference(
@@ -31,27 +31,27 @@ def real_reference(
     n: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Distances among real tiles, equally many on each side.
+    """Return distances among real tiles, between groups of equally many tiles.
 
     Parameters
     ----------
     real : (r, d) float
         Features of tiles of the training patients.
     held_out : (h, d) float, optional
-        Features of tiles of patients never seen.
+        Features of tiles of held-out patients.
     divisions : sequence of (rows, rows)
         By :func:`patient_halves`.
     n : int
-        At most so many tiles a side.
+        Largest number of tiles per tile group.
     seed : int
-        Decides which tiles are taken.
+        Decides which tiles are drawn.
 
     Returns
     -------
     dict
         KID `within` halves of the patients (mean), `within_range` [least, largest], `between` held-out and
         real; `n`; `cmmd`, `fid` and `fid_extrapolated`, each {`within`, `between`}. None where it cannot be
-        had. FID depends on n: compare it at this n alone.
+        computed. FID depends on n: compare it only at this n.
     """
     sizes = [len(part) for division in divisions for part in division]
     n = min([n, *sizes] if held_out is None else [n, len(held_out), *sizes])
@@ -81,12 +81,12 @@ def patient_halves(groups: NDArray[np.str_] | None, *, count: int, seed: int = 0
     groups : (n,) str or None
         Patient of each tile.
     count : int
-        Divisions; fewer where there are not so many different ones.
+        Number of divisions; fewer if there are not that many different ones.
 
     Returns
     -------
     list of (rows, rows)
-        Rows of the two halves, both with two tiles at least; empty with fewer than two patients.
+        Rows of the two halves, each with at least two tiles; empty with fewer than two patients.
     """
     if groups is None or len(np.unique(groups)) < 2:
         return []

@@ -1,4 +1,4 @@
-"""How typical a tile is of real ones of its class: how far from them, in units of their own distances."""
+"""Typicality of a tile: its distance to real tiles of its class, relative to their own distances."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nucleosynth.errors import InputError
 from nucleosynth.evaluate.fidelity.prdc import NEIGHBOURS
 
 LEAST_RADIUS = 0.01
-"""Of the median: from tiles that repeat, whose own is zero, all others would be infinitely far."""
+"""Smallest radius relative to the median: repeated tiles have radius zero, which would divide by zero."""
 BLOCK = 1024
 
 Features = NDArray[np.floating[Any]]
@@ -22,35 +22,35 @@ Rows = NDArray[np.int64]
 def typicality(
     real: Features, real_labels: Rows, other: Features, other_labels: Rows, *, neighbours: int = NEIGHBOURS
 ) -> Floats:
-    """Score how near each tile is to the real tiles of its class.
+    """Score the nearness of each tile to the real tiles of its class.
 
     Parameters
     ----------
     real, other : (n, d), (m, d) float
         Features.
     real_labels, other_labels : (n,), (m,) int
-        Classes; a tile whose class has no real tile is compared with all of them.
+        Classes; a tile whose class has no real tile is compared with all real tiles.
     neighbours : int
-        k; where a class holds fewer others, all of them.
+        k; if a class has fewer other tiles, all of them.
 
     Returns
     -------
     (m,) float64
-        Minus the distance to the k-th nearest real tile of the class over the distance from that one to its
-        own k-th nearest: 0 at most, about -1 for a real tile, the lower the farther from all. Compare tiles
-        of one class only.
+        Minus the distance to the k-th nearest real tile of the class, over the distance from that tile to its
+        own k-th nearest: at most 0, about -1 for a real tile, lower for less typical tiles. Compare tiles of
+        one class only.
 
     Raises
     ------
     InputError
-        No real tile, or features of another length.
+        There is no real tile, or features differ in length.
 
     Notes
     -----
     The k-nearest-neighbour data description (de Ridder, Tax and Duin 1998). The realism score of Kynkaanniemi
-    et al. 2019 is the same ratio upside down, at its best over all real tiles: there one outlier, with its
-    wide ball, makes all around it realistic. Here the k-th neighbour speaks alone. A copy of a real tile is
-    typical; copies are for `copies` to find.
+    et al. 2019 is the inverse of the same ratio, at its largest over all real tiles: there one outlier with a
+    wide ball makes everything around it realistic. Here only the k-th neighbour counts. A copy of a real tile
+    is typical; `copies` finds copies.
     """
     if not len(real) or real.shape[1:] != other.shape[1:]:
         raise InputError(
@@ -75,7 +75,7 @@ def _ratio(real: Features, other: Features, neighbours: int) -> Floats:
 def _kth(queries: Features, references: Features, k: int) -> tuple[Floats, Rows]:
     """Return the distance from each query to its k-th nearest reference, and the row of that one.
 
-    What rounding leaves of the difference of large numbers is no distance.
+    Rounding errors of the difference of large numbers count as distance zero.
     """
     middle = references.mean(axis=0, dtype=np.float64)
     a, b = (np.asarray(part, np.float64) - middle for part in (queries, references))

@@ -1,11 +1,13 @@
-"""How close synthetic tiles are to real ones: distances, coverage, and what real tiles reach."""
+"""Fidelity of synthetic tiles: distances to real tiles, coverage, and real-vs-real references."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nucleosynth.arguments import as_int
+from nucleosynth.errors import InputError
 from nucleosynth.evaluate.fidelity.distances import cmmd, fid, kid, kid_interval
-from nucleosynth.evaluate.fidelity.features import Extractor, get_extractor
+from nucleosynth.evaluate.fidelity.features import Extractor, as_extractor
 from nucleosynth.evaluate.fidelity.fid_infinity import PARTS, fid_extrapolated
 from nucleosynth.evaluate.fidelity.prdc import prdc_with_reference
 from nucleosynth.evaluate.fidelity.real_reference import patient_halves, real_reference
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["fid", "fidelity", "kid", "kid_interval", "patient_halves"]
 
 FEW_TILES = 100
-"""Below it KID's own spread is as large as what one wants to see."""
+"""With fewer tiles the spread of KID is as large as the differences of interest."""
 
 
 def fidelity(
@@ -32,50 +34,55 @@ def fidelity(
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Distance of synthetic tiles to real ones, beside what real tiles reach among themselves.
+    """Return distances of synthetic tiles to real ones, with real-vs-real references.
 
     Parameters
     ----------
-    real : TileSet, TileGroup or (images, groups)
+    real : TileSet, some of its tiles, TileGroup, images or (images, groups)
         Tiles of the training patients: (n, h, w, 3) uint8 and the patient of each, or None.
-    synthetic : TileSet, TileGroup or (images, groups)
+    synthetic : TileSet, some of its tiles, TileGroup, images or (images, groups)
         Synthetic tiles and the patient of each donor (None keeps them fixed in the bootstrap).
-    held_out : TileSet, TileGroup or (images, groups), optional
-        Real tiles of patients that training never saw, for the *between* reference.
+    held_out : TileSet, some of its tiles, TileGroup, images or (images, groups), optional
+        Real tiles of held-out patients, for the *between* reference.
     extractor : str or Extractor
-        Whose features are compared, see :func:`~nucleosynth.evaluate.fidelity.features.get_extractor`.
+        Network whose features are compared, see
+        :func:`~nucleosynth.evaluate.fidelity.features.get_extractor`.
     limit : int
-        At most so many tiles per set.
+        Largest number of tiles per set.
     halves : int
-        The *within* reference and the scores of `neighbours` are means over so many random divisions of the
+        The *within* reference and the scores of `neighbours` are means over this many random divisions of the
         patients, those of FID over the first three.
     resamples : int
         Bootstrap resamples over patients.
     seed : int
-        Decides which tiles are taken and how patients are divided and drawn.
+        Decides which tiles are drawn and how patients are divided and resampled.
 
     Returns
     -------
     dict
-        - `kid`, `cmmd`, `fid`, `fid_extrapolated`: `n` real tiles against `n` synthetic ones; the last is
+        - `kid`, `cmmd`, `fid`, `fid_extrapolated`: of `n` real and `n` synthetic tiles; the last is
           None unless n exceeds the number of features. `kid_interval`: [lo, hi] over `n_patients`, or None.
-        - `real_reference`: distances among real tiles, `n` per group, fewer than above where a half of the
-          patients or the held-out set holds fewer: KID `within` two halves of the training patients,
-          `within_range` [least, largest over the divisions], `between` held-out and training patients; below
-          `cmmd`, `fid` and `fid_extrapolated` the same of these. None where it cannot be had.
+        - `real_reference`: distances among real tiles, `n` per group, fewer than above if a half of the
+          patients or the held-out set has fewer: KID `within` two halves of the training patients,
+          `within_range` [least, largest over the divisions], `between` held-out and training patients; the
+          same for `cmmd`, `fid` and `fid_extrapolated`. None where it cannot be computed.
         - `at_reference_size`: `fid` and `fid_extrapolated` of synthetic tiles at the `n` of the references,
           since they depend on it, as KID and CMMD do not; None without references.
         - `neighbours`: precision, recall, density and coverage of halves of the training patients by
-          synthetic tiles, by as many real ones, and as a share of that, `of_real`
+          synthetic tiles, by as many real ones, and their ratio, `of_real`
           (:func:`~nucleosynth.evaluate.fidelity.prdc.prdc_with_reference`).
         - `extractor`, `weights_hash`; `warnings`, lines.
 
     Raises
     ------
     InputError
-        When a set is empty, the sets differ in tile size or scale, or features are constant or not numbers.
+        A set is empty, the sets differ in tile size or scale, or features are constant or not numbers.
     """
-    network = get_extractor(extractor) if isinstance(extractor, str) else extractor
+    network, seed = as_extractor(extractor), as_int(seed, "seed")
+    limit, halves = as_int(limit, "limit", least=2), as_int(halves, "halves", least=1, most=10_000)
+    resamples = as_int(resamples, "resamples", least=1, most=10_000_000)
+    if real is None or synthetic is None:
+        raise InputError(f"{'real' if real is None else 'synthetic'} is None; expected tiles to compare")
     given = {"real": real, "synthetic": synthetic, "held_out": held_out}
     groups = {name: TileGroup.of(tiles, name) for name, tiles in given.items() if tiles is not None}
     check_alike(groups.values())
@@ -123,14 +130,14 @@ def _at_reference_size(real: Features, made: Features, n: int | None, seed: int)
 def _warnings(n: int, n_reference: int | None, n_patients: int, *, dimensions: int) -> list[str]:
     found = []
     if n < FEW_TILES:
-        found.append(f"KID from {n} tiles per group is unsteady; expected at least {FEW_TILES}")
+        found.append(f"KID from {n} tiles per group is uncertain; expected at least {FEW_TILES}")
     if n_reference is not None and n_reference < FEW_TILES:
         found.append(
-            f"the references from {n_reference} tiles per group are unsteady; expected at least {FEW_TILES}"
+            f"the references from {n_reference} tiles per group are uncertain; expected at least {FEW_TILES}"
         )
     if n <= dimensions:
         found.append(
-            f"FID from {n} tiles in {dimensions} dimensions is biased upwards; do not quote it alone"
+            f"FID from {n} tiles in {dimensions} dimensions is biased upwards; do not report it alone"
         )
         found.append(f"FID is not extrapolated from {n} tiles; expected more than {dimensions}")
     elif n < PARTS * dimensions:

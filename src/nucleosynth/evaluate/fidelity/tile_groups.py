@@ -1,14 +1,17 @@
-"""The sides of a comparison: tiles with the patient and class of each, and later their features."""
+"""The tile groups of a comparison: tiles with the patient and class of each, and then their features."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleosynth.arguments import as_int, shown
+from nucleosynth.data.arrays import as_images
+from nucleosynth.data.selection import TileSelection
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.fidelity.features import Extractor, sound_features
@@ -44,14 +47,14 @@ class TileGroup:
     Attributes
     ----------
     name : str
-        What errors call it.
+        Name in error messages.
     images : (n, h, w, 3) uint8
     groups : (n,) str or None
-        Patient of each tile, of a synthetic tile its donor's.
+        Patient of each tile; of a synthetic tile, that of its donor.
     labels : (n,) int or None
         Index into `classes`; negative where unknown.
     rows : (k,) int
-        The tiles that belong to it.
+        Rows of the tiles in the group.
     mpp : float or None
         µm/px; None where unknown.
     classes : tuple of str
@@ -68,25 +71,30 @@ class TileGroup:
 
     @classmethod
     def of(cls, tiles: Tiles, name: str) -> TileGroup:
-        """Take a TileSet, or arrays: (images, patients) or (images, patients, labels).
+        """Make a group from a TileSet, some of its tiles, or arrays: images, (images, patients[, labels]).
 
         Raises
         ------
         InputError
-            For fewer than two tiles, or patients or labels that are not one each.
+            Fewer than two tiles, or not one patient or label per tile.
         """
         if isinstance(tiles, TileGroup):
             return cls._checked(replace(tiles, name=name))
-        if isinstance(tiles, TileSet):
+        if isinstance(tiles, TileSet | TileSelection):
             known = bool((tiles.patients != "").all())
             groups = tiles.patients if known else None
             every = np.arange(len(tiles))
             group = cls(name, tiles.images, groups, tiles.labels, every, tiles.mpp, tuple(tiles.classes))
             return cls._checked(group)
-        images, patients, *more = tiles
-        groups = None if patients is None else np.asarray(patients).astype(str)
-        labels = np.asarray(more[0]) if more else None
-        return cls._checked(cls(name, images, groups, labels, np.arange(len(images))))
+        images, patients, *more = (
+            tiles if isinstance(tiles, tuple) and len(tiles) in (2, 3) else (tiles, None)
+        )
+        pixels = as_images(images, name=name)
+        groups = None if patients is None else np.array([str(one) for one in _listed(patients, name)])
+        labels = (
+            np.array([as_int(label, f"{name} labels") for label in _listed(more[0], name)]) if more else None
+        )
+        return cls._checked(cls(name, pixels, groups, labels, np.arange(len(pixels))))
 
     @classmethod
     def _checked(cls, group: TileGroup) -> TileGroup:
@@ -108,52 +116,59 @@ class TileGroup:
         return replace(self, rows=some_rows(seed, ROWS, self.rows, n))
 
     def of_class(self, label: int) -> TileGroup:
-        """Take those of one class; none where labels are unknown."""
+        """Return the tiles of one class; none if labels are unknown."""
         chosen = self.rows[:0] if self.labels is None else self.rows[self.labels[self.rows] == label]
         return replace(self, rows=chosen)
 
     def features(self, network: Extractor) -> Features:
-        """Compute the features of its tiles.
+        """Compute the features of the tiles.
 
         Raises
         ------
         InputError
-            Where a feature is not a number, or all tiles have the same features.
+            A feature is not a number, or all tiles have the same features.
         """
         x = sound_features(network, np.asarray(self.images[self.rows]), of=f"`{self.name}`", rows=self.rows)
         return Features(x, None if self.groups is None else self.groups[self.rows])
 
 
-Tiles = TileSet | TileGroup | tuple[Images, Groups] | tuple[Images, Groups, Labels]
-"""What a tile group is made from: a TileSet, some of its tiles, or arrays (images, patients[, labels])."""
+def _listed(values: Any, name: str) -> list[Any]:
+    """Return patients or labels as a list, or raise an InputError."""
+    if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__"):
+        raise InputError(f"fidelity: {name} has {shown(values)}; expected patients or labels, one per tile")
+    return list(values)
+
+
+Tiles = TileSet | TileSelection | TileGroup | Images | tuple[Images, Groups] | tuple[Images, Groups, Labels]
+"""What a tile group is made from: a TileSet, some of its tiles, images, or (images, patients[, labels])."""
 
 
 def seen_and_unseen(real: TileSet, synthetic: TileSet) -> tuple[TileGroup, TileGroup | None]:
-    """Divide real tiles into those of the patients who gave donors and those of all others.
+    """Divide real tiles into those of donor patients and those of all others.
 
     Returns
     -------
-    seen, unseen : TileGroup, TileGroup or None
-        All tiles and None where one part would be empty.
+    donors, held_out : TileGroup, TileGroup or None
+        All tiles and None if one part would be empty.
     """
     donors = set(synthetic.patients.tolist())
-    seen, unseen = real.rows_of(donors), real.rows_of(set(real.patients.tolist()) - donors)
+    own, others = real.rows_of(donors), real.rows_of(set(real.patients.tolist()) - donors)
     whole = TileGroup.of(real, "real")
-    if not len(seen) or not len(unseen):
+    if not len(own) or not len(others):
         return whole, None
-    return replace(whole, rows=seen), replace(whole, name="held_out", rows=unseen)
+    return replace(whole, rows=own), replace(whole, name="held_out", rows=others)
 
 
-def check_alike(sides: Iterable[TileGroup]) -> None:
-    """Raise InputError where tiles differ in size or scale."""
-    every = list(sides)
+def check_alike(groups: Iterable[TileGroup]) -> None:
+    """Refuse tile groups that differ in size or scale."""
+    every = list(groups)
     sizes = sorted({group.images.shape[1:3] for group in every})
     if len(sizes) > 1:
         raise InputError(
-            f"fidelity: tiles of {sizes[0]} and {sizes[1]} px; expected one size, import them alike"
+            f"fidelity: tiles of {sizes[0]} and {sizes[1]} px; expected one size, import both alike"
         )
     scales = sorted({group.mpp for group in every if group.mpp is not None})
     if len(scales) > 1:
         raise InputError(
-            f"fidelity: tiles at {scales[0]} and {scales[1]} µm/px; expected one scale, import them alike"
+            f"fidelity: tiles at {scales[0]} and {scales[1]} µm/px; expected one scale, import both alike"
         )

@@ -1,1 +1,1 @@
-"""The search for copies of training tiles."""
+"""The copies audit: the search for copies of training tiles."""

@@ -1,4 +1,4 @@
-"""What a search for copies compares, taken from TileSets and a generator, and how its outcome is shown."""
+"""Input and output of the copies audit: tiles from TileSets and a generator, and the files of its result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nucleosynth.data.tileset import TileSet
     from nucleosynth.diffusion.generator import Generator
 
-FIRST_INDEX = 30_000_000  # of the noise of control tiles, apart from that of a pool
+FIRST_INDEX = 30_000_000  # of the noise of control tiles, far from that of a pool
 
 
 def divide(tilesets: Sequence[TileSet], trained_on: Collection[str]) -> tuple[Real, Real]:
@@ -29,7 +29,7 @@ def divide(tilesets: Sequence[TileSet], trained_on: Collection[str]) -> tuple[Re
     Raises
     ------
     InputError
-        No patient it was trained on, no other patient, or tiles of different sizes.
+        There is no training patient of the generator, no other patient, or tiles have different sizes.
     """
     sizes = {tiles.size for tiles in tilesets}
     if len(sizes) > 1:
@@ -38,11 +38,11 @@ def divide(tilesets: Sequence[TileSet], trained_on: Collection[str]) -> tuple[Re
         )
     images = np.concatenate([np.asarray(tiles.images) for tiles in tilesets])
     patients = np.concatenate([tiles.patients for tiles in tilesets])
-    seen = np.isin(patients, sorted(trained_on))
-    for here, who in ((seen, "that the generator was trained on"), (~seen, "that it was not trained on")):
-        if not here.any():
-            raise InputError(f"{tilesets[0].path}: no tile of a patient {who}; give TileSets that hold some")
-    return Real(images[seen], patients[seen]), Real(images[~seen], patients[~seen])
+    known = np.isin(patients, sorted(trained_on))
+    for rows, which in ((known, "that the generator was trained on"), (~known, "that it was not trained on")):
+        if not rows.any():
+            raise InputError(f"{tilesets[0].path}: no tile of a patient {which}; give TileSets with some")
+    return Real(images[known], patients[known]), Real(images[~known], patients[~known])
 
 
 def control_tiles(
@@ -50,25 +50,26 @@ def control_tiles(
 ) -> NDArray[np.uint8] | None:
     """Draw tiles for the classes, masks and stains of patients that a generator was not trained on.
 
-    Sampled as ``synthetic`` was; None where its masks were invented, where it holds variations, which are
-    near their donors without any memory, or where ``real`` has no tile for it.
+    They are sampled as ``synthetic`` was. None if its masks were invented, if it holds variations, which are
+    near their donors without any memorisation, or if ``real`` has no tile for it.
     """
     from nucleosynth.data.slide_stain import slide_descriptors
     from nucleosynth.diffusion.config import SynthesisConfig
-    from nucleosynth.diffusion.recipes import usable_rows
+    from nucleosynth.diffusion.sampling.plan import resolve_sampling
     from nucleosynth.diffusion.synthesis import draw_like
 
     how = synthetic.info["provenance"]
-    unseen = np.flatnonzero(~np.isin(real.patients, generator.card.trained_on))
-    usable = usable_rows(real, unseen, generator.card.recipe)
+    held_out = np.flatnonzero(~np.isin(real.patients, generator.card.trained_on))
+    usable = generator.card.recipe.usable_rows(real, held_out)
     if "layouts" in how or how.get("variation") is not None or not len(usable):
         return None
     rows = some_rows(seed, "memorization-control", usable, limit)
     config = SynthesisConfig.model_validate(
         {key: how[key] for key in SynthesisConfig.model_fields if key in how}
     )
+    plan = resolve_sampling(generator.card, **config.sampling)
     stain = slide_descriptors(real, rows)
-    return draw_like(generator, real, rows, config, stain=stain, seed=seed, first=FIRST_INDEX, vary=True)
+    return draw_like(generator, real, rows, plan, stain=stain, seed=seed, first=FIRST_INDEX)
 
 
 def write_memorization(
@@ -76,16 +77,16 @@ def write_memorization(
 ) -> list[Path]:
     """Write ``memorization.json`` and ``pairs.png``: synthetic tiles, each above its nearest training tile.
 
-    Synthetic tiles are shown in the turn in which they match.
+    Synthetic tiles are turned and mirrored as they match.
     """
     from nucleosynth.render.grid import grid, save_png
 
     stored, picture = out / "memorization.json", out / "pairs.png"
     write_json(stored, {**found.scores, "pairs": [asdict(pair) for pair in found.pairs]})
-    sides, tiles = pair_tiles(found.pairs, synthetic, train.images), []
+    pictures, tiles = pair_tiles(found.pairs, synthetic, train.images), []
     for start in range(0, len(found.pairs), columns):
-        for side in sides:
-            row = side[start : start + columns]
+        for images in pictures:
+            row = images[start : start + columns]
             tiles += [*row, *[np.full_like(row[0], 255)] * (columns - len(row))]
     save_png(picture, grid(np.stack(tiles), columns=columns, scale=2))
     return [stored, picture]
@@ -94,6 +95,6 @@ def write_memorization(
 def pair_tiles(
     pairs: Sequence[Pair], synthetic: NDArray[np.uint8], train: NDArray[np.uint8]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the synthetic tiles of pairs, turned as they match, and their training tiles."""
+    """Return the synthetic tiles of pairs, turned to match, and their training tiles."""
     made = [turned(synthetic[[pair.synthetic]], pair.turn) for pair in pairs]
     return np.concatenate(made), np.asarray(train[[pair.train for pair in pairs]])

@@ -10,7 +10,7 @@ from nucleosynth.evaluate.memorization.structure_search import TURNS, Matches, t
 
 
 class FeatureSearch:
-    """Finds the nearest of some references by the cosine of features, as `StructureSearch` by structure."""
+    """A search for the nearest reference by the cosine of features, like `StructureSearch` for structure."""
 
     def __init__(self, network: Extractor, references: NDArray[np.uint8]) -> None:
         self._network = network
@@ -19,7 +19,7 @@ class FeatureSearch:
     def __call__(
         self, queries: NDArray[np.uint8], *, apart: tuple[NDArray[np.str_], NDArray[np.str_]] | None = None
     ) -> Matches:
-        """See `StructureSearch`; there is no shift."""
+        """Return the nearest reference of each query, as `StructureSearch`; shifts are zero."""
         asked = []
         for turn in range(TURNS):
             tiles = np.ascontiguousarray(turned(queries, turn))

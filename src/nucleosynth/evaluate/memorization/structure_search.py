@@ -1,4 +1,4 @@
-"""The nearest of many tiles to a tile: turned, mirrored or shifted, whatever its stain and contrast."""
+"""Search for the nearest tile by structure: turned, mirrored or shifted, with any stain and contrast."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from nucleosynth.errors import InputError
 
 TURNS = 8
 CELLS, WINDOW, REACH = 16, 12, 2
-"""Tiles are first compared in so many cells a side, by windows of so many, shifted by up to so many."""
+"""Tiles are first compared at CELLS cells per edge, by windows of WINDOW cells, shifted by up to REACH."""
 OFFSETS = [(y, x) for y in range(2 * REACH + 1) for x in range(2 * REACH + 1)]
 CANDIDATES = 8
 OPAQUE, BLACK, FAINT = 1.0, 1.8, 0.03
-"""Optical densities: nearly all tissue is paler, no tissue is darker, and glass varies by less."""
+"""Optical densities: nearly all tissue is below the first, none above the second, glass varies by less."""
 LEAST_SPREAD = 0.2
-"""Of the contrast of tissue: a window that varies less resembles nothing."""
+"""Fraction of the contrast of tissue: a window with less contrast matches nothing."""
 
 Floats = NDArray[np.float32]
 
@@ -28,8 +28,8 @@ class Matches:
     """The nearest reference of each query.
 
     ``similarity`` (n,) is the correlation of the windows, at most 1; ``reference`` (n,) the row; ``turn``
-    (n,) which of the eight of :func:`turned` the query is in; ``shift`` (n, 2) by how many px y, x its
-    content lies beside that of the reference.
+    (n,) the turn of the query, one of the eight of :func:`turned`; ``shift`` (n, 2) the offset in px (y, x)
+    of its content from that of the reference.
     """
 
     similarity: Floats
@@ -45,7 +45,7 @@ def turned(images: NDArray[np.generic], turn: int) -> NDArray[np.generic]:
 
 
 class StructureSearch:
-    """Finds the nearest of some references in structure, whatever stain and contrast.
+    """A search for the nearest reference in structure, independent of stain and contrast.
 
     Parameters
     ----------
@@ -68,12 +68,12 @@ class StructureSearch:
         queries
             (n, s, s, 3) uint8.
         apart
-            Patients of queries (n,) and of references (m,): a query is never compared with its own patient.
+            Patients of queries (n,) and of references (m,): tiles of the query's own patient are left out.
 
         Raises
         ------
         InputError
-            Tiles of another shape than the references, none at all.
+            Tiles have another shape than the references, or there are none.
         """
         _checked_group(queries, like=self._known.shape[1])
         found = [
@@ -107,16 +107,16 @@ class StructureSearch:
 
 
 def _checked_group(images: NDArray[np.uint8], *, like: int | None = None) -> int:
-    """Return the side of square RGB tiles, refused where it does not divide into cells or is not ``like``."""
+    """Return the size of square RGB tiles; refuse one that does not divide into cells or is not ``like``."""
     shape = images.shape[1:]
     side = like or shape[0]
     if shape != (side, side, 3) or side % CELLS:
-        one = "" if like is None else f" beside {like} px"
+        one = "" if like is None else f" and of {like} px"
         raise InputError(
             f"copies: tiles of shape {shape}{one}; expected squares of one size, a multiple of {CELLS} px"
         )
     if not len(images):
-        raise InputError("copies: no tile to compare with; give some on both sides")
+        raise InputError("copies: no tile to compare; give some queries and some references")
     return int(shape[0])
 
 
@@ -133,10 +133,10 @@ def _refined(query: Floats, reference: Floats, offset: tuple[int, int], pool: in
 
 
 def _structure(images: NDArray[np.uint8]) -> Floats:
-    """Mean optical density, slightly blurred, less its surroundings and divided by their spread: (n, s, s).
+    """Return the mean optical density, blurred, minus its surroundings, over their spread: (n, s, s).
 
-    So every nucleus and fibre counts alike; else one dark blob would decide. Where a scan ends, in black,
-    there is no structure.
+    So every nucleus and fibre has equal weight; otherwise one dark blob would decide. The black area beyond
+    the end of a scan has no structure.
     """
     from scipy.ndimage import gaussian_filter
 

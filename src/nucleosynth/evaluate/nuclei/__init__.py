@@ -1,1 +1,1 @@
-"""Nuclei of synthetic tiles against those asked for, and against those of real tiles."""
+"""Nuclei of synthetic tiles compared with the requested masks and with real tiles."""

@@ -1,4 +1,4 @@
-"""How near drawn layouts are to real masks."""
+"""Comparison of drawn layouts with real masks."""
 
 from __future__ import annotations
 
@@ -25,28 +25,27 @@ MEASURES = (
     "density_per_mm2",
     "anisonucleosis",
 )
-"""What masks alone tell."""
+"""Measures that need masks alone."""
 
 REPEATS = 4
-"""Layouts drawn per real tile: so many that their number does not limit the distance."""
+"""Layouts drawn per real tile: enough that their number does not limit the distance."""
 
 
 def compare_layouts(
     tiles: TileSet, model: LayoutModel, *, dial: Dial | None = None, repeats: int = REPEATS, seed: int = 0
 ) -> dict[str, Any]:
-    """Compare layouts, drawn for each real tile of its class, with these tiles' own masks.
+    """Compare layouts, drawn for the class of each real tile, with the masks of these tiles.
 
     Parameters
     ----------
     tiles
-        Those that the model was fitted to; of others than its patients none is read.
+        Tiles to which the model was fitted; only tiles of its patients are read.
 
     Returns
     -------
     dict
-        By class (``all`` first) and measure, the scores of
-        `morphology.distance_scores`: the reference is the distance between one of the
-        patients and all others.
+        By class (``all`` first) and measure, the scores of `morphology.distance_scores`: the reference is the
+        distance between one patient and all others.
 
     Raises
     ------
@@ -61,7 +60,7 @@ def compare_layouts(
     rows = tiles.rows_of(model.patients)
     rows = rows[tiles.has_mask[rows]]
     if tiles.masks is None or not len(rows):
-        raise InputError(f"{tiles.path}: no tile of the model's patients carries a mask; name their TileSet")
+        raise InputError(f"{tiles.path}: no tile of the model's patients has a mask; name their TileSet")
     again = np.tile(tiles.labels[rows], repeats)
     drawn = model.draw(len(again), label=again.tolist(), dial=dial, seed=seed)
     return compare_masks(tiles, rows, drawn, labels=again)
@@ -70,7 +69,7 @@ def compare_layouts(
 def compare_masks(
     tiles: TileSet, rows: NDArray[np.int64], drawn: NDArray[np.integer], *, labels: NDArray[np.int64]
 ) -> dict[str, Any]:
-    """Compare masks that anything drew with those of real tiles.
+    """Compare masks from any source with those of real tiles.
 
     Parameters
     ----------
@@ -86,7 +85,7 @@ def compare_masks(
     Returns
     -------
     dict
-        As of :func:`compare_layouts`.
+        As from :func:`compare_layouts`.
 
     Raises
     ------
@@ -95,13 +94,13 @@ def compare_masks(
     """
     mpp = tiles.scale
     if tiles.masks is None or not len(rows) or not tiles.has_mask[rows].all():
-        raise InputError(f"{tiles.path}: not every tile to compare with carries a mask; choose those that do")
+        raise InputError(f"{tiles.path}: not every tile to compare with has a mask; choose those that do")
     if drawn.shape != (len(labels), *tiles.size):
         raise InputError(f"drawn masks of shape {drawn.shape}; expected {(len(labels), *tiles.size)}")
     nuclei = [nuclei_table(None, masks, mpp=mpp) for masks in (tiles.masks[rows], drawn)]
     real, made = (
-        samples(table, tile_table(table), labels=names, patients=who)
-        for table, names, who in zip(
+        samples(table, tile_table(table), labels=names, patients=ids)
+        for table, names, ids in zip(
             nuclei,
             (tiles.labels[rows], labels),
             (tiles.patients[rows], np.full(len(labels), "")),

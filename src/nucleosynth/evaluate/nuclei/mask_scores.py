@@ -1,4 +1,4 @@
-"""Masks of whole TileSets: found by a segmenter, and judged by another one."""
+"""Masks of whole TileSets: found by a segmenter, and scored by another one, the mask judge."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INSTANCE_SCORES: tuple[Literal["pq", "aji", "f1"], ...] = ("pq", "aji", "f1")
 
 
 class Placed(TypedDict):
-    """A score of synthetic tiles between its chance and its ceiling; None as in `MaskScores`."""
+    """A score of synthetic tiles with its chance level and its ceiling; None as in `MaskScores`."""
 
     value: float | None
     chance: float | None
@@ -26,10 +26,10 @@ class Placed(TypedDict):
 
 
 class MaskScores(TypedDict):
-    """How well nuclei found in synthetic tiles agree with those asked for.
+    """Scores of how well nuclei found in synthetic tiles agree with the requested masks.
 
-    ``kind`` is ``agreement`` where the masks of real tiles were annotated, else ``consistency``, which has no
-    ceiling: nobody knows what is right. Measures are those of `corrected_agreement`, over pixels;
+    ``kind`` is ``agreement`` if the masks of real tiles were annotated, else ``consistency``, which has no
+    ceiling because the true nuclei are unknown. Measures are those of `corrected_agreement`, over pixels;
     ``instances`` holds those of `INSTANCE_SCORES`, nucleus by nucleus, by name.
     """
 
@@ -51,14 +51,14 @@ Masked = tuple[NDArray[np.uint8], NDArray[Any], NDArray[np.str_]]
 
 
 def tile_mask_scores(judge: Segmenter, synthetic: Masked, *, real: Masked | None, mpp: float) -> MaskScores:
-    """Find the nuclei of synthetic tiles again and compare them with the masks asked for.
+    """Find the nuclei of synthetic tiles with the mask judge and compare them with the requested masks.
 
     Parameters
     ----------
     judge
-        Who finds the nuclei; it must not have made the masks.
+        Segmenter that finds the nuclei; it must not have made the masks.
     real
-        Held-out tiles with annotated masks, for the ceiling; None where masks were not annotated.
+        Held-out tiles with annotated masks, for the ceiling; None if masks were not annotated.
     mpp
         Scale of all tiles, µm/px.
     """
@@ -94,28 +94,29 @@ def _placed(name: Literal["pq", "aji", "f1"], made: Agreement, best: Agreement |
 
 
 def mask_scores(real: TileSet, synthetic: TileSet, *, judge: str = MASK_JUDGE) -> dict[str, Any]:
-    """Compare the masks that synthetic tiles were asked for with those a judge finds in them.
+    """Compare the requested masks of synthetic tiles with the nuclei that the mask judge finds in them.
 
-    The ceiling is taken on the patients who gave no donor, if there are any.
+    The ceiling is measured on patients without donor tiles, if there are any.
 
     Parameters
     ----------
     real
         Tiles with masks.
     synthetic
-        Tiles with the masks they were asked for.
+        Tiles with their requested masks.
     judge
-        Name of the segmenter that finds the nuclei again; it must not have made the masks.
+        Name of the segmenter that finds the nuclei; it must not have made the masks.
 
     Returns
     -------
     dict
-        A `MaskScores`, and ``real_tiles`` and ``held_out`` (whether the ceiling is that of unseen patients).
+        A `MaskScores`, and ``real_tiles`` and ``held_out`` (whether the ceiling is that of held-out
+        patients).
 
     Raises
     ------
     InputError
-        A TileSet without masks or scale, or a judge who made the masks.
+        A TileSet without masks or scale, or a mask judge that made the masks.
     """
     segmenter = get_segmenter(judge)
     refuse_own_masks(segmenter, real, synthetic)
@@ -129,17 +130,18 @@ def mask_scores(real: TileSet, synthetic: TileSet, *, judge: str = MASK_JUDGE) -
 
 
 def refuse_own_masks(judge: Segmenter, *tilesets: TileSet) -> None:
-    """Raise InputError where the judge made the masks of one of the TileSets."""
+    """Refuse a mask judge that made the masks of one of the TileSets."""
     for tiles in tilesets:
         if judge.weights_hash in mask_segmenters(tiles):
             raise InputError(
-                f"{tiles.path}: judge `{judge.name}` made the masks it would judge; choose another segmenter"
+                f"{tiles.path}: mask judge `{judge.name}` made the masks that it would score; "
+                "choose another segmenter"
             )
 
 
 def _masked_rows(tiles: TileSet, rows: NDArray[np.int64]) -> Masked:
     if tiles.masks is None or not len(rows):
-        raise InputError(f"{tiles.path}: no tile carries a mask; add them with `nucleosynth segment`")
+        raise InputError(f"{tiles.path}: no tile has a mask; add masks with `nucleosynth segment`")
     return np.asarray(tiles.images[rows]), np.asarray(tiles.masks[rows]), tiles.patients[rows]
 
 

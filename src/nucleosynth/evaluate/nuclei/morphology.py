@@ -1,4 +1,4 @@
-"""How near synthetic nuclei are to real ones, measure by measure and class by class."""
+"""Comparison of synthetic and real nuclei, by measure and class."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nucleosynth.arguments import as_number, as_text
+from nucleosynth.data.inputs import as_tileset
 from nucleosynth.errors import InputError
 from nucleosynth.files import write_json
 from nucleosynth.nuclei.morphology import NUCLEUS_MEASURES, TILE_MEASURES, nuclei_table, tile_table
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 MIN_VALUES = 10
-"""A patient with fewer values of a measure says too little to stand against the others."""
+"""A patient with fewer values of a measure is not compared with the others."""
 
 MEASURES = {**NUCLEUS_MEASURES, **TILE_MEASURES}
 EVERY = "all"
@@ -41,10 +43,10 @@ class Sample:
 
     values: Floats  # (k,) no NaN
     label: NDArray[np.int64]  # (k,) class of the tile, -1 = unlabelled
-    patient: NDArray[np.str_]  # (k,) of the donor, where synthetic; empty where unknown
+    patient: NDArray[np.str_]  # (k,) of the donor, if synthetic; empty if unknown
 
     def of_class(self, label: int | None) -> Sample:
-        """Return those of one class; None returns all."""
+        """Return the values of one class; None returns all."""
         if label is None:
             return self
         keep = self.label == label
@@ -53,7 +55,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The scores, plain JSON, and the samples of each measure behind them, for plots."""
+    """The scores, plain JSON, and the samples of each measure, for plots."""
 
     scores: dict[str, Any]
     real: Mapping[str, Sample]
@@ -75,20 +77,21 @@ def compare_morphology(
     Parameters
     ----------
     real, synthetic
-        TileSets of one tile size and scale.
+        TileSets of one tile size and scale, or the paths of them.
     found_by : str, optional
-        Segmenter that finds the nuclei of both. None takes the masks that the tiles carry: of synthetic tiles
-        those asked for, so that size and shape judge the layouts, and only the staining judges the generator.
+        Segmenter that finds the nuclei of both. None uses the stored masks, which are the requested ones for
+        synthetic tiles: then size and shape evaluate the layouts, and only the staining evaluates the
+        generator.
     benign : str or float, optional
-        Class of benign tissue, or the diameter of benign nuclei in µm. None takes the lowest class where
-        classes are ordered and it has nuclei enough; elsewhere there is no size ratio.
+        Class of benign tissue, or the diameter of benign nuclei in µm. None uses the lowest class if classes
+        are ordered and it has enough nuclei; otherwise there is no size ratio.
     patients
         Of the real tiles only those of these patients are read; None reads all.
 
     Returns
     -------
     Comparison
-        ``scores``: ``masks``, who made them; ``benign``, the reference and its rule; ``real`` and
+        ``scores``: ``masks``, their origin; ``benign``, the reference and its rule; ``real`` and
         ``synthetic``, their ``tiles``, ``nuclei``, ``whole_nuclei`` and ``size_grades`` (share of the tiles
         that have one); and ``measures``, by class (``all`` first), the scores of :func:`distance_scores`.
         Nuclei cut by a tile's border are left out.
@@ -98,15 +101,18 @@ def compare_morphology(
     InputError
         Tiles of different size or scale, or of unknown scale; no masks; an unknown segmenter or class.
     """
+    real, synthetic = as_tileset(real, "real"), as_tileset(synthetic, "synthetic")
+    found_by = None if found_by is None else as_text(found_by, "found_by", such_as="judge")
+    benign = benign if benign is None or isinstance(benign, str) else as_number(benign, "benign", least=0)
     mpp = _common_scale(real, synthetic)
     read = [np.arange(len(real)) if patients is None else real.rows_of(patients), np.arange(len(synthetic))]
-    sides = list(zip((real, synthetic), read, strict=True))
-    tables = [_nuclei(tiles, chosen, found_by, mpp) for tiles, chosen in sides]
+    groups = list(zip((real, synthetic), read, strict=True))
+    tables = [_nuclei(tiles, chosen, found_by, mpp) for tiles, chosen in groups]
     reference = _reference(real, tables[0], real.labels[read[0]], benign)
     rows = [tile_table(table, benign_um=reference.diameter_um) for table in tables]
     pair = [
         samples(table, row, labels=tiles.labels[chosen], patients=tiles.patients[chosen])
-        for (tiles, chosen), table, row in zip(sides, tables, rows, strict=True)
+        for (tiles, chosen), table, row in zip(groups, tables, rows, strict=True)
     ]
     classes = [name for name in real.classes if name in synthetic.classes]
     scores = {
@@ -166,7 +172,7 @@ def write_comparison(found: Comparison, out: Path) -> list[Path]:
 
 
 def distance_scores(real: Sample, synthetic: Sample) -> dict[str, Any]:
-    """Distance of two samples of a measure, beside that between real patients.
+    """Return the distance of two samples of a measure, with the distance between real patients.
 
     Returns
     -------
@@ -174,8 +180,8 @@ def distance_scores(real: Sample, synthetic: Sample) -> dict[str, Any]:
         ``n_real``, ``n_synthetic``; ``median_real``, ``median_synthetic``; ``distance``, 1-Wasserstein in the
         unit of the measure, and ``distance_sd``, in standard deviations of the real values;
         ``real_reference`` and ``real_reference_sd``, the median over patients of the distance of one real
-        patient to all others, and ``reference_patients``, how many have at least `MIN_VALUES` values. None
-        where there is nothing to compare: an empty side, fewer than two patients, or no spread.
+        patient to all others, and ``reference_patients``, the number with at least `MIN_VALUES` values. None
+        where there is nothing to compare: an empty sample, fewer than two patients, or no spread.
     """
     spread = float(np.std(real.values)) if len(real.values) else 0.0
     distance = _distance(real.values, synthetic.values)
@@ -195,12 +201,12 @@ def distance_scores(real: Sample, synthetic: Sample) -> dict[str, Any]:
 
 
 def patient_distances(sample: Sample, *, minimum: int = MIN_VALUES) -> dict[str, float]:
-    """1-Wasserstein distance between each patient and all others, by patient.
+    """Return the 1-Wasserstein distance between each patient and all others, by patient.
 
     Parameters
     ----------
     sample
-        Real values. Patients of fewer than `minimum` get no distance, but stand among the others; values of
+        Real values. Patients with fewer than `minimum` get no distance, but count among the others; values of
         unknown patients are left out.
     """
     known = sample.patient != ""
@@ -233,7 +239,7 @@ def _common_scale(real: TileSet, synthetic: TileSet) -> float:
         if ours != theirs:
             raise InputError(
                 f"{synthetic.path}: tiles of {theirs} {what}, and {real.path} of {ours}; expected the same, "
-                "import them alike"
+                "import both alike"
             )
     return real.scale
 
@@ -245,7 +251,7 @@ def _nuclei(tiles: TileSet, rows: NDArray[np.int64], found_by: str | None, mpp: 
     if tiles.masks is None or not tiles.has_mask[rows].all():
         without = int((~tiles.has_mask[rows]).sum())
         raise InputError(
-            f"{tiles.path}: {without} of {len(rows)} tiles carry no mask; have the nuclei found "
+            f"{tiles.path}: {without} of {len(rows)} tiles have no mask; name a segmenter to find nuclei "
             "(--found-by NAME) or add masks with `nucleosynth segment`"
         )
     return nuclei_table(images, np.asarray(tiles.masks[rows]), mpp=mpp)
@@ -261,20 +267,20 @@ def _reference(
     except InputError as error:
         if benign is not None:
             raise
-        return BenignReference(diameter_um=None, rule=f"none: {error}")  # nobody asked for a size ratio
+        return BenignReference(diameter_um=None, rule=f"none: {error}")  # a size ratio was not requested
 
 
 def samples(
     nuclei: pa.Table, rows: pa.Table, *, labels: NDArray[np.int64], patients: NDArray[np.str_]
 ) -> dict[str, Sample]:
-    """Values of each measure with class and patient: of whole nuclei, and of tiles.
+    """Return the values of each measure with class and patient: of whole nuclei, and of tiles.
 
     Parameters
     ----------
     nuclei, rows
-        Of `nuclei_table` and `tile_table`.
+        Results of `nuclei_table` and `tile_table`.
     labels, patients : (n,)
-        Of the tiles.
+        Class and patient of each tile.
     """
     whole = ~nuclei["touches_border"].to_numpy(zero_copy_only=False)
     of_nuclei = nuclei["tile"].to_numpy()[whole]

@@ -1,4 +1,4 @@
-"""Nuclei found beside those annotated: sums of each patient, scores of drawn patients, arms compared."""
+"""Nuclei found compared with those annotated: sums of each patient, their bootstrap, comparison of arms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NucleiMetric = Literal["pq", "aji", "f1", "iou"]
 COMPARED: tuple[NucleiMetric, ...] = ("pq", "aji", "f1")
 BASELINE = "real"
 Sums = Mapping[str, Mapping[str, float]]
-"""Of each patient, what the scores are ratios of; see `nuclei_sums`."""
+"""Sums of each patient from which the scores are computed; see `nuclei_sums`."""
 
 _NUCLEI = {"predicted": 1, "true": 1}
 _RATIOS: dict[NucleiMetric, tuple[dict[str, int], dict[str, int]]] = {
@@ -29,21 +29,21 @@ _RATIOS: dict[NucleiMetric, tuple[dict[str, int], dict[str, int]]] = {
 
 
 def nuclei_sums(found: NDArray[Any], true: NDArray[Any], patients: ArrayLike) -> dict[str, dict[str, float]]:
-    """Sum over the tiles of each patient what the scores are made of.
+    """Return the sums over the tiles of each patient from which the scores are computed.
 
     Parameters
     ----------
     found, true : (n, h, w) integer
         Label images, 0 = background.
     patients : (n,) str
-        Of each tile.
+        Patient of each tile.
 
     Returns
     -------
     dict
         By patient, sorted: nuclei ``predicted``, ``true`` and ``matched`` (IoU above 0.5), ``matched_iou``,
-        px ``shared`` and ``joined`` (above and below the line of the aggregated Jaccard index), and px of
-        nuclei in ``both`` and in ``either``.
+        px ``shared`` and ``joined`` (numerator and denominator of the aggregated Jaccard index), and px of
+        nuclei in ``both`` images and in ``either``.
     """
     owners = np.asarray(patients, dtype=np.str_)
     return {str(one): _sums(found[owners == one], true[owners == one]) for one in np.unique(owners)}
@@ -65,10 +65,10 @@ def _sums(found: NDArray[Any], true: NDArray[Any]) -> dict[str, float]:
 
 
 def nuclei_statistic(metric: NucleiMetric, sums: Sums) -> Statistic:
-    """Turn a score into a function of drawn patients, for the bootstrap.
+    """Return a score as a function of drawn patients, for the bootstrap.
 
-    With every patient drawn once it is that of `mask_agreement` over all tiles: pooled, and 1 where there is
-    no nucleus on either side.
+    With every patient drawn once it equals that of `mask_agreement` over all tiles: pooled, and 1 if neither
+    image has a nucleus.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def nuclei_statistic(metric: NucleiMetric, sums: Sums) -> Statistic:
     Raises
     ------
     InputError
-        For an unknown metric.
+        The metric is unknown.
     """
     if metric not in _RATIOS:
         raise InputError(f"metric {metric!r}: unknown; expected one of {', '.join(_RATIOS)}")
@@ -107,7 +107,7 @@ def compare_segmenters(
     *,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Paired differences of every arm to ``real`` on the same patients.
+    """Return paired differences of every arm from ``real`` on the same patients.
 
     Patients, generators and seeds are resampled together. Below 10 patients there is no interval but the
     difference of each patient.
@@ -116,7 +116,7 @@ def compare_segmenters(
     ----------
     runs
         By arm, the sums of each run, [generator][seed]; an arm without synthetic tiles has one generator.
-        Where patients are tested in several folds, the sums of a run are those of all folds, put together.
+        If patients are tested in several folds, the sums of a run are those of all folds together.
     seed
         Decides the resamples.
 
@@ -124,13 +124,13 @@ def compare_segmenters(
     -------
     list of dict
         ``{"arm", "baseline", "metric", "difference", "interval", "p_value", "n_patients", "n_seeds",
-        "n_generators", "undefined", "per_patient", "verdict", "p_holm"}``, the last by Holm's correction for
-        all of these.
+        "n_generators", "undefined", "per_patient", "verdict", "p_holm"}``, the last with Holm's correction
+        for all comparisons.
 
     Raises
     ------
     InputError
-        Runs that were scored on different patients, or an arm without a run.
+        Runs were scored on different patients, or an arm has no run.
     """
     patients = _patients(runs)
     comparisons = []

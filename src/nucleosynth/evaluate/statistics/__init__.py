@@ -1,1 +1,1 @@
-"""Intervals over patients, corrections for many comparisons, and what they allow to be said."""
+"""Intervals over patients, corrections for many comparisons, and the verdicts that they support."""

@@ -1,7 +1,7 @@
-"""How sure a difference is: bootstrap over patients, jointly over classifier seeds and generators.
+"""Uncertainty of a difference: bootstrap over patients, jointly over classifier seeds and generators.
 
-Tiles of one patient resemble each other, so patients are drawn, never tiles. A statistic therefore takes how
-often each patient was drawn, which lets all resamples be computed at once.
+Tiles of one patient are similar, so patients are drawn, never tiles. A statistic therefore takes how often
+each patient was drawn, so that all resamples are computed at once.
 
 Sources: Davison & Hinkley 1997, section 3.8 (resampling whole clusters); Owen 2007, "The pigeonhole
 bootstrap" (each factor of crossed data drawn on its own); percentile intervals, of differences expanded to
@@ -25,10 +25,10 @@ Statistic = Callable[[Counts], NDArray[np.float64]]
 """Maps draw counts (b, p), columns as `numpy.unique(groups)`, to (b,) values, nan where undefined."""
 
 Runs = Sequence[Statistic] | Sequence[Sequence[Statistic]]
-"""Of one arm: a statistic per classifier seed, or those of each generator, the same seeds in each."""
+"""Runs of one arm: a statistic per classifier seed, or per generator and seed, with equal seeds in each."""
 
 MINIMUM_PATIENTS = 10
-"""Below it a percentile interval over patients covers far less than it says."""
+"""With fewer patients a percentile interval covers far less than its nominal level."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,16 +38,16 @@ class Interval:
     Attributes
     ----------
     estimate : float or None
-        On all patients and runs; None where the statistic is undefined.
+        Value on all patients and runs; None if the statistic is undefined.
     lo, hi : float or None
         Bounds of the interval; None with too few patients or where no resample is defined.
     n_patients, n_seeds, n_generators : int
-        What was resampled: classifier seeds of the arm with fewer, generators of the arm with more (one
-        without synthetic tiles counts as one). Of what there is one, the interval does not know how it
-        varies.
+        Numbers of what was resampled: classifier seeds of the arm with fewer, generators of the arm with more
+        (an arm without synthetic tiles counts as one). If a number is 1, the interval does not include that
+        variation.
     p_value : float or None
-        Two-sided, that a difference is zero: below 0.05 where its 95 % interval excludes zero; None without
-        an interval and for what is no difference.
+        Two-sided, that a difference is zero: below 0.05 if its 95 % interval excludes zero; None without an
+        interval and for values that are no difference.
     undefined : float
         Share of resamples on which the statistic was undefined; they are left out.
     per_patient : mapping of str to float or None
@@ -74,7 +74,7 @@ def cluster_bootstrap(
     level: float = 0.95,
     minimum: int = MINIMUM_PATIENTS,
 ) -> Interval:
-    """Percentile interval of a statistic over patients.
+    """Return the percentile interval of a statistic over patients.
 
     Parameters
     ----------
@@ -83,9 +83,9 @@ def cluster_bootstrap(
     groups : (tiles,) str
         Patient of each tile.
     n : int
-        Resamples.
+        Number of resamples.
     seed : int
-        Same seed, same interval.
+        The same seed gives the same interval.
     level : float
         Coverage in (0, 1).
     minimum : int
@@ -98,7 +98,7 @@ def cluster_bootstrap(
     Raises
     ------
     InputError
-        When there is no tile.
+        There is no tile.
     """
     patients = _patients(groups)
     if len(patients) < minimum:
@@ -117,13 +117,13 @@ def paired_difference(
     level: float = 0.95,
     minimum: int = MINIMUM_PATIENTS,
 ) -> Interval:
-    """Interval of `treatment - control`, both judged on the same tiles.
+    """Return the interval of `treatment - control`, both scored on the same tiles.
 
-    Each resample draws patients, the same for both arms; classifier seeds, the same index for both arms where
-    they have equally many (they share data order and initial weights), else for each on its own; and
-    generators, the same index where both arms have equally many, else for each on its own. An arm's value is
-    the mean over its drawn generators and seeds. Plain percentiles of few patients are too narrow, by the
-    factor sqrt((n - 1) / n) and by the normal quantile in place of Student's; both are made good.
+    Each resample draws patients, the same for both arms; classifier seeds, the same index for both arms if
+    they have equally many (they share data order and initial weights), else independently; and generators,
+    the same index if both arms have equally many, else independently. An arm's value is the mean over its
+    drawn generators and seeds. Plain percentiles of few patients are too narrow, by the factor sqrt((n - 1) /
+    n) and by the normal quantile in place of Student's; both are corrected.
 
     Parameters
     ----------
@@ -143,14 +143,14 @@ def paired_difference(
     Raises
     ------
     InputError
-        When there is no tile, an arm has no seed, or its generators have unequally many.
+        There is no tile, an arm has no seed, or its generators have unequally many.
 
     Notes
     -----
     Drawing from s seeds or generators shows (s-1)/s of their variance, so few of them give intervals that are
-    too short. What 95 % intervals covered in 2,000 simulated studies each, with 40 patients and 5 seeds
-    (`tests/evaluate/test_interval_coverage.py`), by how far a generator moves its runs (standard deviation,
-    in standard errors due to patients):
+    too short. Coverage of 95 % intervals in 2,000 simulated studies each, with 40 patients and 5 seeds
+    (`tests/evaluate/test_interval_coverage.py`), by the spread between generators (standard deviation, in
+    standard errors due to patients):
 
     ==========  =====  =====  =====  =====
     generators      0      1      2      4
@@ -161,9 +161,9 @@ def paired_difference(
     1           0.946  0.874  0.688  0.411
     ==========  =====  =====  =====  =====
 
-    What runs of one arm disagree in tile by tile is drawn with the patients and again with seeds and
-    generators. Where it is most of the error intervals are about 1.5 times too wide: equal classifiers were
-    said to help in 0.25 % of 2,000 studies; in 2.5 % where arms disagree more than their runs.
+    Disagreement between runs of one arm on single tiles is drawn with the patients and again with seeds and
+    generators. If it is most of the error, intervals are about 1.5 times too wide: equal classifiers were
+    found to help in 0.25 % of 2,000 studies, and in 2.5 % if arms disagree more than their runs.
     """
     ours, theirs = _by_generator(treatment), _by_generator(control)
     patients = _patients(groups)
@@ -188,7 +188,7 @@ def paired_difference(
 
 
 def draw_counts(size: int, *, n: int, seed: int, stream: str = "bootstrap") -> Counts:
-    """How often each of `size` units is drawn in each of `n` resamples of the same size.
+    """Draw `n` resamples of `size` units and return how often each unit was drawn.
 
     Returns
     -------
@@ -228,7 +228,7 @@ def _by_generator(arm: Runs) -> list[list[Statistic]]:
 
 
 def _draw_pair(treatment: int, control: int, *, n: int, seed: int, stream: str) -> tuple[Counts, Counts]:
-    """Draw units of both arms: the same ones where they are equally many."""
+    """Draw units of both arms: the same ones if both have equally many."""
     drawn = draw_counts(treatment, n=n, seed=seed, stream=stream)
     if control == treatment:
         return drawn, drawn
@@ -247,7 +247,7 @@ def _weighed(values: Sequence[NDArray[np.float64]], drawn: Counts) -> NDArray[np
 
 
 def _expanded(level: float, patients: int) -> float:
-    """Return the level of plain percentiles that covers ``level`` with so many patients."""
+    """Return the level of plain percentiles that covers ``level`` with this number of patients."""
     from scipy.special import ndtr, stdtrit
 
     quantile = stdtrit(patients - 1, (1 + level) / 2)
@@ -255,7 +255,7 @@ def _expanded(level: float, patients: int) -> float:
 
 
 def _p_value(values: NDArray[np.float64], patients: int) -> float | None:
-    """Invert the expanded interval: the share of resamples on the other side of zero, itself counted."""
+    """Invert the expanded interval: the share of resamples beyond zero, itself counted."""
     from scipy.special import ndtri, stdtr
 
     defined = values[np.isfinite(values)]

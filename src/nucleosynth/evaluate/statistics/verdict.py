@@ -1,6 +1,6 @@
-"""What intervals allow to be said: the verdict in words, many comparisons at once, the claim of help.
+"""Verdicts from intervals: one comparison in words, many comparisons at once, the claim of help.
 
-All of it works on plain data, so that it can be said again from a stored record.
+All functions work on plain data, so that verdicts can be derived again from a stored record.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LOWER_IS_BETTER = frozenset({"kid", "fid", "loss"})
 
 
 def verdict(lo: float | None, hi: float | None, metric: str) -> str:
-    """Say in words what an interval of a difference shows.
+    """Return in words what an interval of a difference shows.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def verdict(lo: float | None, hi: float | None, metric: str) -> str:
 
 
 def difference_record(arm: str, baseline: str, metric: str, found: Interval) -> dict[str, Any]:
-    """Return a difference of two arms as reports hold it, as plain data."""
+    """Return a difference of two arms as plain data for a report."""
     return {
         "arm": arm,
         "baseline": baseline,
@@ -57,7 +57,7 @@ def difference_record(arm: str, baseline: str, metric: str, found: Interval) -> 
 
 
 def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Adjust the p-values of comparisons that are read together: any false finding stays at its level.
+    """Adjust the p-values of comparisons that are read together, to control any false finding.
 
     Parameters
     ----------
@@ -67,42 +67,41 @@ def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
     Returns
     -------
     dict
-        Adjusted p-values of the same comparisons, in the same order; none is below its own.
+        Adjusted p-values of the same comparisons, in the same order; none is below the original.
 
     Raises
     ------
     InputError
-        Naming the comparison whose p-value is outside [0, 1].
+        A p-value is outside [0, 1]; the message names the comparison.
 
     Notes
     -----
-    Source: Holm 1979, "A simple sequentially rejective multiple test procedure"; holds however the
-    comparisons depend on each other, as those against one control do.
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure"; valid for any
+    dependence between the comparisons, such as those with a common control.
     """
+    from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
+
     known = {name: p for name, p in p_values.items() if p is not None}
     for name, p in known.items():
         if not 0 <= p <= 1:
             raise InputError(f"p-value of {name}: {p}; expected a number in [0, 1], or None without one")
-    smallest_first = sorted(known, key=lambda name: known[name])
-    by_name, least = {}, 0.0
-    for rank, name in enumerate(smallest_first):  # as many are left to read as are not smaller
-        least = max(least, min(1.0, (len(known) - rank) * known[name]))
-        by_name[name] = least
+    adjusted = multipletests(list(known.values()), method="holm")[1] if known else []
+    by_name = dict(zip(known, map(float, adjusted), strict=True))
     return {name: by_name.get(name) for name in p_values}
 
 
 def with_holm(comparisons: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return comparisons that are all read together, each with its ``p_value`` adjusted as ``p_holm``."""
+    """Return comparisons that are read together, each with its adjusted ``p_value`` as ``p_holm``."""
     adjusted = holm({str(index): one["p_value"] for index, one in enumerate(comparisons)})
     return [{**one, "p_holm": p} for one, p in zip(comparisons, adjusted.values(), strict=True)]
 
 
 def beats_all(comparisons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Say whether an arm is better than every control in every metric that the claim needs.
+    """Decide whether an arm is better than every control in every metric that the claim needs.
 
-    Each interval must exclude zero on the good side. As all of them must, none needs a correction: the claim
-    is false at most as often as its weakest part (intersection-union; Berger 1982, "Multiparameter hypothesis
-    testing and acceptance sampling").
+    Each interval must exclude zero in the direction of a benefit. As all of them must, none needs a
+    correction: the claim is false at most as often as its weakest part (intersection-union; Berger 1982,
+    "Multiparameter hypothesis testing and acceptance sampling").
 
     Parameters
     ----------
@@ -113,8 +112,8 @@ def beats_all(comparisons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `holds` (bool; False without any comparison) and `weakest`: `baseline`, `metric` and `bound`, the end
-        of the interval on the bad side, of the least favourable comparison. One without an interval (`bound`
+        `holds` (bool; False without any comparison) and `weakest`: `baseline`, `metric` and `bound`, the less
+        favourable end of the interval, of the least favourable comparison. One without an interval (`bound`
         None) is less favourable than any other. None without comparisons.
     """
     margins = [_margin(comparison) for comparison in comparisons]
@@ -129,7 +128,7 @@ def beats_all(comparisons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _margin(comparison: Mapping[str, Any]) -> float:
-    """How far the worst end of an interval is on the good side of zero; minus infinity without one."""
+    """Return by how much the less favourable bound shows a benefit; minus infinity without an interval."""
     bounds = comparison["interval"]
     if bounds is None or not np.isfinite(np.asarray(bounds, dtype=np.float64)).all():
         return -np.inf

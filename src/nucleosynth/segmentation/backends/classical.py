@@ -1,6 +1,6 @@
-"""Nuclei without any learning: haematoxylin, a threshold, and a watershed from the distance transform.
+"""The classical segmenter: haematoxylin, a threshold, and a watershed of the distance transform.
 
-The baseline that learned segmenters are compared with; it needs no weights and no network. Settings were
+It is the baseline for learned segmenters and needs no weights. Settings were
 chosen on the seven training patients of TNBC.
 """
 
@@ -17,7 +17,7 @@ from nucleosynth.data.arrays import checked_images, checked_mpp
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ClassicalSegmenter:
-    """HED haematoxylin, Otsu with a lowest threshold, hole filling, distance-transform watershed.
+    """A segmenter by HED haematoxylin, Otsu with a lowest threshold, hole filling and watershed.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class ClassicalSegmenter:
 
     @property
     def name(self) -> str:
-        """What reports print."""
+        """Name in reports."""
         return "classical"
 
     @property
@@ -66,7 +66,7 @@ class ClassicalSegmenter:
         Raises
         ------
         InputError
-            For a missing or impossible `mpp`, or images of another shape or dtype.
+            `mpp` is missing or impossible, or images have another shape or dtype.
         """
         scale = checked_mpp(mpp)
         labels = np.zeros(checked_images(images).shape[:3], dtype=np.int32)

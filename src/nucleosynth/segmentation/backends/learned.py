@@ -1,4 +1,4 @@
-"""Nuclei by a small network that comes with the package, or by one trained with `train segmenter`."""
+"""Learned segmenters: small networks of the package, or trained with `train segmenter`."""
 
 from __future__ import annotations
 
@@ -19,30 +19,21 @@ from nucleosynth.segmentation.learned.weights import load_weights, shipped_weigh
 from nucleosynth.segmentation.scale import check_scale, resample_images
 from nucleosynth.training.devices import choose_device
 
-CUTS = {
-    "embedded": Cut(core=0.7, blur=0.25, least_seed=0.4),
-    "judge": Cut(core=0.6, blur=0.25, least_seed=0.4),
-}
-"""How each network's maps are cut; chosen on the held-out training pictures."""
-
-MIRRORED = ("embedded",)
-"""Networks that also see a picture upside down: PQ 0.480 becomes 0.494 on the held-out training pictures."""
-
 
 class LearnedSegmenter:
-    """A network, and the watershed on its maps.
+    """A segmenter by a network and a watershed on its maps.
 
-    Frames of any size are taken: the network sees them tile by tile, the maps are put together, and nuclei
-    are cut once, so no border runs through them.
+    Frames of any size are accepted: the network processes them tile by tile, the maps are joined, and nuclei
+    are cut once, so no tile border runs through them.
 
     Parameters
     ----------
     name
-        What reports print.
+        Name in reports.
     net
         Folded network, see `SegmenterNet.fold`.
     tile
-        Largest side that the network sees at once, px of 0.5 µm; memory depends on it, the result does not.
+        Largest edge that the network processes at once, px of 0.5 µm; memory depends on it, not the result.
     """
 
     def __init__(
@@ -58,7 +49,7 @@ class LearnedSegmenter:
         self._device = device or choose_device()
         self._net = net.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._tile = tile
-        self._cut = cut or CUTS[net.recipe]
+        self._cut = cut or net.cut
 
     @cached_property
     def weights_hash(self) -> str:
@@ -73,7 +64,7 @@ class LearnedSegmenter:
         images : (n, h, w, 3) uint8
             RGB tiles or whole frames.
         mpp : float
-            Scale in µm/px, 0.1 to 2: the network sees all at 0.5, its maps are brought back to this.
+            Scale in µm/px, 0.1 to 2: the network works at 0.5, and its maps are resampled to this scale.
 
         Returns
         -------
@@ -83,7 +74,7 @@ class LearnedSegmenter:
         Raises
         ------
         InputError
-            For a missing or impossible `mpp`, or images of another shape or dtype.
+            `mpp` is missing or impossible, or images have another shape or dtype.
         """
         scale = checked_mpp(mpp)
         check_scale(scale)
@@ -92,25 +83,25 @@ class LearnedSegmenter:
         if not labels.size:
             return labels
         plain = images.reshape(n, -1, 3)
-        told = np.flatnonzero((plain != plain[:, :1]).any((1, 2)))  # one even colour holds nothing
-        if not len(told):
+        varied = np.flatnonzero((plain != plain[:, :1]).any((1, 2)))  # a single colour has no nuclei
+        if not len(varied):
             return labels
-        seen = resample_images(images[told], scale, to=NETWORK_MPP)
-        compute = mirrored_maps if self._net.recipe in MIRRORED else network_maps
-        maps = compute(self._net, seen, device=self._device, tile=self._tile)
-        for index, one in zip(told, maps, strict=True):
+        scaled = resample_images(images[varied], scale, to=NETWORK_MPP)
+        compute = mirrored_maps if self._net.mirrored else network_maps
+        maps = compute(self._net, scaled, device=self._device, tile=self._tile)
+        for index, one in zip(varied, maps, strict=True):
             whole = from_network(one, (height, width))
             labels[index] = cut_nuclei(whole, scale, cut=self._cut)
         return labels
 
 
 def embedded() -> LearnedSegmenter:
-    """Return the segmenter that makes masks: trained on CoNSeP's training images and DSB-2018."""
+    """Return the default segmenter for making masks: trained on CoNSeP's training images and DSB-2018."""
     return LearnedSegmenter("embedded", shipped_weights("embedded")[0])
 
 
 def judge() -> LearnedSegmenter:
-    """Return the one that scores them: another architecture, trained on CoNSeP's test images alone."""
+    """Return the mask judge: another architecture, trained only on CoNSeP's test images."""
     return LearnedSegmenter("judge", shipped_weights("judge")[0])
 
 

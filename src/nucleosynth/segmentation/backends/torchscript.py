@@ -1,7 +1,7 @@
-"""Segmenters that the user brings: `torchscript:instanseg:PATH` and `torchscript:hdyolo:PATH`.
+"""Segmenters in files of the user: `torchscript:instanseg:PATH` and `torchscript:hdyolo:PATH`.
 
-A TorchScript file holds code as well as weights, and loading it runs that code: bring files from those you
-trust. Nothing of these models is part of this package.
+A TorchScript file holds code as well as weights, and loading it runs that code: use only files from sources
+that you trust. Nothing of these models is part of this package.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from nucleosynth.training.devices import choose_device
 
 
 class Contract(Protocol):
-    """How one family of files is prepared, asked and understood."""
+    """The interface of one family of files: preparation, input and output."""
 
     mpp: float
     expects: str
 
     def prepare(self, module: Any) -> None:
-        """Set the module up, once; any error means that it is of another contract."""
+        """Set up the module, once; any error means that it has another contract."""
 
     def labels(self, module: Any, pixels: Tensor) -> NDArray[np.int32]:
         """Label (3, h, w) RGB of 0-255 at `mpp`: (h, w); any error means another contract."""
@@ -45,13 +45,13 @@ class InstanSeg:
     expects = "(1, 3, h, w) to label map (1, 1, h, w)"
 
     def prepare(self, module: Any) -> None:
-        """Nothing to set."""
+        """Do nothing."""
 
     def labels(self, module: Any, pixels: Tensor) -> NDArray[np.int32]:
         """See `Contract.labels`."""
         found = module(percentile_normalised(pixels)[None])
         if not isinstance(found, Tensor) or found.shape != (1, 1, *pixels.shape[-2:]):
-            raise TypeError("the output is no label map")
+            raise TypeError("the output is not a label map")
         if not bool(((found >= 0) & (found == found.round())).all()):
             raise TypeError("the output holds other values than 0, 1, 2")
         return found[0, 0].to(torch.int32).cpu().numpy()
@@ -75,14 +75,14 @@ class HDYolo:
         }
 
     def labels(self, module: Any, pixels: Tensor) -> NDArray[np.int32]:
-        """See `Contract.labels`; where nuclei overlap, the surer one is on top."""
+        """Label as `Contract.labels`; where nuclei overlap, the one with the higher score is on top."""
         height, width = pixels.shape[-2:]
         down, right = -height % self.multiple, -width % self.multiple
         top, left = down // 2, right // 2
         wide = F.pad(pixels / 255, (left, right - left, top, down - top))[None]
         found = module(wide, compute_masks=True)[1][0]["det"]
         labels = np.zeros(wide.shape[-2:], np.int32)
-        order = torch.argsort(found["scores"].float()).tolist()  # unsure first
+        order = torch.argsort(found["scores"].float()).tolist()  # lowest score first
         for number, index in enumerate(order, start=1):
             paste_mask(labels, found["boxes"][index].float(), found["masks"][index].float(), number)
         return labels[top : top + height, left : left + width]
@@ -92,10 +92,10 @@ CONTRACTS: dict[str, type[Contract]] = {"instanseg": InstanSeg, "hdyolo": HDYolo
 
 
 class TorchScriptSegmenter:
-    """A TorchScript file behind the Segmenter protocol.
+    """A segmenter from a TorchScript file.
 
-    Pictures are resampled to the file's scale and labels brought back to the nearest pixel. Each picture is
-    asked whole: give frames no larger than the file can take.
+    Pictures are resampled to the file's scale and labels resampled back to the nearest pixel. Each picture is
+    processed as a whole, so frames must not be larger than the file can process.
     """
 
     def __init__(self, path: Path, contract: Contract, *, name: str) -> None:
@@ -118,18 +118,18 @@ class TorchScriptSegmenter:
         Raises
         ------
         InputError
-            For a missing or impossible `mpp`, images of another shape or dtype, or a file that does not
-            answer as its contract says.
+            `mpp` is missing or impossible, images have another shape or dtype, or the output of the file does
+            not follow its contract.
         """
         scale = checked_mpp(mpp)
         check_scale(scale)
         n, height, width, _ = checked_images(images).shape
         labels = np.zeros((n, height, width), np.int32)
         for image, found in zip(images, labels, strict=True):
-            if (image == image[:1, :1]).all():  # one even colour holds nothing
+            if (image == image[:1, :1]).all():  # a single colour has no nuclei
                 continue
-            seen = resample_images(image[None], scale, to=self._contract.mpp)[0]
-            pixels = torch.from_numpy(np.array(seen)).permute(2, 0, 1).float().to(self._device)
+            scaled = resample_images(image[None], scale, to=self._contract.mpp)[0]
+            pixels = torch.from_numpy(np.array(scaled)).permute(2, 0, 1).float().to(self._device)
             with torch.inference_mode(), self._following():
                 made = self._contract.labels(self._module, pixels)
             found[:] = renumber(labels_at(made, (height, width)), np.int32)
@@ -145,7 +145,7 @@ def torchscript(request: str) -> TorchScriptSegmenter:
     Raises
     ------
     InputError
-        For another contract, or a file that is absent, not TorchScript, or of another contract.
+        The contract is unknown, or the file is absent, not TorchScript, or of another contract.
     """
     kind, _, path = request.partition(":")
     if kind not in CONTRACTS or not path:
@@ -173,7 +173,7 @@ def paste_mask(labels: NDArray[np.int32], box: Tensor, mask: Tensor, number: int
     box : (4,)
         x0, y0, x1, y1 in px.
     mask : (m, m) or (1, m, m)
-        Chances.
+        Probabilities.
     """
     height, width = labels.shape
     x0, y0, x1, y1 = (round(float(v)) for v in box)
@@ -187,7 +187,7 @@ def paste_mask(labels: NDArray[np.int32], box: Tensor, mask: Tensor, number: int
 
 
 class _Following:
-    """Turns whatever a file of another contract raises into one line."""
+    """A context that turns errors of a file with another contract into one line."""
 
     def __init__(self, path: Path, contract: Contract) -> None:
         self._path, self._contract = path, contract

@@ -1,1 +1,1 @@
-"""The learned segmenters: networks, targets, training and the maps that nuclei are cut from."""
+"""The learned segmenters: networks, targets, training and the maps from which nuclei are cut."""

@@ -31,20 +31,20 @@ class Picture:
     depth: NDArray[np.uint8]  # depth in units of DEPTH_UNIT px
 
 
-def read_pictures(source: AnnotatedConfig, root: Path) -> list[Picture]:
-    """Read the annotated pictures of one source, sorted by name.
+def read_pictures(config: AnnotatedConfig, root: Path) -> list[Picture]:
+    """Read the annotated pictures of one part of the training data, sorted by name.
 
     Raises
     ------
     InputError
-        A missing folder or mask, no match of the pattern, parts without a place, image and mask of different
-        sizes, or an image of unknown scale without nuclei to guess it by.
+        A folder or mask is missing, the pattern has no match, a part has no place, image and mask differ in
+        size, or an image has an unknown scale and no nuclei to estimate it.
     """
-    return [_picture(name, parts, source) for name, parts in list_parts(source, root).items()]
+    return [_picture(name, parts, config) for name, parts in list_parts(config, root).items()]
 
 
 def content_hash(pictures: Sequence[Picture]) -> str:
-    """Return a short hash of pixels, labels and scales: what a run was trained on."""
+    """Return a short hash of pixels, labels and scales, which identifies training data."""
     digest = hashlib.sha256()
     for picture in pictures:
         digest.update(f"{picture.name}|{picture.labels.shape}|{picture.mpp}".encode())
@@ -67,19 +67,19 @@ def annotated_picture(name: str, pixels: NDArray[np.uint8], labels: NDArray[np.i
     )
 
 
-def _picture(name: str, parts: list[Part], source: AnnotatedConfig) -> Picture:
+def _picture(name: str, parts: list[Part], config: AnnotatedConfig) -> Picture:
     pixels, labels = assemble(parts)
-    mpp = source.mpp or guessed_mpp(labels, source.diameter, where=parts[0].image)
+    mpp = config.mpp or guessed_mpp(labels, config.diameter, where=parts[0].image)
     return annotated_picture(name, pixels, labels, mpp)
 
 
 def split_pictures(pictures: list[Picture], held_out: tuple[str, ...]) -> tuple[list[Picture], list[Picture]]:
-    """Part pictures into those to train on and those held out, by name.
+    """Divide pictures into training and held-out ones, by name.
 
     Raises
     ------
     InputError
-        A name that no picture has, or nothing left to train on.
+        No picture has a given name, or nothing is left to train on.
     """
     known = {picture.name for picture in pictures}
     for name in held_out:
@@ -96,7 +96,7 @@ def _some(names: set[str]) -> str:
 
 
 def padded(picture: Picture, size: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield pixels, relative depth, depth and inside (255), mirrored to at least ``size`` px a side."""
+    """Yield pixels, relative depth, depth and inside (255), mirrored to at least ``size`` px per edge."""
     height, width = picture.labels.shape
     wide = ((0, max(0, size - height)), (0, max(0, size - width)))
     yield np.pad(picture.pixels, (*wide, (0, 0)), mode="symmetric")

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from nucleosynth.config import Config
+from nucleosynth.config import Config, known_in
 from nucleosynth.data.readers.pictures import PicturesConfig
+from nucleosynth.registry import Registry
 from nucleosynth.training.config import Budget, Optimisation
 
 NETWORK_MPP = 0.5
-"""µm/px at which both networks work."""
+"""µm/px at which all networks work."""
+
+NETWORKS: Registry[Any] = Registry(
+    "network",
+    {
+        "embedded": "nucleosynth.segmentation.learned.network:EmbeddedNet",
+        "judge": "nucleosynth.segmentation.learned.network:JudgeNet",
+    },
+)
+"""The networks by name, each a `network.SegmenterNet`; adding one is one class and one line."""
+
+NetworkName = Annotated[str, known_in(NETWORKS)]
 
 
 class AnnotatedConfig(PicturesConfig):
-    """Pictures to learn nuclei from."""
+    """Annotated pictures for training a segmenter."""
 
-    name: str = Field(description="what the model card calls them")
-    share: float = Field(1.0, gt=0, description="how often it is drawn, relative to the other sources")
+    name: str = Field(description="their name in the model card")
+    share: float = Field(1.0, gt=0, description="how often they are drawn, relative to other parts")
     validation: tuple[str, ...] = Field((), description="pictures that are held out, by name")
 
 
 class AugmentationConfig(Config):
-    """How far training pictures stray from what they were."""
+    """Strengths of the augmentation of training pictures."""
 
     scale: tuple[float, float] = Field(
         (0.45, 1.2), description="range of the µm/px a crop is drawn at, as a multiple of 0.5"
@@ -37,20 +49,18 @@ class AugmentationConfig(Config):
 
 
 class NetworkTraining(Budget):
-    """How a segmenter's network is trained, on whatever pictures."""
+    """Training settings of a segmenter's network, for any pictures."""
 
-    recipe: Literal["embedded", "judge"] = Field(
-        description="which network; both are in `learned/network.py`"
-    )
+    recipe: NetworkName = Field(description="which network, by its name in `NETWORKS`")
     augmentation: AugmentationConfig = AugmentationConfig()
     crop: int = Field(128, ge=32, multiple_of=8, description="side of a training crop, px of 0.5 µm")
-    batch: int = Field(4, ge=1, description="small batches win short runs: more steps in the same time")
+    batch: int = Field(4, ge=1, description="small batches suit short runs: more steps in the same time")
     lr: float = Field(2e-3, gt=0)
     ema_fraction: float = Field(0.03, ge=0, le=1)
 
     @property
     def optimisation(self) -> Optimisation:
-        """The settings of the training loop."""
+        """Return the settings of the training loop."""
         return Optimisation(
             steps=self.steps, minutes=self.minutes, lr=self.lr, ema_fraction=self.ema_fraction
         )

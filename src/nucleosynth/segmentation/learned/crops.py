@@ -23,19 +23,19 @@ RICHER = 0.7
 
 @dataclass(frozen=True)
 class TrainingCrops:
-    """Draws the batch of a step.
+    """The training batches of a segmenter, a function of the step.
 
     Attributes
     ----------
-    sources
-        Pictures of each source.
+    parts
+        Pictures of each part of the training data.
     shares
-        How often each source is drawn; within it, pictures by their area.
+        How often each part is drawn; within a part, pictures are drawn by area.
     size
-        TileGroup of a crop in px of 0.5 µm.
+        Edge of a crop in px of 0.5 µm.
     """
 
-    sources: Sequence[Sequence[Picture]]
+    parts: Sequence[Sequence[Picture]]
     shares: Sequence[float]
     augmentation: AugmentationConfig
     size: int
@@ -45,20 +45,20 @@ class TrainingCrops:
     @cached_property
     def _pictures(self) -> list[tuple[float, list[NDArray[np.uint8]]]]:
         largest = self.size * NETWORK_MPP * self.augmentation.scale[1]
-        listed = [picture for source in self.sources for picture in source]
+        listed = [picture for part in self.parts for picture in part]
         return [(p.mpp, list(padded(p, int(largest / p.mpp) + 2))) for p in listed]
 
     @cached_property
     def _chances(self) -> NDArray[np.float64]:
         chances = []
-        for source, share in zip(self.sources, self.shares, strict=True):
-            areas = np.array([p.labels.size * p.mpp**2 for p in source], float)
+        for part, share in zip(self.parts, self.shares, strict=True):
+            areas = np.array([p.labels.size * p.mpp**2 for p in part], float)
             chances.append(share * areas / areas.sum())
         joined = np.concatenate(chances)
         return np.asarray(joined / joined.sum())
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return pixels (n, 3, size, size) in [-1, 1] and depth (n, 2, size, size), see `network_loss`."""
+        """Return pixels (n, 3, size, size) in [-1, 1] and depth (n, 2, size, size): see `SegmenterNet`."""
         draw = rng(self.seed, "crops", step)
         cut = [self._crop(draw) for _ in range(self.batch)]
         pixels = _stained(draw, np.stack([pixels for pixels, _ in cut]), self.augmentation)
@@ -95,7 +95,7 @@ class TrainingCrops:
 
 
 def _place(draw: np.random.Generator, inside: NDArray[np.uint8], side: float) -> tuple[float, float]:
-    """Corner of a crop: of two places mostly the one with more nuclei, for tissue is mostly without."""
+    """Draw the corner of a crop: mostly the one of two with more nuclei, as most tissue has few."""
     places = draw.uniform(0, 1, (2, 2)) * (inside.shape - np.array(side))
     richness = [inside[int(y) : int(y + side) : 4, int(x) : int(x + side) : 4].mean() for y, x in places]
     either = int(np.argmax(richness)) if draw.random() < RICHER else 0
@@ -105,7 +105,7 @@ def _place(draw: np.random.Generator, inside: NDArray[np.uint8], side: float) ->
 def _stained(
     draw: np.random.Generator, pixels: NDArray[np.uint8], how: AugmentationConfig
 ) -> NDArray[np.uint8]:
-    """Another strength of each stain, another tint of the light."""
+    """Change the strength of each stain and the tint of the light."""
     n = len(pixels)
     factors = np.exp(how.stain * draw.standard_normal((n, 2)).clip(-2.5, 2.5))
     shifts = how.shift * draw.standard_normal((n, 2))
@@ -133,7 +133,7 @@ def _optics(draw: np.random.Generator, pictures: Tensor, how: AugmentationConfig
 
 
 def _paint_blanks(draw: np.random.Generator, pictures: Tensor, depth: Tensor, share: float) -> None:
-    """Cover part or all of some crops with one colour: glass, pen or the black beyond a scan hold nothing."""
+    """Cover part or all of some crops with one colour, like glass, pen or the black beyond a scan."""
     n, _, height, width = pictures.shape
     for index in range(n):
         covered, kind = draw.random(2)

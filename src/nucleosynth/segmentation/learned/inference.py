@@ -1,4 +1,4 @@
-"""From pixels to maps: tile by tile at the network's scale, and back to the picture's grid."""
+"""Maps from pixels: tile by tile at the network's scale, then resampled to the picture's grid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nucleosynth.segmentation.learned.network import SegmenterNet
 from nucleosynth.training.devices import autocast
 
 TILE = 512
-"""TileGroup in px of 0.5 µm of what the network sees at once of a frame, without margins."""
+"""Edge, in px of 0.5 µm, of the part of a frame that the network processes at once, without margins."""
 BATCH_PIXELS = 2**16  # what fits a core's cache is fastest
 
 
@@ -25,15 +25,15 @@ def network_maps(
 ) -> NDArray[np.uint8]:
     """Compute the maps of pictures at the network's scale, in bounded memory.
 
-    A picture larger than ``tile`` is seen in tiles that overlap by more than the network's reach; only what
-    no border has touched is kept, so the maps are those of the whole picture.
+    A picture larger than ``tile`` is processed in tiles that overlap by more than the network's reach; only
+    the parts beyond the influence of borders are kept, so the maps equal those of the whole picture.
 
     Parameters
     ----------
     images : (n, h, w, 3) uint8
         RGB at 0.5 µm/px.
     tile
-        Largest side seen at once, px; a multiple of the network's stride.
+        Largest edge processed at once, px; a multiple of the network's stride.
 
     Returns
     -------
@@ -44,11 +44,11 @@ def network_maps(
     spare = tuple((0, -side % net.stride) for side in (height, width))
     whole = np.pad(images, ((0, 0), *spare, (0, 0)), mode="symmetric") if np.any(spare) else images
     maps = np.zeros((n, 2, *whole.shape[1:3]), np.uint8)
-    for kept, seen in _tiles(whole.shape[1:3], tile, net.reach, net.stride):
-        rows, columns = seen
+    for kept, window in _tiles(whole.shape[1:3], tile, net.reach, net.stride):
+        rows, columns = window
         size = (rows.stop - rows.start) * (columns.stop - columns.start)
         step = max(1, BATCH_PIXELS // size)
-        inner = tuple(slice(k.start - s.start, k.stop - s.start) for k, s in zip(kept, seen, strict=True))
+        inner = tuple(slice(k.start - s.start, k.stop - s.start) for k, s in zip(kept, window, strict=True))
         for start in range(0, n, step):
             batch = np.ascontiguousarray(whole[start : start + step, rows, columns])
             found = _run(net, batch, device)
@@ -66,7 +66,7 @@ def mirrored_maps(
 
 
 def from_network(maps: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Bring the (2, h', w') maps of one picture to its own grid of ``shape``, bilinearly."""
+    """Resample the (2, h', w') maps of one picture to its own grid of ``shape``, bilinearly."""
     if maps.shape[1:] == shape:
         return maps
     back = F.interpolate(torch.from_numpy(maps[None]).float(), size=shape, mode="bilinear")[0]
@@ -85,13 +85,13 @@ Window = tuple[slice, slice]
 
 
 def _tiles(shape: tuple[int, int], tile: int, reach: int, stride: int) -> Iterator[tuple[Window, Window]]:
-    """Yield what is kept and what is seen of each tile; corners lie on multiples of the stride."""
+    """Yield the windows to keep and to process of each tile; corners lie on multiples of the stride."""
     margin = -(-reach // stride) * stride
     for top in range(0, shape[0], tile):
         for left in range(0, shape[1], tile):
             kept = slice(top, min(top + tile, shape[0])), slice(left, min(left + tile, shape[1]))
-            seen = tuple(
+            window = tuple(
                 slice(max(0, part.start - margin), min(side, part.stop + margin))
                 for part, side in zip(kept, shape, strict=True)
             )
-            yield kept, (seen[0], seen[1])
+            yield kept, (window[0], window[1])

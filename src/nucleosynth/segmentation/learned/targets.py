@@ -1,4 +1,4 @@
-"""What the networks are trained to see: how deep each pixel lies inside its nucleus."""
+"""Training targets of the networks: the depth of each pixel inside its nucleus."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def depth_maps(labels: NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Depth of each pixel inside its own nucleus.
+    """Return the depth of each pixel inside its own nucleus.
 
     Parameters
     ----------
@@ -17,7 +17,8 @@ def depth_maps(labels: NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArra
     Returns
     -------
     relative : (h, w) float32
-        Distance to the nearest pixel of anything else, over the largest of the nucleus: in (0, 1], 0 outside.
+        Distance to the nearest pixel outside the nucleus, over the largest of the nucleus: in (0, 1], 0
+        outside.
     depth : (h, w) float32
         The same distance in px; a nucleus cut by the border of the picture is as deep there as it is wide.
     """

@@ -14,29 +14,29 @@ from nucleosynth.data.arrays import checked_images, checked_masks, checked_mpp
 from nucleosynth.errors import InputError
 from nucleosynth.segmentation.learned.annotated import Picture, annotated_picture
 from nucleosynth.segmentation.learned.config import NETWORK_MPP, NetworkTraining
-from nucleosynth.segmentation.learned.train import source_card, train_network
+from nucleosynth.segmentation.learned.train import train_network, training_card
 from nucleosynth.segmentation.scale import check_scale
 
 LEAST_CROP, CROP_GRAIN = 32, 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class TileSource:
-    """Annotated tiles to learn nuclei from.
+class TrainingTiles:
+    """Annotated tiles for training a segmenter.
 
     Attributes
     ----------
     name, licence
-        What the model card calls them, and under what terms.
+        Their name and licence in the model card.
     images : (n, h, w, 3) uint8
     masks : (n, h, w) integer
         Label images, 0 = background.
     mpp
         µm/px.
     share
-        How often it is drawn, relative to the other sources.
+        How often they are drawn, relative to other parts.
     patients
-        Whom the tiles are of; of synthetic ones, whom their generator and donors are of.
+        Patients of the tiles; of synthetic tiles, those of their generator and donors.
     """
 
     name: str
@@ -48,20 +48,20 @@ class TileSource:
     patients: Sequence[str] = ()
 
 
-def tile_pictures(source: TileSource) -> list[Picture]:
-    """Return each tile as a picture, named by its place: the same that its files would give.
+def tile_pictures(tiles: TrainingTiles) -> list[Picture]:
+    """Return each tile as a picture, named by its position, as if read from files.
 
     Raises
     ------
     InputError
-        No tile, images and masks that do not fit each other, or a scale that no segmenter works at.
+        There is no tile, images and masks do not match, or no segmenter works at the scale.
     """
-    mpp = checked_mpp(source.mpp)
+    mpp = checked_mpp(tiles.mpp)
     check_scale(mpp)
-    images, masks = checked_images(source.images), checked_masks(source.masks)
+    images, masks = checked_images(tiles.images), checked_masks(tiles.masks)
     if images.shape[:3] != masks.shape or not len(images):
         raise InputError(
-            f"{source.name}: images {images.shape} and masks {masks.shape}; expected (n, h, w, 3) and "
+            f"{tiles.name}: images {images.shape} and masks {masks.shape}; expected (n, h, w, 3) and "
             "(n, h, w), n at least 1"
         )
     pairs = enumerate(zip(images, masks, strict=True))
@@ -72,7 +72,7 @@ def tile_pictures(source: TileSource) -> list[Picture]:
 
 
 def train_on_tiles(
-    sources: Sequence[TileSource],
+    parts: Sequence[TrainingTiles],
     config: NetworkTraining,
     *,
     out: Path,
@@ -80,34 +80,34 @@ def train_on_tiles(
     seed: int = 0,
     device: str = "auto",
 ) -> Path:
-    """Train a segmenter on tiles in memory, or go on with the run in ``out``.
+    """Train a segmenter on tiles in memory, or continue the run in ``out``.
 
-    The run is known by its settings and the hashes of pixels, masks and scales. A crop that reaches beyond
-    its tile sees the tile's mirror image.
+    The run is identified by its settings and the hashes of pixels, masks and scales. Beyond the border of a
+    tile, a crop shows the mirror image of the tile.
 
     Parameters
     ----------
     config
         See `crop_for` for a crop that fits the tiles.
     settings
-        What else identifies the run.
+        Further settings that identify the run.
 
     Returns
     -------
-    The directory of the weights; the card beside them names the patients of each source.
+    The directory of the weights; its card names the patients of each part.
 
     Raises
     ------
     InputError
-        As `tile_pictures`, or a run directory of other settings.
+        As `tile_pictures`, or the run directory has other settings.
     WorkError
-        A loss that stays not a number.
+        The loss stays not a number.
     """
-    pictures = [tile_pictures(source) for source in sources]
-    shares = [source.share for source in sources]
+    pictures = [tile_pictures(part) for part in parts]
+    shares = [part.share for part in parts]
     cards = [
-        {**source_card(source.name, source.licence, own), "patients": sorted(source.patients)}
-        for source, own in zip(sources, pictures, strict=True)
+        {**training_card(part.name, part.licence, own), "patients": sorted(part.patients)}
+        for part, own in zip(parts, pictures, strict=True)
     ]
     return train_network(
         pictures,

@@ -20,10 +20,10 @@ from nucleosynth.segmentation.backends.learned import LearnedSegmenter
 from nucleosynth.segmentation.learned.annotated import Picture, content_hash, read_pictures, split_pictures
 from nucleosynth.segmentation.learned.config import NetworkTraining, SegmenterTraining
 from nucleosynth.segmentation.learned.crops import TrainingCrops
-from nucleosynth.segmentation.learned.network import Recipe, SegmenterNet, build_network, network_loss
+from nucleosynth.segmentation.learned.network import SegmenterNet, build_network
 from nucleosynth.segmentation.learned.weights import save_weights
 from nucleosynth.training.devices import autocast, choose_device
-from nucleosynth.training.loop import Preview, fit
+from nucleosynth.training.loop import Preview, run_training
 
 PREVIEW = 256  # px of each held-out picture that a preview shows
 
@@ -41,13 +41,13 @@ class SegmentationLearner:
         """Return the loss of a step's batch."""
         pixels, depth = (part.to(self._device) for part in self._crops.draw(step))
         with autocast(self._device, training=True):
-            return network_loss(self._net, pixels.contiguous(memory_format=torch.channels_last), depth)
+            return self._net.loss(pixels.contiguous(memory_format=torch.channels_last), depth)
 
 
 def train_segmenter(
     config: SegmenterTraining, *, root: Path, out: Path, seed: int = 0, device: str = "auto"
 ) -> Path:
-    """Train a segmenter on annotated pictures, or go on with the run in ``out``.
+    """Train a segmenter on annotated pictures, or continue the run in ``out``.
 
     Parameters
     ----------
@@ -64,23 +64,23 @@ def train_segmenter(
     Raises
     ------
     InputError
-        Data that is missing or does not fit, or a run directory of other settings.
+        Data is missing or does not fit, or the run directory has other settings.
     WorkError
         A loss that stays not a number.
     """
     kept, held_out = _read(config, root)
     cards = [
-        source_card(source.name, source.licence, pictures, held_out=source.validation)
-        for source, pictures in zip(config.data, kept, strict=True)
+        training_card(part.name, part.licence, pictures, held_out=part.validation)
+        for part, pictures in zip(config.data, kept, strict=True)
     ]
-    shares = [source.share for source in config.data]
+    shares = [part.share for part in config.data]
     return train_network(
         kept, shares, config, cards=cards, held_out=held_out, out=out, seed=seed, device=device
     )
 
 
 def train_network(
-    sources: Sequence[Sequence[Picture]],
+    parts: Sequence[Sequence[Picture]],
     shares: Sequence[float],
     config: NetworkTraining,
     *,
@@ -91,18 +91,19 @@ def train_network(
     seed: int = 0,
     device: str = "auto",
 ) -> Path:
-    """Train a network on pictures in memory, or go on with the run in ``out``.
+    """Train a network on pictures in memory, or continue the run in ``out``.
 
     Parameters
     ----------
-    sources, shares
-        Pictures of each source, and how often it is drawn, relative to the others.
+    parts, shares
+        Pictures of each part of the training data, and how often it is drawn, relative to the others.
     cards
-        What the model card says of each source, see `source_card`.
+        Entries of the model card for each part, see `training_card`.
     held_out
-        Pictures to validate with and to show; none: the run has no previews.
+        Pictures for validation and previews; none: the run has no previews.
     settings
-        What else identifies the run, beside ``config``, seed and the hashes of the sources.
+        Further settings that identify the run, in addition to ``config``, seed and the hashes of the
+        pictures.
 
     Returns
     -------
@@ -111,11 +112,11 @@ def train_network(
     Raises
     ------
     InputError
-        A run directory of other settings.
+        The run directory has other settings.
     WorkError
         A loss that stays not a number.
     """
-    hashes = [content_hash(source) for source in sources]
+    hashes = [content_hash(pictures) for pictures in parts]
     record = {"segmenter": config.model_dump(mode="json"), "seed": seed, "data": hashes, **(settings or {})}
     weights = out / "weights"
     with open_run(out, kind="segmenter", config=record) as run:
@@ -123,11 +124,11 @@ def train_network(
             return weights
         torch.manual_seed(torch_seed(seed, "weights"))
         net = build_network(config.recipe)
-        crops = TrainingCrops(sources, shares, config.augmentation, config.crop, config.batch, seed)
+        crops = TrainingCrops(parts, shares, config.augmentation, config.crop, config.batch, seed)
         target = choose_device(device)
         preview = _previews(config.recipe, held_out, run.path, target) if held_out else None
         learner = SegmentationLearner(net, crops, target)
-        trained = fit(learner, run, config.optimisation, seed=seed, device=target, preview=preview)
+        trained = run_training(learner, run, config.optimisation, seed=seed, device=target, preview=preview)
         final = _with_weights(config.recipe, trained.ema)
         card: dict[str, Any] = {
             "parameters": sum(p.numel() for p in final.parameters()),
@@ -143,10 +144,10 @@ def train_network(
     return weights
 
 
-def source_card(
+def training_card(
     name: str, licence: str, pictures: Sequence[Picture], *, held_out: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Return what a model card says of a source of pictures; ``held_out`` are names of others of it."""
+    """Return the model card's entry for a part of the training data; ``held_out`` are its other pictures."""
     return {
         "name": name,
         "licence": licence,
@@ -157,19 +158,19 @@ def source_card(
 
 
 def _read(config: SegmenterTraining, root: Path) -> tuple[list[list[Picture]], list[Picture]]:
-    """Pictures of each source to train on, and those of all that are held out."""
-    parts = [split_pictures(read_pictures(source, root), source.validation) for source in config.data]
+    """Return the training pictures of each part, and the held-out pictures of all parts."""
+    parts = [split_pictures(read_pictures(part, root), part.validation) for part in config.data]
     return [kept for kept, _ in parts], [picture for _, held_out in parts for picture in held_out]
 
 
-def _with_weights(recipe: Recipe, weights: dict[str, Tensor]) -> SegmenterNet:
+def _with_weights(recipe: str, weights: dict[str, Tensor]) -> SegmenterNet:
     net = build_network(recipe)
     net.load_state_dict(weights)
     return net.fold()
 
 
-def _previews(recipe: Recipe, held_out: Sequence[Picture], folder: Path, device: torch.device) -> Preview:
-    """Scores and a picture of what the network finds in the held-out pictures on the way."""
+def _previews(recipe: str, held_out: Sequence[Picture], folder: Path, device: torch.device) -> Preview:
+    """Return a function that scores and draws the nuclei found in held-out pictures during training."""
 
     def preview(step: int, ema: dict[str, Tensor]) -> None:
         found = LearnedSegmenter(recipe, _with_weights(recipe, ema), device=device)
@@ -180,7 +181,7 @@ def _previews(recipe: Recipe, held_out: Sequence[Picture], folder: Path, device:
 
 
 def _validate(segmenter: LearnedSegmenter, pictures: Sequence[Picture]) -> dict[str, Any]:
-    """Panoptic quality and F1 on held-out pictures, pooled over nuclei."""
+    """Return panoptic quality and F1 on held-out pictures, pooled over nuclei."""
     found = (segmenter(picture.pixels[None], picture.mpp) for picture in pictures)
     compared = [
         overlaps(number_nuclei(labels, binary=False), number_nuclei(picture.labels[None], binary=False))

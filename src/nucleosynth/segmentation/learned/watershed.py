@@ -1,4 +1,4 @@
-"""Nuclei cut out of the networks' maps."""
+"""Watershed that cuts nuclei out of the networks' maps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """How nuclei are cut; lengths and areas in µm, so that the scale of the picture does not matter.
+    """Settings of the watershed; lengths and areas in µm, so they do not depend on the picture's scale.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Weights of the segmenters: safetensors in half precision beside a card in JSON."""
+"""Weights of the segmenters: safetensors in half precision, with a card in JSON."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import torch
 from nucleosynth.backbones.weights import fill, read_safetensors, weights_hash
 from nucleosynth.errors import InputError
 from nucleosynth.files import partial, read_json, write_json
+from nucleosynth.segmentation.learned.config import NETWORKS
 from nucleosynth.segmentation.learned.network import SegmenterNet, build_network
 
 WEIGHTS, CARD = "model.safetensors", "card.json"
-SHIPPED = ("embedded", "judge")
 
 
 def save_weights(net: SegmenterNet, card: Mapping[str, Any], directory: Path) -> None:
@@ -38,12 +38,12 @@ def load_weights(directory: Path) -> tuple[SegmenterNet, dict[str, Any]]:
     Raises
     ------
     InputError
-        Where a file is missing or damaged, or holds another network.
+        A file is missing or damaged, or holds another network.
     """
     card = read_json(directory / CARD)
     recipe = card.get("recipe") if isinstance(card, dict) else None
-    if recipe not in SHIPPED:
-        raise InputError(f"{directory / CARD}: recipe {recipe!r}; expected one of {', '.join(SHIPPED)}")
+    if not isinstance(recipe, str) or recipe not in NETWORKS:
+        raise InputError(f"{directory / CARD}: {NETWORKS.unknown(recipe)}")
     net = build_network(recipe).fold()
     tensors = {name: value.float() for name, value in read_safetensors(directory / WEIGHTS).items()}
     fill(net, tensors, head="", source=str(directory / WEIGHTS))

@@ -14,18 +14,18 @@ from nucleosynth.study.design.fits import Fit
 from nucleosynth.study.design.schedule import fit_arms
 
 FEWEST_GENERATORS, FEWEST_SEEDS = 5, 3
-"""Of fewer generators or classifier seeds, others might say otherwise: no claim of help rests on them."""
+"""With fewer generators or classifier seeds, others might give another result: no claim of help is made."""
 
 NEEDED = ("real", "augmented", "oversampled")
-"""What can be had without synthesis: help is claimed where it beats all of these."""
+"""Arms without synthetic tiles: help is claimed only if the primary arm is better than all of these."""
 
 
 def claim(
     study: StudyConfig, predictions: Predictions, comparisons: Sequence[Record]
 ) -> dict[str, Any] | None:
-    """Say whether the primary arm is above each of its rivals, in the primary metric and in AUROC.
+    """Decide whether the primary arm is above each of its rivals, in the primary metric and in AUROC.
 
-    Every one of these intervals must lie above zero (intersection-union), so none needs a correction.
+    All of these intervals must lie above zero (intersection-union), so none needs a correction.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def claim(
 
 
 def _lacking(study: StudyConfig, fraction: float, compared: Sequence[str]) -> list[str]:
-    """Say what a claim of help needs beyond the intervals and a study does not have."""
+    """List what a claim of help needs beyond the intervals and the study does not have."""
     generators, seeds = study.generator.seeds, study.classifier.seeds
     asked = [arm.name for arm in fit_arms(study, Fit(fraction=fraction)) if arm.kind in RIVALS]
     same = ("oversampled",) if study.classifier.balance == "sampler" else ()  # as `real` is

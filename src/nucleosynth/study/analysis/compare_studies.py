@@ -1,4 +1,4 @@
-"""Two studies beside each other, on the same test patients: another generator, classifier or tiles."""
+"""Two studies compared on the same test patients: another generator, classifier or tiles."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from nucleosynth.study.design.config import stored_study
 
 
 def compare_studies(first: Path, second: Path) -> dict[str, Any]:
-    """Compare the arms of two studies: those of the same name, and the primary ones.
+    """Compare the arms of two studies: those of the same name, and the two primary arms.
 
-    Patients are resampled together, generators and classifier seeds too where both have equally many. Both
-    have looked at the test patients by then: what comes out is explored, and claims nothing.
+    Patients are resampled together; generators and classifier seeds too if both studies have equally many.
+    Both have read the test patients before, so the comparison is exploratory and supports no claim.
 
     Parameters
     ----------
     first, second
-        Directories of studies, finished or as far as they are.
+        Directories of studies, finished or not.
 
     Returns
     -------
-    ``{"first", "second", "same_tiles", "differences"}``: name, hash, primary arm and generators of either;
-    whether they were scored on the same tiles of these patients; and, second minus first, as in
-    `~nucleosynth.study.analysis.comparisons.compare_arms`, with Holm's correction for all of them.
+    ``{"first", "second", "same_tiles", "differences"}``: name, hash, primary arm and generators of each;
+    whether both were scored on the same tiles of these patients; and the differences, second minus first, as
+    in `~nucleosynth.study.analysis.comparisons.compare_arms`, with Holm's correction for all of them.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def compare_studies(first: Path, second: Path) -> dict[str, Any]:
 
 
 class _ScoredStudy:
-    """One of the two."""
+    """One of the two studies: its settings, its lock and its predictions."""
 
     def __init__(self, path: Path) -> None:
         self.study = stored_study(path)
@@ -81,15 +81,15 @@ class _ScoredStudy:
 
 
 def _pairs(ours: _ScoredStudy, theirs: _ScoredStudy) -> Iterator[tuple[float, str, str]]:
-    """Yield fraction, arm of the second and of the first: of the same name, then the primary ones."""
+    """Yield data fraction, arm of the second and of the first: of the same name, then the primary arms."""
     for fraction in (
         fraction
         for fraction in ours.study.arms.data_fractions
         if fraction in theirs.study.arms.data_fractions
     ):
-        finished = [side.predictions.arms(fraction) for side in (ours, theirs)]
+        finished = [scored.predictions.arms(fraction) for scored in (ours, theirs)]
         yield from ((fraction, arm, arm) for arm in finished[0] if arm in finished[1])
-        arm, baseline = (side.predictions.primary(fraction) for side in (ours, theirs))
+        arm, baseline = (scored.predictions.primary(fraction) for scored in (ours, theirs))
         if arm is None or baseline is None or (arm == baseline and arm in finished[0]):
             continue
         if ours.predictions.finished(arm, fraction) and theirs.predictions.finished(baseline, fraction):

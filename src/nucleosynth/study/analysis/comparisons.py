@@ -1,4 +1,4 @@
-"""Arms against each other on the test patients: which pairs, with intervals, and what may be claimed."""
+"""Comparisons of arms on the test patients: which pairs, with intervals, and what may be claimed."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from nucleosynth.study.design.config import StudyConfig
 
 Record = Mapping[str, Any]
 FEWEST_OF_CLASS = 5
-"""Patients who hold a class: resamples of fewer do not show how such patients vary (intervals of 2 of 12
-covered 0.85 in place of 0.95), so that there is none."""
+"""Fewest patients with tiles of a class: resamples of fewer do not show how such patients vary (intervals
+of 2 of 12 covered 0.85 instead of 0.95), so no interval is given."""
 
 
 def compare_arms(study: StudyConfig, predictions: Predictions) -> list[dict[str, Any]]:
-    """Paired differences of finished arms on the test patients of all folds.
+    """Return paired differences of finished arms on the test patients of all folds.
 
-    Every arm is compared with ``real`` and, the primary arm, with each of its rivals. Patients, generators
-    and classifier seeds are resampled together. Below 10 test patients, or where fewer than 5 of them hold a
-    class, there is no interval but the difference of each patient.
+    Every arm is compared with ``real``, and the primary arm with each of its rivals too. Patients, generators
+    and classifier seeds are resampled together. Below 10 test patients, or where fewer than 5 of them have
+    tiles of a class, there is no interval but the difference of each patient.
 
     Returns
     -------
-    One per fraction of the patients, pair and metric: ``fraction``, ``arm``, ``baseline``, ``metric``,
-    ``difference``, ``interval``, ``p_value``, ``n_patients``, ``n_of_class`` (patients who hold the class
-    that the fewest hold), ``n_seeds``, ``n_generators``, ``undefined``, ``per_patient``, ``verdict``;
-    ``p_holm`` of the secondary ones: those in the primary metric that are not of the claim.
+    One per data fraction, pair and metric: ``fraction``, ``arm``, ``baseline``, ``metric``,
+    ``difference``, ``interval``, ``p_value``, ``n_patients``, ``n_of_class`` (patients with tiles of the
+    rarest class), ``n_seeds``, ``n_generators``, ``undefined``, ``per_patient``, ``verdict``;
+    ``p_holm`` of the secondary ones: those in the primary metric that are not part of the claim.
     """
     found = []
     for fraction in study.arms.data_fractions:
         for arm, baseline in _pairs(predictions, fraction):
-            sides = (predictions, arm), (predictions, baseline)
-            found += [difference(*sides, metric, fraction, seed=study.seed) for metric in study.report.shown]
+            pair = (predictions, arm), (predictions, baseline)
+            found += [difference(*pair, metric, fraction, seed=study.seed) for metric in study.report.shown]
     largest = max(study.arms.fractions)
     primary = predictions.primary(largest)
     secondary = [
@@ -52,7 +52,7 @@ def compare_arms(study: StudyConfig, predictions: Predictions) -> list[dict[str,
 
 
 def _pairs(predictions: Predictions, fraction: float) -> Iterator[tuple[str, str]]:
-    """Yield what is compared with what: each arm with ``real``, the primary arm with its rivals too."""
+    """Yield the pairs to compare: each arm with ``real``, and the primary arm with its rivals too."""
     finished, primary = predictions.arms(fraction), predictions.primary(fraction)
     names = [*finished, *({primary} - {None, *finished})]
     for arm in names:

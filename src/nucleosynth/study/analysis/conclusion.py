@@ -1,4 +1,4 @@
-"""What a study shows, in words that follow from the bounds of its intervals."""
+"""The conclusion of a study, in sentences that follow from the bounds of its intervals."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from nucleosynth.study.design.config import StudyConfig
 
 Record = Mapping[str, Any]
 LEVEL = 0.05
-"""Of p-values, as of the 95 % intervals."""
+"""Significance level of p-values, as of the 95 % intervals."""
 
 
 def study_verdict(
     study: StudyConfig,
     claim: Record | None,
     comparisons: Sequence[Record],
-    judged: Record,
+    scores: Record,
     *,
     segmenters: Record | None = None,
     missing: int = 0,
     classes: bool = True,
 ) -> dict[str, Any]:
-    """Say what the study shows.
+    """Write what the study shows.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ def study_verdict(
         *_claim_lines(claim, comparisons),
         *_arm_lines(study, claim, comparisons),
         *_nuclei_lines(segmenters),
-        *_mask_lines(judged.get("agreement")),
-        *_fidelity_lines(judged.get("fidelity")),
+        *_mask_lines(scores.get("agreement")),
+        *_fidelity_lines(scores.get("fidelity")),
     ]
     return {"headline": _headline(study, claim, comparisons, missing, classes=classes), "lines": lines}
 
@@ -51,7 +51,7 @@ def _headline(
         what = "1 run has" if missing == 1 else f"{missing} runs have"
         return f"Not finished: {what} not been scored on the test patients yet."
     if not classes:
-        return "No classes, no classifier: the generator is judged by its masks and its likeness to tissue."
+        return "No classes, so no classifier: the generator is evaluated by its masks and its fidelity."
     if claim is None:
         return "No arm with real and synthetic tiles was run."
     arm, metrics = claim["arm"], " and ".join(map(words, claim["metrics"]))
@@ -71,9 +71,9 @@ def _headline(
 
 
 def _few(comparison: Record) -> str:
-    """Return how many patients there are, or, where these would do, how many hold the rarest class."""
+    """Return the number of patients or, if it is large enough, the number with tiles of the rarest class."""
     n, of_class = comparison["n_patients"], comparison["n_of_class"]
-    return str(n) if n < MINIMUM_PATIENTS else f"{of_class} of {n} hold the rarest class"
+    return str(n) if n < MINIMUM_PATIENTS else f"{of_class} of {n} have tiles of the rarest class"
 
 
 def _of_claim(claim: Record, comparisons: Iterable[Record]) -> list[Record]:
@@ -87,22 +87,22 @@ def _of_claim(claim: Record, comparisons: Iterable[Record]) -> list[Record]:
 
 
 def _claim_lines(claim: Record | None, comparisons: Sequence[Record]) -> list[str]:
-    """Nothing where one comparison says it all."""
+    """Return the lines of the claim; none where a single comparison is enough."""
     if claim is None or len(claim["rivals"]) < 2:
         return []
     return [_line(c) for c in _of_claim(claim, comparisons) if c["difference"] is not None]
 
 
 def _arm_lines(study: StudyConfig, claim: Record | None, comparisons: Iterable[Record]) -> list[str]:
-    """Every arm against real tiles alone, in the primary metric, but what the claim said already."""
-    told = _of_claim(claim, comparisons) if claim is not None and len(claim["rivals"]) > 1 else []
+    """Compare every arm with real tiles alone, in the primary metric, without what the claim says already."""
+    claimed = _of_claim(claim, comparisons) if claim is not None and len(claim["rivals"]) > 1 else []
     return [
         _line(c)
         for c in comparisons
         if c["metric"] == study.report.primary
         and c["baseline"] == "real"
         and c["difference"] is not None
-        and c not in told
+        and c not in claimed
     ]
 
 
@@ -117,18 +117,18 @@ def _line(c: Record) -> str:
 
 
 def _outcome(c: Record) -> str:
-    """Return the verdict of a comparison; where it is one of several, whether it outlives their number."""
+    """Return the verdict of a comparison; if it is one of several, with Holm's correction."""
     verdict: str = c["verdict"].split(":")[0]
     p = c.get("p_holm")
     if p is None or verdict not in ("helps", "harms"):
         return verdict
     if p < LEVEL:
         return f"{verdict} (p = {p:.2g} after Holm's correction)"
-    return f"{verdict} taken alone, no longer after Holm's correction for all comparisons (p = {p:.2g})"
+    return f"{verdict} uncorrected, no longer after Holm's correction for all comparisons (p = {p:.2g})"
 
 
 def _nuclei_lines(segmenters: Record | None) -> list[str]:
-    """PQ of segmenters that learned from synthetic tiles, beside those of real ones."""
+    """Compare PQ of segmenters trained on synthetic tiles with PQ of those trained on real tiles."""
     if segmenters is None:
         return []
     reached = {(a["arm"], a["fraction"]): a["metrics"]["pq"]["mean"] for a in segmenters["arms"]}
@@ -145,7 +145,7 @@ def _nuclei_lines(segmenters: Record | None) -> list[str]:
         ]
         how = _outcome(found[0]) if found else "not compared"
         lines.append(
-            f"Segmenters that learn from {what} reach PQ {value:.3f} on real test tiles, from real ones "
+            f"Segmenters trained on {what} reach PQ {value:.3f} on real test tiles, on real ones "
             f"{real:.3f}{f' ({value / real:.0%} of it)' if real else ''}; {how}."
         )
     return lines
@@ -155,9 +155,9 @@ def _mask_lines(agreement: Record | None) -> list[str]:
     test = (agreement or {}).get("test")
     if not test or test["iou"] is None:
         return []
-    line = f"Masks asked for and found ({test['judge']}): IoU {test['iou']:.3f}"
+    line = f"Masks requested and found ({test['judge']}): IoU {test['iou']:.3f}"
     if test["chance"] is not None:
-        line += f", by chance {test['chance']:.3f}"
+        line += f", chance level {test['chance']:.3f}"
     if test["corrected"] is not None:
         line += f", on real tiles {test['ceiling']:.3f}; corrected agreement {test['corrected']:.2f}"
     return [line + "."]
@@ -173,13 +173,13 @@ def _fidelity_lines(fidelity: Record | None) -> list[str]:
     )
     kid = (
         f"KID to the training patients ({test['extractor']}, n = {test['n']}): {test['kid']:.3f}; "
-        f"unseen real patients {between}, two halves of the training patients {within}."
+        f"other real patients {between}, two halves of the training patients {within}."
     )
     return [kid, *_coverage_lines(test["neighbours"])]
 
 
 def _coverage_lines(neighbours: Record) -> list[str]:
-    """Nothing without two training patients."""
+    """Return the coverage; nothing without two training patients."""
     if neighbours["coverage"]["of_real"] is None:
         return []
     found = neighbours["coverage"]
@@ -194,7 +194,7 @@ def _listed(names: Sequence[str], last: str = "and") -> str:
 
 
 def words(metric: str) -> str:
-    """Write a metric's name as in a sentence."""
+    """Return a metric's name as written in a sentence."""
     return {"auroc": "AUROC", "kappa": "quadratic kappa", "macro_f1": "macro-F1"}.get(
         metric, metric.replace("_", " ")
     )

@@ -1,8 +1,7 @@
-"""What the classifiers of a study said of the test patients: read once, as statistics over drawn patients."""
+"""Predictions of a study's classifiers on the test patients: read once, as statistics over drawn patients."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from nucleosynth.files import read_json
 from nucleosynth.study.design.arms import CHOSEN
 from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.design.fits import Fit
+from nucleosynth.study.design.jobs import Job
 from nucleosynth.study.design.schedule import arm_jobs, fit_arms, outer_fits
 from nucleosynth.study.stages.primary_arm import chosen_arm, read_lock
 
@@ -27,10 +27,10 @@ Crossed = list[list[Statistic]]
 
 
 class Predictions:
-    """Probabilities of the test tiles of all folds, by arm, fraction of the patients, generator and seed.
+    """Probabilities of the test tiles of all folds, by arm, data fraction, generator and seed.
 
-    An arm counts as finished where all of its classifiers, of all folds, have been scored on the test tiles.
-    ``chosen`` stands for the arm that was chosen in each fold.
+    An arm counts as finished when all of its classifiers, of all folds, have been scored on the test tiles.
+    ``chosen`` is the name for the arm that was chosen in each fold.
     """
 
     def __init__(self, study: StudyConfig, tiles: TileSet, split: Split, out: Path) -> None:
@@ -48,12 +48,12 @@ class Predictions:
 
     @property
     def rarest_class_patients(self) -> int:
-        """How many test patients hold a tile of the class that the fewest hold; 0 without tiles."""
+        """Number of test patients with a tile of the rarest class; 0 without tiles."""
         held = [len(np.unique(self.groups[self.labels == label])) for label in np.unique(self.labels)]
         return min(held, default=0)
 
     def arms(self, fraction: float) -> list[str]:
-        """Return the finished arms at a fraction of the patients, in the order of the protocol."""
+        """Return the finished arms at a data fraction, in the order of the protocol."""
         arms = fit_arms(self._study, Fit(0, fraction), chosen_arm(self.locked, Fit(0, fraction)))
         return [arm.name for arm in arms if self.finished(arm.name, fraction)]
 
@@ -65,7 +65,7 @@ class Predictions:
         return CHOSEN if len(names) > 1 else next(iter(names), None)
 
     def arm(self, name: str, fold: int, fraction: float) -> str:
-        """Return the arm that a name stands for in a fold: itself, but for ``chosen``."""
+        """Return the arm that a name means in a fold: the same name, except for ``chosen``."""
         if name != CHOSEN:
             return name
         return chosen_arm(self.locked, Fit(fold, fraction)) or name
@@ -75,8 +75,8 @@ class Predictions:
         return self.in_every_fold(arm, fraction) and all(map(self._scored, self._jobs(arm, fraction)))
 
     def in_every_fold(self, arm: str, fraction: float) -> bool:
-        """Return whether every fold runs an arm; where only chosen ones are tested, folds may differ."""
-        return len({job["fit"]["fold"] for job in self._jobs(arm, fraction)}) == self._folds
+        """Return whether every fold runs an arm; folds may differ if only chosen arms are tested."""
+        return len({job.fit.fold for job in self._jobs(arm, fraction)}) == self._folds
 
     def crossed(self, arm: str, metric: str, fraction: float) -> Crossed:
         """Return a metric of each generator and classifier seed as a function of drawn patients."""
@@ -103,9 +103,9 @@ class Predictions:
         """
         runs: dict[tuple[int, int], list[tuple[npt.NDArray[Any], float | None]]] = {}
         for job in self._jobs(arm, fraction):
-            folder = self._out / job["folder"]
+            folder = self._out / job.folder
             found = np.load(folder / "test.npy")
-            fold = job["fit"]["fold"]
+            fold = job.fit.fold
             scored_on = read_json(folder / "test.json")["scored_on"]
             if len(found) != self._sizes[fold] or scored_on != self.test_hashes[fold]:
                 raise InputError(
@@ -113,7 +113,7 @@ class Predictions:
                     f"{self._sizes[fold]}; arms of different test sets cannot be compared"
                 )
             threshold = read_json(folder / "result.json")["threshold"]
-            runs.setdefault((job["generator"], job["seed"]), []).append((found, threshold))
+            runs.setdefault((job.generator, job.seed), []).append((found, threshold))
         generators = sorted({generator for generator, _ in runs})
         return [
             [_joined(parts) for (of, _), parts in sorted(runs.items()) if of == generator]
@@ -123,16 +123,16 @@ class Predictions:
     def _fits(self, fraction: float) -> list[Fit]:
         return [fit for fit in outer_fits(self._study, self._folds) if fit.fraction == fraction]
 
-    def _jobs(self, arm: str, fraction: float) -> list[Mapping[str, Any]]:
-        jobs: list[Mapping[str, Any]] = []
+    def _jobs(self, arm: str, fraction: float) -> list[Job]:
+        jobs: list[Job] = []
         for fit in self._fits(fraction):
             name = self.arm(arm, fit.fold, fraction)
             of_fit = arm_jobs(self._study, fit, chosen_arm(self.locked, fit))
-            jobs += [job for job in of_fit if job["arm"]["name"] == name]
+            jobs += [job for job in of_fit if job.name == name]
         return jobs
 
-    def _scored(self, job: Mapping[str, Any]) -> bool:
-        scores: Path = self._out / job["folder"] / "test.json"
+    def _scored(self, job: Job) -> bool:
+        scores: Path = self._out / job.folder / "test.json"
         return scores.exists()
 
 

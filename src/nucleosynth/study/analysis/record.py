@@ -18,14 +18,12 @@ from nucleosynth.study.analysis.results import read_results, summarise_arms
 from nucleosynth.study.analysis.segmenter_summary import read_segmenters
 from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.design.fits import Fit, draw_data_fraction
-from nucleosynth.study.design.paths import generator_folder, pool_folder, scores_folder
 from nucleosynth.study.design.schedule import outer_fits
-from nucleosynth.study.stages.morphology import MORPHOLOGY
 from nucleosynth.training.metrics import METRICS_FILE, trained_seconds
 
 
 def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) -> dict[str, Any]:
-    """Collect everything that ``report.json`` holds, as plain data; of a study on its way, what is there."""
+    """Collect the content of ``report.json`` as plain data; of an unfinished study, the results so far."""
     protocol = read_json(out / "protocol.json")
     folds = len(split.folds) if tiles.classes else 0
     results, missing = read_results(study, out, folds)
@@ -35,7 +33,7 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
     comparisons = compare_arms(study, predictions) if results else []
     claimed = claim(study, predictions, comparisons)
     first = outer_fits(study, 1)[0]
-    judged = read_scores(out, first, 0)
+    scores = read_scores(out, first, 0)
     return {
         "schema": 3,
         "name": study.name,
@@ -46,12 +44,12 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
             study,
             claimed,
             comparisons,
-            judged,
+            scores,
             segmenters=segmenters,
             missing=len(missing),
             classes=bool(tiles.classes),
         ),
-        "missing": missing if judged else [*missing, f"{scores_folder(out, first, 0).relative_to(out)}"],
+        "missing": missing if scores else [*missing, first.scores(0)],
         "protocol": _protocol(study, tiles, split, protocol),
         "choice": predictions.locked,
         "claim": claimed,
@@ -60,20 +58,20 @@ def study_record(study: StudyConfig, tiles: TileSet, split: Split, out: Path) ->
         "arms": summarise_arms(results, predictions),
         "comparisons": comparisons,
         "segmentation": segmenters,
-        "agreement": judged.get("agreement"),
-        "fidelity": judged.get("fidelity"),
-        "memorization": judged.get("memorization"),
+        "agreement": scores.get("agreement"),
+        "fidelity": scores.get("fidelity"),
+        "memorization": scores.get("memorization"),
         "morphology": _morphology(out, first),
-        "generator": {**judged.get("generator", {}), **_training(generator_folder(out, first, 0))},
+        "generator": {**scores.get("generator", {}), **_training(out / first.generator(0))},
         "generators": generator_scores(study, out),
-        "synthesis": _synthesis(study, pool_folder(out, first, 0)),
+        "synthesis": _synthesis(study, out / first.pool(0)),
         "test_access": read_jsonl(out / TEST_ACCESS),
         "provenance": _provenance(study, tiles, out),
     }
 
 
 def generator_scores(study: StudyConfig, out: Path) -> list[dict[str, Any]]:
-    """Return the few figures of each judged generator that tell it from others."""
+    """Return a few scores of each scored generator, to compare generators."""
     return [
         {"fraction": fit.fraction, **_scores(one)}
         for fit in outer_fits(study, 1)
@@ -83,24 +81,28 @@ def generator_scores(study: StudyConfig, out: Path) -> list[dict[str, Any]]:
 
 
 def read_scores(out: Path, fit: Fit, generator: int) -> dict[str, Any]:
-    """Return the scores of a generator; empty before it was scored."""
-    stored = scores_folder(out, fit, generator) / "judged.json"
-    return dict(read_json(stored)) if stored.exists() else {}
+    """Return the scores of a generator, with the search for copies; empty before it was scored."""
+    folder = out / fit.scores(generator)
+    if not (folder / "generator-scores.json").exists():
+        return {}
+    copies = folder / "memorization.json"
+    found = read_json(copies) if copies.exists() else {"memorization": None}
+    return {**read_json(folder / "generator-scores.json"), **found}
 
 
 def _morphology(out: Path, fit: Fit) -> dict[str, Any] | None:
-    stored = scores_folder(out, fit, 0) / MORPHOLOGY
+    stored = out / fit.scores(0) / "morphology.json"
     return dict(read_json(stored)) if stored.exists() else None
 
 
-def _scores(judged: Mapping[str, Any]) -> dict[str, Any]:
-    test = (judged["fidelity"] or {}).get("test") or {}
+def _scores(scores: Mapping[str, Any]) -> dict[str, Any]:
+    test = (scores["fidelity"] or {}).get("test") or {}
     covered = (test.get("neighbours") or {}).get("coverage") or {}
-    agreed = (judged["agreement"] or {}).get("test") or {}
-    copied = ((judged["memorization"] or {}).get("copies") or {}).get("synthetic") or {}
+    agreed = (scores["agreement"] or {}).get("test") or {}
+    copied = ((scores["memorization"] or {}).get("copies") or {}).get("synthetic") or {}
     return {
-        "generator_id": judged["generator"]["generator_id"],
-        "steps": judged["generator"]["steps"],
+        "generator_id": scores["generator"]["generator_id"],
+        "steps": scores["generator"]["steps"],
         "kid": test.get("kid"),
         "coverage_of_real": covered.get("of_real"),
         "corrected_agreement": agreed.get("corrected"),
@@ -162,7 +164,7 @@ def _counts(tiles: TileSet, patients: list[str]) -> dict[str, Any]:
 
 
 def _training(folder: Path) -> dict[str, Any]:
-    """Return what training recorded; nothing where the study took a generator that was there."""
+    """Return what training recorded; nothing where the study uses a pretrained generator."""
     if not (folder / "summary.json").exists():
         return {}
     records = read_jsonl(folder / METRICS_FILE)
@@ -184,7 +186,7 @@ def _synthesis(study: StudyConfig, pool_path: Path) -> dict[str, Any] | None:
 
 
 def _provenance(study: StudyConfig, tiles: TileSet, out: Path) -> dict[str, Any]:
-    machine = read_json(out / "environment.json")  # where the study began, not where it is reported
+    machine = read_json(out / "environment.json")  # the machine that ran the study
     return {
         "versions": machine["versions"],
         "hardware": {

@@ -1,4 +1,4 @@
-"""What the classifiers reached: every run, and each arm as a whole."""
+"""The scores of the classifiers: of every run, and of each arm as a whole."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from nucleosynth.study.analysis.predictions import Predictions
 from nucleosynth.study.design.arms import CHOSEN
 from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.design.fits import Fit
+from nucleosynth.study.design.jobs import Job
 from nucleosynth.study.design.schedule import arm_jobs, outer_fits
 from nucleosynth.study.stages.primary_arm import chosen_arm, read_lock
 
@@ -27,22 +28,22 @@ def read_results(study: StudyConfig, out: Path, folds: int) -> tuple[list[dict[s
     results, missing, locked = [], [], read_lock(out)
     for fit in outer_fits(study, folds):
         for job in arm_jobs(study, fit, chosen_arm(locked, fit)):
-            folder = out / job["folder"]
+            folder = out / job.folder
             if (folder / "test.json").exists():
                 results.append(_result(job, fit, folder))
             else:
-                missing.append(job["folder"])
+                missing.append(job.folder)
     return results, missing
 
 
-def _result(job: Mapping[str, Any], fit: Fit, folder: Path) -> dict[str, Any]:
+def _result(job: Job, fit: Fit, folder: Path) -> dict[str, Any]:
     test, trained = read_json(folder / "test.json"), read_json(folder / "result.json")
     return {
         "fold": fit.fold,
         "fraction": fit.fraction,
-        "arm": job["arm"]["name"],
-        "generator": job["generator"],
-        "seed": job["seed"],
+        "arm": job.name,
+        "generator": job.generator,
+        "seed": job.seed,
         **trained,
         "metrics": {metric: test[metric] for metric in METRICS},
         "confusion": test["confusion"],
@@ -84,7 +85,7 @@ def summarise_arms(results: Sequence[Result], predictions: Predictions) -> list[
 
 
 def _named(results: Sequence[Result], predictions: Predictions) -> list[tuple[float, str]]:
-    """Return fractions and arms of every fold, in order; ``chosen`` last where folds chose differently."""
+    """Return fractions and arms of every fold, in order; ``chosen`` last if folds chose different arms."""
     every = dict.fromkeys((result["fraction"], result["arm"]) for result in results)
     named = [(fraction, arm) for fraction, arm in every if predictions.in_every_fold(arm, fraction)]
     data_fractions = dict.fromkeys(fraction for fraction, _ in every)
@@ -95,7 +96,7 @@ def _named(results: Sequence[Result], predictions: Predictions) -> list[tuple[fl
 
 
 def _per_class(confusion: Any) -> list[dict[str, float | None]]:
-    """Recall, precision and F1 of each class, over all runs of an arm."""
+    """Return recall, precision and F1 of each class, over all runs of an arm."""
     hits, labels, predicted = np.diagonal(confusion), confusion.sum(1), confusion.sum(0)
 
     def ratio(above: float, below: float) -> float | None:
@@ -137,7 +138,7 @@ def _probabilities(predictions: Predictions, arm: str, fraction: float) -> dict[
 
 
 def spread(values: Sequence[float | None]) -> dict[str, Any]:
-    """Mean, least and largest of the values that are defined, and each of them."""
+    """Return mean, smallest and largest of the defined values, and each of them."""
     known = [value for value in values if value is not None]
     if not known:
         return {"mean": None, "per_seed": list(values), "min": None, "max": None}

@@ -1,4 +1,4 @@
-"""What a study is: its sections, its arms and its hash; free of torch."""
+"""The settings of a study: its sections, its arms and its hash; free of torch."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from nucleosynth.config import Config, load_config, load_yaml, parse
 from nucleosynth.data.readers import DataConfig
 from nucleosynth.data.split_rules import SplitConfig
 from nucleosynth.data.tiling import TilesConfig
-from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig
-from nucleosynth.diffusion.recipes import RECIPES, SAMPLER_NAMES, sampling_defaults
+from nucleosynth.diffusion.config import GeneratorConfig, SynthesisConfig, stated_sampling
+from nucleosynth.diffusion.recipes import DEFAULT_RECIPE, RECIPES
+from nucleosynth.diffusion.recipes.samplers import SAMPLERS
 from nucleosynth.errors import InputError
 from nucleosynth.segmentation.segmenter import DEFAULT_SEGMENTER, MASK_JUDGE, NONE
 from nucleosynth.study.design.arms import CHOSEN, CLAIMABLE, ArmsConfig
@@ -24,47 +25,47 @@ from nucleosynth.study.design.segmentation import SegmentationConfig
 
 Metric = Literal["balanced_accuracy", "macro_f1", "kappa", "auroc", "accuracy"]
 AUROC: Metric = "auroc"
-"""A claim of help needs it beside the primary metric, which a shifted balance alone can move."""
+"""A claim of help needs it in addition to the primary metric, which a shifted class balance can change."""
 ADDED_LATER: dict[tuple[str, str], Any] = {("choice", "tested"): "all", ("memorization", "also"): []}
-"""Settings by section, and the default at which a study is what it was before there were any."""
+"""Settings added later, by section, with the default at which a study is as before they existed."""
 
 
 class SegmenterConfig(Config):
-    """The `segmenter` section: who makes missing masks, and who finds the nuclei when masks are scored."""
+    """The `segmenter` section: the segmenter that makes missing masks, and the mask judge that scores."""
 
     make: str = Field(
         DEFAULT_SEGMENTER,
-        description="finds nuclei in frames without masks; scores are then consistency; none leaves them so",
+        description="finds nuclei in frames without masks; scores are then consistency; none: no masks",
     )
-    judge: str = Field(MASK_JUDGE, description="finds the nuclei of synthetic tiles; none skips the scores")
+    judge: str = Field(MASK_JUDGE, description="mask judge: scores synthetic tiles; none skips the scores")
 
     @model_validator(mode="after")
     def _two(self) -> SegmenterConfig:
         if self.make == self.judge != NONE:
-            raise ValueError(f"`{self.judge}` cannot judge masks it makes; name another judge, or none")
+            raise ValueError(f"`{self.judge}` cannot score masks it makes; name another judge, or none")
         return self
 
 
 class ChoiceConfig(Config):
-    """The `choice` section: how the primary arm is chosen, before the test patients are looked at."""
+    """The `choice` section: how the primary arm is chosen, before the test patients are read."""
 
     folds: int = Field(
         0,
         ge=0,
-        description="0: by the validation patients; else by so many folds of the training patients, in each "
-        "of which all is fitted anew",
+        description="0: choose on the validation patients; else on this many inner folds of the training "
+        "patients, with everything fitted anew in each",
     )
-    metric: Metric = Field("auroc", description="highest mean over the folds; needs no threshold by default")
+    metric: Metric = Field("auroc", description="the arm with the highest mean over the folds is chosen")
     tested: Literal["all", "chosen"] = Field(
         "all",
-        description="with `folds`: which candidates are fitted to all training patients and tested; `chosen` "
-        "spares the others",
+        description="with `folds`: which candidates are fitted to all training patients and tested; "
+        "`chosen`: only the chosen one",
     )
 
     @model_validator(mode="after")
     def _sound(self) -> ChoiceConfig:
         if self.folds == 1:
-            raise ValueError("`folds`: one fold leaves nobody to train on; give 2 or more, or 0")
+            raise ValueError("`folds`: one fold leaves no patient to train on; give 2 or more, or 0")
         if self.tested == "chosen" and not self.folds:
             raise ValueError("`tested: chosen` needs `folds`: without them every candidate is fitted")
         return self
@@ -79,29 +80,29 @@ class ReportConfig(Config):
 
     @property
     def shown(self) -> list[Metric]:
-        """The metrics that arms are compared in: those of the claim and the others."""
+        """The metrics in which arms are compared: those of the claim and the others."""
         return list(dict.fromkeys([*self.claimed, *self.metrics]))
 
     @property
     def claimed(self) -> list[Metric]:
-        """The metrics in which a claim of help needs the intervals above zero: the primary one and AUROC."""
+        """The metrics whose intervals must be above zero for a claim of help: primary metric and AUROC."""
         return list(dict.fromkeys([self.primary, AUROC]))
 
 
 class FidelityConfig(Config):
     """The `fidelity` section."""
 
-    extractor: str = Field("lite0", description="whose features are compared; none skips fidelity")
-    tiles: int = Field(1000, ge=50, description="at most so many tiles per side")
+    extractor: str = Field("lite0", description="network whose features are compared; none skips fidelity")
+    tiles: int = Field(1000, ge=50, description="largest number of tiles per tile group")
 
 
 class MemorizationConfig(Config):
     """The `memorization` section."""
 
-    tiles: int = Field(200, ge=0, description="so many tiles are searched for copies; 0: none")
+    tiles: int = Field(200, ge=0, description="number of tiles that are searched for copies; 0: none")
     also: tuple[str, ...] = Field(
         (),
-        description="TileSets that the start learned from, searched too; folders below the data root",
+        description="TileSets of the initial weights' training, searched too; folders below the data root",
     )
 
 
@@ -127,17 +128,16 @@ class StudyConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _sampling_of_recipe(cls, data: object) -> object:
-        """Write the recipe's own sampling into the protocol where none is set."""
+        """Write the recipe's own sampling into the settings where none is set."""
         if not isinstance(data, dict):
             return data
         generator, synthesis = data.get("generator") or {}, data.get("synthesis") or {}
         if not (isinstance(generator, dict) and isinstance(synthesis, dict)):
             return data
-        recipe, sampler = generator.get("recipe", "unified"), synthesis.get("sampler")
-        if not isinstance(recipe, str) or recipe not in RECIPES or sampler not in (None, *SAMPLER_NAMES):
-            return data  # refused by their fields, by name
-        given = {key: value for key, value in synthesis.items() if value is not None}
-        return {**data, "synthesis": {**sampling_defaults(recipe, sampler), **given}}
+        recipe, sampler = str(generator.get("recipe", DEFAULT_RECIPE)), synthesis.get("sampler")
+        if recipe not in RECIPES or not (sampler is None or sampler in SAMPLERS):
+            return data  # refused later by the fields themselves
+        return {**data, "synthesis": stated_sampling(synthesis, recipe)}
 
     @model_validator(mode="after")
     def _enough_tiles(self) -> StudyConfig:
@@ -164,19 +164,19 @@ class StudyConfig(Config):
 
     @property
     def undecided(self) -> bool:
-        """Whether scores choose the primary arm: none is named, and there are several candidates."""
+        """Whether the primary arm is chosen by scores: none is named, and there are several candidates."""
         return self.report.arm == CHOSEN and len(self.arms.candidates) > 1
 
     @property
     def inner_folds(self) -> int:
-        """In how many folds of the training patients the primary arm is chosen."""
+        """Number of inner folds of the training patients that choose the primary arm."""
         return self.choice.folds if self.undecided else 0
 
     @property
     def stated(self) -> dict[str, Any]:
-        """The settings as plain data: as a run keeps and a hash covers them.
+        """Return the settings as plain data, as stored in a run and covered by the hash.
 
-        Those that were added later are left out at their default, so that studies begun before stay the same.
+        Settings that were added later are left out at their default, so that the hash of older studies stays.
         """
         stated = self.model_dump(mode="json")
         for (section, key), default in ADDED_LATER.items():
@@ -186,10 +186,10 @@ class StudyConfig(Config):
 
     @property
     def protocol_hash(self) -> str:
-        """SHA-256 of everything that decides the result."""
+        """Return the SHA-256 of all settings that decide the result."""
         stated = self.stated
         if "licence" in stated["data"]:
-            stated["data"]["licence"] = ""  # what may be done with the tiles changes no number
+            stated["data"]["licence"] = ""  # the licence changes no number
         text = json.dumps(stated, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

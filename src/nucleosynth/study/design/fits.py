@@ -1,4 +1,4 @@
-"""A fit: a fold, a fraction of its training patients, and the patients who take part."""
+"""A fit: a fold, a fraction of its training patients, and the patients of its parts."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from nucleosynth.errors import InputError
 from nucleosynth.seeds import rng
 
 DRAWN = 8
-"""Of so many patients drawn, the one that keeps a fraction most like the whole joins it next."""
+"""Number of patients drawn at each step; the one that keeps the fraction most like the whole is added."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Where everything is fitted anew: generator, filter, threshold and classifier.
+    """One set of training patients on which generator, filter, threshold and classifier are fitted anew.
 
     Attributes
     ----------
     fold
-        Of the split.
+        Number of the fold of the split.
     fraction
-        Of the training patients of that fold.
+        Fraction of the training patients of that fold.
     inner
-        One of the folds of these patients by which the primary arm is chosen; None: all of them train, and
-        the test patients are scored.
+        Number of the inner fold of these patients that is used to choose the primary arm; None: all of them
+        train, and the test patients are scored.
     """
 
     fold: int = 0
@@ -37,14 +37,30 @@ class Fit:
 
     @property
     def folder(self) -> str:
-        """Directory of the fit, relative to the study's."""
+        """Directory of the fit, relative to that of the study."""
         name = f"fold-{self.fold}" + ("" if self.fraction == 1 else f"-patients-{100 * self.fraction:g}%")
         return name if self.inner is None else f"{name}/choice-{self.inner}"
 
     @property
     def plain(self) -> dict[str, Any]:
-        """The same as plain data."""
+        """Return the fit as plain data."""
         return asdict(self)
+
+    def generator(self, number: int) -> str:
+        """Return the directory in which a generator of the fit is trained, relative to that of the study."""
+        return f"{self.folder}/generator-{number}"
+
+    def pool(self, generator: int) -> str:
+        """Return the directory of the synthetic tiles of a generator."""
+        return f"{self.folder}/synthetic-{generator}"
+
+    def selection(self, generator: int, filter_name: str) -> str:
+        """Return the directory in which a filter stores what it fitted and chose."""
+        return f"{self.folder}/selection-{generator}-{filter_name}"
+
+    def scores(self, generator: int) -> str:
+        """Return the directory of the scores of a generator on held-out patients."""
+        return f"{self.folder}/scores-{generator}"
 
     def within(self, count: int) -> list[Fit]:
         """Return the inner folds of this fit."""
@@ -65,7 +81,7 @@ def fit_patients(tiles: TileSet, split: Split, fit: Fit, *, inner: int, seed: in
     Raises
     ------
     InputError
-        A part that lacks a class, or has fewer than two patients.
+        A part lacks a class, or has fewer than two patients.
     """
     fold = split.folds[fit.fold]
     train = draw_data_fraction(tiles, fold.train, fit.fraction, seed=seed)
@@ -75,14 +91,14 @@ def fit_patients(tiles: TileSet, split: Split, fit: Fit, *, inner: int, seed: in
         parts = _parts(tiles, train, inner, seed=seed)
         validation = parts[fit.inner]
         found = Fold(train=sorted(set(train) - set(validation)), validation=validation)
-    check_fold(tiles, found, fit.folder, warn=fit.inner is not None)  # of the split's it was warned
+    check_fold(tiles, found, fit.folder, warn=fit.inner is not None)  # for the split it was logged before
     return found
 
 
 def draw_data_fraction(tiles: TileSet, patients: list[str], fraction: float, *, seed: int) -> list[str]:
-    """Return a fraction of the patients, with about that fraction of the tiles of each class.
+    """Draw a fraction of the patients, with about that fraction of the tiles of each class.
 
-    A smaller fraction is part of a larger one.
+    A smaller fraction is a subset of a larger one.
     """
     if fraction == 1:
         return sorted(patients)
@@ -91,18 +107,18 @@ def draw_data_fraction(tiles: TileSet, patients: list[str], fraction: float, *, 
     left = rng(seed, "share of patients").permutation(len(names)).tolist()
     whole = counts.sum(0)
     weight = 1 / np.maximum(whole, 1)
-    taken: list[int] = []
+    drawn: list[int] = []
     have = np.zeros_like(whole)
-    while len(taken) < max(1, round(fraction * len(names))):
-        aim = whole * (len(taken) + 1) / len(names)
+    while len(drawn) < max(1, round(fraction * len(names))):
+        aim = whole * (len(drawn) + 1) / len(names)
         off = ((have + counts[left[:DRAWN]] - aim) * weight) ** 2
-        taken.append(left.pop(int(np.argmin(off.sum(1)))))
-        have = have + counts[taken[-1]]
-    return sorted(names[taken].tolist())
+        drawn.append(left.pop(int(np.argmin(off.sum(1)))))
+        have = have + counts[drawn[-1]]
+    return sorted(names[drawn].tolist())
 
 
 def _parts(tiles: TileSet, patients: list[str], count: int, *, seed: int) -> list[list[str]]:
     if len(patients) < count:
-        raise InputError(f"{len(patients)} training patients cannot be parted into {count} inner folds")
+        raise InputError(f"{len(patients)} training patients cannot be divided into {count} inner folds")
     rows = np.flatnonzero(np.isin(tiles.patients, patients))
     return grouped_folds(tiles.patients[rows].tolist(), tiles.labels[rows], folds=count, seed=seed)

@@ -1,4 +1,4 @@
-"""Cards that go with what is shared: of the synthetic tiles and of the generator, from the record alone."""
+"""Cards to share with the synthetic tiles and with the generator, written from the record alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LICENCES = {
     "apache-2.0": "apache-2.0",
     "bsd-3-clause": "bsd-3-clause",
 }
-"""What data sets state, in small letters and with hyphens, and the identifier on Hugging Face."""
+"""Licence as data sets state it, in lower case with hyphens, to its identifier on Hugging Face."""
 TAGS = ["histopathology", "synthetic", "diffusion", "nucleosynth"]
 
 
@@ -35,9 +35,9 @@ def write_cards(record: Record, out: Path) -> list[Path]:
     Parameters
     ----------
     record : mapping
-        Plain JSON values, as ``report.json`` holds them; in a copy to be shared, patients under numbers.
+        Plain JSON values, as in ``report.json``; in a copy to be shared, patients have numbers for ids.
     out : Path
-        Directory.
+        Output directory.
 
     Returns
     -------
@@ -57,14 +57,14 @@ def write_cards(record: Record, out: Path) -> list[Path]:
 
 
 def dataset_card(record: Record) -> str:
-    """Return the card of the synthetic tiles: what, how made, how near to real ones, their limits."""
+    """Return the card of the synthetic tiles: content, origin, fidelity and limits."""
     tasks = ["image-classification"] if (record.get("data") or {}).get("classes") else []
     front = {**licence(record), "task_categories": tasks, "tags": TAGS}
     return _card("dataset_card.md.j2", record, {key: value for key, value in front.items() if value})
 
 
 def model_card(record: Record) -> str:
-    """Return the card of the generator: what it learned from, how it was judged, its limits."""
+    """Return the card of the generator: training data, scores and limits."""
     front = {**licence(record), "library_name": "nucleosynth", "tags": [*TAGS, "image-generation"]}
     return _card("model_card.md.j2", record, front)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 8  # tiles per row in the pictures for the documentation
-DOSES = 4  # as many at most stand beside the primary arm in the figure of the data fractions
+DOSES = 4  # at most this many next to the primary arm in the figure of the data fractions
 
 
 def study_figures(record: Record, pictures: Mapping[str, Any]) -> dict[str, Figure]:
@@ -95,7 +95,7 @@ def _points(record: Record, metric: str, fraction: float) -> list[ArmPoint]:
 
 
 def _fractions(record: Record, metric: str) -> list[ArmPoint]:
-    """Return what is to be had without synthesis, the primary arm, few doses, and held-back tiles."""
+    """Return the arms without synthetic tiles, the primary arm, a few doses, and held-back tiles."""
     points = [point for fraction in fractions_of(record) for point in _points(record, metric, fraction)]
     doses = {point.arm for point in points if point.kind == "dose"}
     without = ("real", *NO_SYNTHESIS, "held-back")
@@ -134,7 +134,7 @@ def _reliability(record: Record) -> dict[str, tuple[str, Sequence[Mapping[str, f
 
 
 def _measures(record: Record) -> dict[str, tuple[float, float | None]]:
-    """Return how far the nuclei of all tiles are from real ones, where the study measured them."""
+    """Return the distance of synthetic nuclei to real ones per measure, where the study measured it."""
     measures = ((record.get("morphology") or {}).get("measures") or {}).get("all") or {}
     return {
         name: (found["distance_sd"], found["real_reference_sd"])
@@ -144,7 +144,7 @@ def _measures(record: Record) -> dict[str, tuple[float, float | None]]:
 
 
 def tile_pictures(pictures: Mapping[str, Any]) -> dict[str, Figure]:
-    """Draw rows of synthetic tiles, and masks asked for above the tiles made from them."""
+    """Draw rows of synthetic tiles, and requested masks above the tiles made from them."""
     synthetic = {
         name: tiles[:COLUMNS] for name, tiles in (pictures.get("synthetic") or {}).items() if len(tiles)
     }
@@ -161,8 +161,8 @@ def tile_pictures(pictures: Mapping[str, Any]) -> dict[str, Figure]:
     if masks:
         name, asked = next(iter(masks.items()))
         made, scale = synthetic[name], tile_scale(synthetic[name].shape[2])
-        rows = {"nuclei asked for": draw_masks(asked, scale=scale), "tile made": made}
+        rows = {"requested nuclei": draw_masks(asked, scale=scale), "synthetic tile": made}
         rows["both"] = draw_outlines(made, asked, scale=scale)
-        title = "Nuclei masks asked for and the synthetic tiles made from them"
+        title = "Requested nuclei masks and the synthetic tiles made from them"
         figures["masks_and_tiles"] = tile_rows(rows, title=title)
     return figures

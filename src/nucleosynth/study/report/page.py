@@ -21,9 +21,9 @@ from nucleosynth.study.report.score_bars import agreement_bar, fidelity_bar
 from nucleosynth.study.report.tables import write_tables
 
 TEMPLATES = Path(__file__).parent / "templates"
-HALF_WIDTH = 528  # px: real and synthetic tiles stand side by side
+HALF_WIDTH = 528  # px: real tiles left, synthetic tiles right
 ROWS = 4  # of tiles per class
-SPOKEN = 3  # first and last lines of the verdict, which stand at the top however many there are
+SPOKEN = 3  # first and last lines of the verdict, which are always at the top
 
 Record = dict[str, Any]
 
@@ -41,24 +41,24 @@ def build_report(
     Parameters
     ----------
     record : mapping
-        The study's record, schema 1 or 2, as ``report.json`` holds it; parts of a study that is not finished
-        may be missing.
+        The study's record, schema 3, as in ``report.json``; parts may be missing if the study is not
+        finished.
     pictures : mapping
         ``real`` and ``synthetic``: {class or "all": (n, h, w, 3) uint8}; ``synthetic_masks``: {class:
-        (n, h, w) integer or None}, the masks asked for; ``loss_curve``: [(step, loss)]; ``pairs``: synthetic
+        (n, h, w) integer or None}, the requested masks; ``loss_curve``: [(step, loss)]; ``pairs``: synthetic
         tiles and the training tiles nearest to them. Each may be missing.
     out : Path
-        Directory; it is made if need be.
+        Output directory; made if it does not exist.
     real_tiles : bool
-        False for a report that leaves the house: no picture of a real tile, and patients under numbers in
+        False for a report to be shared: no picture of a real tile, and numbers in place of patient ids in
         every file.
     patients : iterable of str
-        Ids to be numbered besides those that the record compares, wherever they occur in its text.
+        Further ids to replace by numbers, wherever they occur in the text of the record.
 
     Returns
     -------
     Path
-        ``out/report.html``. The record is written first, so that it outlives a failure to draw.
+        ``out/report.html``. The record is written first, so it is kept if drawing fails.
     """
     plain = finite(record)
     if not real_tiles:
@@ -75,7 +75,7 @@ def build_report(
 def _context(record: Record, pictures: Mapping[str, Any]) -> dict[str, Any]:
     """Return the names that the templates use."""
     figures = study_figures(record, pictures)
-    figures.pop("confusion", None)  # on the page it is a table per arm, which fits a phone
+    figures.pop("confusion", None)  # the page has a table per arm instead, which fits a phone
     choices = queries.choices(record)
     return {
         "r": record,
@@ -103,7 +103,7 @@ def _context(record: Record, pictures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _spoken(lines: list[str]) -> dict[str, list[str]]:
-    """Part the lines of the verdict: the claim comes first in them, masks and fidelity last."""
+    """Divide the lines of the verdict: the claim comes first, masks and fidelity come last."""
     if len(lines) <= 2 * SPOKEN + 1:
         return {"first": lines, "between": [], "last": []}
     return {"first": lines[:SPOKEN], "between": lines[SPOKEN:-SPOKEN], "last": lines[-SPOKEN:]}
@@ -119,7 +119,7 @@ def save_figures(record: Mapping[str, Any], pictures: Mapping[str, Any], out_dir
     out_dir : Path
         Receives ``forest.png``, ``dose_response.png``, ``data_fractions.png``, ``patient_differences.png``,
         ``confusion.png``, ``reliability.png``, ``morphology.png``, ``loss.png``, ``synthetic_grid.png`` and
-        ``masks_and_tiles.png``, each where the study has what it shows.
+        ``masks_and_tiles.png``, each if the study has the data for it.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def finite(value: Any) -> Any:
 
 
 def _tile_pairs(pictures: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Real beside synthetic tiles of each class, as many of one as of the other."""
+    """Yield equally many real and synthetic tiles of each class."""
     real, synthetic = pictures.get("real") or {}, pictures.get("synthetic") or {}
     masks = pictures.get("synthetic_masks") or {}
     for name in dict.fromkeys([*synthetic, *real]):
@@ -160,27 +160,27 @@ def _tile_pairs(pictures: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         what = "" if name == "all" else f" of class {name}"
         yield {
             "name": name,
-            "real": _side(real.get(name), None, shown, columns, f"{shown} real tiles{what}"),
-            "synthetic": _side(
+            "real": _figure(real.get(name), None, shown, columns, f"{shown} real tiles{what}"),
+            "synthetic": _figure(
                 synthetic.get(name), masks.get(name), shown, columns, f"{shown} synthetic tiles{what}"
             ),
         }
 
 
 def _nearest_pairs(pairs: tuple[Any, Any] | None) -> dict[str, TileFigure | None] | None:
-    """Synthetic tiles beside the training tiles that they are nearest to, in the same order."""
+    """Return synthetic tiles and the training tiles nearest to them, in the same order."""
     if pairs is None:
         return None
     shown = len(pairs[0])
     columns = max(1, HALF_WIDTH // (tile_scale(pairs[0].shape[2]) * (pairs[0].shape[2] + 1)))
     names = (f"{shown} synthetic tiles", f"the {shown} training tiles nearest to them")
     return {
-        side: _side(images, None, shown, columns, alt)
-        for side, images, alt in zip(("synthetic", "real"), pairs, names, strict=True)
+        group: _figure(images, None, shown, columns, alt)
+        for group, images, alt in zip(("synthetic", "real"), pairs, names, strict=True)
     }
 
 
-def _side(images: Any, masks: Any, shown: int, columns: int, alt: str) -> TileFigure | None:
+def _figure(images: Any, masks: Any, shown: int, columns: int, alt: str) -> TileFigure | None:
     if images is None or not len(images):
         return None
     return tile_figure(images[:shown], None if masks is None else masks[:shown], columns=columns, alt=alt)

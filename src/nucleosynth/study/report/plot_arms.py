@@ -1,4 +1,4 @@
-"""Scores of a study's arms against the dose, and against the fraction of the patients that was to be had."""
+"""Scores of a study's arms by dose, and by the fraction of the training patients."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ STYLES = {
     "shuffled": (VERMILLION, "X"),
     "synthetic-only": (VERMILLION, "s"),
 }
-"""Colour by what the arm is for, marker by kind: no two kinds have both in common."""
+"""Colour by purpose of the arm, marker by kind; no two kinds share both."""
 OTHER = (BLUE, "*")
 DOSE_MARKERS = ("D", "^", "s", "v")
 NO_SYNTHESIS = ("augmented", "oversampled", "natural")
@@ -59,7 +59,7 @@ class ArmPoint:
     dose: float | int | None = None  # float: synthetic share of a batch; int: synthetic tiles added
     fraction: float = 1.0  # of the training patients
     values: tuple[float, ...]  # one per classifier trained
-    difference: float | None = None  # to the real arm at the same fraction, paired by patient
+    difference: float | None = None  # from the real arm at the same fraction, paired by patient
     interval: tuple[float, float] | None = None  # 95 % of that difference
 
 
@@ -71,19 +71,19 @@ def arm_style(kind: str) -> tuple[str, Any]:
 def dose_response(
     points: Sequence[ArmPoint], *, metric: str, patients: int, chance: float | None = None
 ) -> Figure:
-    """Show a metric against the dose and, where there are intervals, the paired differences to real below.
+    """Plot a metric by dose and, if there are intervals, the paired differences from real below it.
 
     Parameters
     ----------
     points : sequence of ArmPoint
-        At one fraction of the patients. Doses are all shares or all tile counts, otherwise they are spaced
-        evenly; arms without synthesis are lines, and those that are about another question are left out.
+        At one data fraction. Doses are all shares or all tile counts, otherwise they are spaced evenly; arms
+        without synthetic tiles are lines, and arms of other questions are left out.
     metric : str
         Name of the metric, e.g. ``balanced_accuracy``.
     patients : int
         Number of test patients.
     chance : float, optional
-        Value of a classifier that guesses, drawn as a line if it comes near the data.
+        Chance level, drawn as a line if it is near the data.
     """
     if not any(point.kind == "dose" for point in points):
         raise InputError("dose_response: there is no dose to show")
@@ -116,7 +116,7 @@ def dose_response(
 
 
 def data_fractions(points: Sequence[ArmPoint], *, metric: str, patients: int) -> Figure:
-    """Show a metric against the fraction of the training patients, and the paired differences to real below.
+    """Plot a metric by data fraction, and the paired differences from real below it.
 
     Parameters
     ----------
@@ -159,12 +159,12 @@ def _mean(point: ArmPoint) -> float:
 
 
 def _aside(index: int, count: int) -> float:
-    """Move bars at one fraction apart, in % of the patients."""
+    """Return the shift of a bar among those at one fraction, in % of the patients."""
     return 1.6 * (index - (count - 1) / 2)
 
 
 def _dose_axis(points: Sequence[ArmPoint]) -> tuple[dict[str, float], str]:
-    """Where the arms stand on the dose axis, and its label."""
+    """Return the position of each arm on the dose axis, and the label of the axis."""
     doses = {point.arm: point.dose for point in points if point.kind == "dose" and point.dose is not None}
     counted = [isinstance(dose, int) for dose in doses.values()]
     if any(counted) and not all(counted):
@@ -180,7 +180,7 @@ def _dose_axis(points: Sequence[ArmPoint]) -> tuple[dict[str, float], str]:
 
 
 def _panels(points: Sequence[ArmPoint], metric: str) -> tuple[Figure, Axes, Axes | None]:
-    """Scores above; differences below where there are intervals."""
+    """Make the panels: scores above; differences below if there are intervals."""
     if not any(point.interval for point in points):
         figure = empty_figure(WIDTH, 3.9)
         scores = figure.subplots()

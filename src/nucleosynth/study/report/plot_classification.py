@@ -1,4 +1,4 @@
-"""Figures of a study beside its arms: confusion, calibration, measures of nuclei, training loss."""
+"""Further figures of a study: confusion, calibration, measures of nuclei, training loss."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LONGEST = 16  # letters of a class name beside a matrix
+LONGEST = 16  # letters of a class name next to a matrix
 
 
 def confusion(matrices: Mapping[str, Sequence[Sequence[int]]], classes: Sequence[str]) -> Figure:
-    """Show one confusion matrix per arm: counts, shaded by the share of the true class.
+    """Plot one confusion matrix per arm: counts, shaded by the share of the true class.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def _matrix(
 
 
 def reliability(curves: Mapping[str, tuple[str, Sequence[Mapping[str, float]]]]) -> Figure:
-    """Show how often what is predicted with some probability is so.
+    """Plot the observed frequency by predicted probability.
 
     Parameters
     ----------
@@ -105,15 +105,15 @@ def reliability(curves: Mapping[str, tuple[str, Sequence[Mapping[str, float]]]])
         axes.set_ylim(0, 1)
         axes.set_aspect("equal")
         axes.set_xlabel("predicted probability")
-        axes.set_ylabel("share that is so")
-        axes.set_title("How far a probability can be trusted")
-        subtitle(axes, "larger marks: more test tiles; below the line: too sure")
+        axes.set_ylabel("observed frequency")
+        axes.set_title("Calibration of the predicted probabilities")
+        subtitle(axes, "larger marks: more test tiles; below the line: overconfident")
         figure.legend(loc="outside lower left", ncols=3, fontsize=8.5, columnspacing=1.2)
     return figure
 
 
 def measures_apart(measures: Mapping[str, tuple[float, float | None]]) -> Figure:
-    """Show how far synthetic nuclei are from real ones in each measure, beside real patients.
+    """Plot the distance of synthetic nuclei to real ones in each measure, with real patients as reference.
 
     Parameters
     ----------
@@ -137,13 +137,13 @@ def measures_apart(measures: Mapping[str, tuple[float, float | None]]) -> Figure
         axes.set_xlim(left=0)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("distance in standard deviations of the real values")
-        axes.set_title("Nuclei of synthetic tiles against real ones")
-        subtitle(axes, "diamond: synthetic; bar: one real patient against the others")
+        axes.set_title("Nuclei of synthetic tiles compared with real ones")
+        subtitle(axes, "diamond: synthetic; bar: one real patient compared with the others")
     return figure
 
 
 def loss_curve(points: Sequence[tuple[float, float]]) -> Figure:
-    """Show the training loss by step: every logged value and their running mean.
+    """Plot the training loss by step: every logged value and the running mean.
 
     Parameters
     ----------
@@ -173,8 +173,6 @@ def loss_curve(points: Sequence[tuple[float, float]]) -> Figure:
             axes.yaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_minor_formatter("{x:g}")
         axes.set_title("Training loss of the generator")
-        subtitle(
-            axes, f"{int(steps[-1]):,} steps; lower is better, but tells little about how tiles arm_style"
-        )
+        subtitle(axes, f"{int(steps[-1]):,} steps; lower is better, but says little about how tiles look")
         axes.legend(fontsize=8, loc="upper right")
     return figure

@@ -1,4 +1,4 @@
-"""Differences between arms: all arms against the real one, and each patient where there are few."""
+"""Differences between arms: all arms compared with real, and each patient where patients are few."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PRIMARY_SIZE, SIZE = 84, 46
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One arm against the baseline."""
+    """The difference of one arm from the baseline."""
 
     arm: str
     kind: str
@@ -32,13 +32,13 @@ class Difference:
 
 
 def forest(columns: Mapping[str, Sequence[Difference]], *, patients: int, baseline: str = "real") -> Figure:
-    """Show the difference of every arm to the baseline with its interval, one column per metric.
+    """Plot the difference of every arm from the baseline with its interval, one column per metric.
 
     Parameters
     ----------
     columns : mapping of metric to sequence of Difference
-        The arms may differ between metrics; rows follow the first that has them. The primary arm is shaded,
-        its name is bold and its mark larger.
+        The arms may differ between metrics; rows follow the first metric that has them. The primary arm is
+        shaded, its name is bold and its mark is larger.
     patients : int
         Number of test patients.
     baseline : str
@@ -83,7 +83,7 @@ def _column(axes: Axes, found: Sequence[Difference], arms: Sequence[str]) -> Non
 def patient_differences(
     differences: Mapping[str, Mapping[str, float]], *, metric: str, baseline: str = "real"
 ) -> Figure:
-    """Show every patient's difference to the baseline, for studies too small for an interval.
+    """Plot every patient's difference from the baseline, for studies too small for an interval.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Numbers in place of patient ids, for a report that leaves the house."""
+"""Numbers in place of patient ids, for a report to be shared."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from nucleosynth.render.wording import is_number
 def pseudonymise(record: dict[str, Any], patients: Iterable[str] = ()) -> dict[str, Any]:
     """Write ``patient 1``, ``patient 2`` ... for every patient id, in keys, values and running text.
 
-    Numbers follow the first comparison by patient from the smallest difference to the largest, then the order
-    in which further ids occur: the order tells nothing that the report does not say anyway.
+    Numbers follow the first comparison by patient, from the smallest difference to the largest, then the
+    order in which further ids occur: the order reveals nothing that the report does not show anyway.
 
     Parameters
     ----------
     record : dict
-        Plain JSON values; it is not changed.
+        Plain JSON values; not changed.
     patients : iterable of str
-        Ids besides the keys of every ``per_patient``, wherever it lies in the record.
+        Ids in addition to the keys of every ``per_patient`` in the record.
     """
     compared: dict[str, float] = {}
     for values in _per_patient(record):

@@ -1,4 +1,4 @@
-"""What a report shows of a record: the same questions asked of it by page, figures, tables and cards."""
+"""Queries of a study's record that page, figures, tables and cards of the report share."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ Record = Mapping[str, Any]
 
 
 def primary_metric(record: Record) -> str:
-    """Return the metric that the headline follows."""
+    """Return the primary metric, which decides the headline."""
     return (record.get("protocol") or {}).get("primary") or "balanced_accuracy"
 
 
 def fractions_of(record: Record) -> list[float]:
-    """Return the fractions of the training patients, the largest first."""
+    """Return the data fractions, the largest first."""
     return sorted(record["protocol"]["fractions"], reverse=True)
 
 
 def at_fraction(entries: Iterable[Record] | None, fraction: float) -> list[Record]:
-    """Return the arms or comparisons at one fraction of the training patients."""
+    """Return the arms or comparisons at one data fraction."""
     return [entry for entry in entries or [] if entry["fraction"] == fraction]
 
 
 def arm_kinds(record: Record) -> dict[str, Record]:
-    """Return what the protocol says of each arm, by name."""
+    """Return the protocol's entry of each arm, by name."""
     return {arm["arm"]: arm for arm in (record.get("protocol") or {}).get("arms") or []}
 
 
 def kind_of(record: Record, arm: str) -> str:
-    """Return the kind of an arm; the arm that is chosen by fold is a kind of its own."""
+    """Return the kind of an arm; ``chosen``, the arm chosen in each fold, is a kind of its own."""
     return str(arm_kinds(record).get(arm, {}).get("kind", arm))
 
 
@@ -45,7 +45,7 @@ def primary_arm(record: Record) -> str | None:
 
 
 def chosen_arms(record: Record) -> list[str]:
-    """Return the arms that were chosen at the largest fraction of the patients, each once."""
+    """Return the arms that were chosen at the largest data fraction, each once."""
     chosen = (record.get("choice") or {}).get("chosen") or {}
     folds = range((record.get("protocol") or {}).get("folds") or 1)
     found = [chosen.get(Fit(fold, fractions_of(record)[0]).folder) or {} for fold in folds]
@@ -68,7 +68,7 @@ def against_real(record: Record, metric: str, fraction: float) -> dict[str, Reco
 
 
 def shown_metrics(record: Record) -> list[str]:
-    """Return the metrics that every arm is compared in beside each other: the primary one and AUROC."""
+    """Return the metrics in which every arm is compared: the primary metric and AUROC."""
     return list(dict.fromkeys([primary_metric(record), "auroc"]))
 
 
@@ -129,7 +129,7 @@ def fraction_rows(record: Record) -> list[tuple[str, list[tuple[Any, Record | No
 
 
 def segmenter_rows(record: Record) -> list[tuple[Record, dict[str, Record]]]:
-    """Return each arm of the second judge with its comparison to ``real``, by metric."""
+    """Return each segmentation arm with its comparison to ``real``, by metric."""
     found = record.get("segmentation") or {}
     return [
         (
@@ -145,13 +145,13 @@ def segmenter_rows(record: Record) -> list[tuple[Record, dict[str, Record]]]:
 
 
 def choices(record: Record) -> Sequence[dict[str, Any]]:
-    """Return what was chosen in each fit, with its name in words."""
+    """Return the choice of each fit, with the name of the fit in words."""
     chosen = (record.get("choice") or {}).get("chosen") or {}
     return [{**found, "fit": fit_name(folder)} for folder, found in chosen.items()]
 
 
 def fit_name(folder: str) -> str:
-    """Write the folder of a fit in words: ``fold 0, 50 % of the patients``."""
+    """Return the name of a fit in words: ``fold 0, 50 % of the patients``."""
     fold, _, fraction = folder.partition("-patients-")
     name = fold.replace("fold-", "fold ")
     return f"{name}, {fraction.rstrip('%')} % of the patients" if fraction else name

@@ -1,4 +1,4 @@
-"""Scores on a line between what chance and what real tissue reach."""
+"""Scores on a line between the chance level and the score of real tissue."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ Record = Mapping[str, Any]
 
 
 def agreement_bar(agreement: Record) -> dict[str, Any] | None:
-    """Place the agreement of masks between chance and what real tiles reach; None without a score."""
+    """Place the agreement of masks between chance level and ceiling; None without a score."""
     test = agreement.get("test") or {}
-    values = [("by chance", "chance"), ("asked for and found", "iou"), ("real tiles", "ceiling")]
+    values = [("chance level", "chance"), ("synthetic tiles", "iou"), ("real tiles", "ceiling")]
     return _score_bar([(name, test.get(key), key == "iou") for name, key in values], end=1.0)
 
 
 def fidelity_bar(fidelity: Record) -> dict[str, Any] | None:
-    """Place KID beside what real patients have among themselves; None without a score."""
+    """Place KID next to its real-vs-real references; None without a score."""
     test = fidelity.get("test") or {}
     reference = test.get("real_reference") or {}
     marks = [
         ("synthetic", test.get("kid"), True),
         ("within the training patients", reference.get("within"), False),
-        ("unseen real patients", reference.get("between"), False),
+        ("other real patients", reference.get("between"), False),
     ]
     return _score_bar(marks, span=test.get("kid_interval"))
 

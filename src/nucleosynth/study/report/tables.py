@@ -21,14 +21,14 @@ def write_tables(record: Record, out: Path) -> list[Path]:
     Parameters
     ----------
     record : mapping
-        Plain JSON values, as ``report.json`` holds them.
+        Plain JSON values, as in ``report.json``.
     out : Path
-        Directory.
+        Output directory.
 
     Returns
     -------
     list of Path
-        The files written. Commas part the columns, the first line names them, a value that is not known is
+        The files written. Columns are separated by commas, the first line names them, an unknown value is
         empty.
     """
     tables = {
@@ -46,7 +46,7 @@ def write_tables(record: Record, out: Path) -> list[Path]:
 
 
 def _csv(rows: Sequence[Row]) -> str:
-    """Return rows as text; the columns are those of all rows, in the order in which they come up."""
+    """Return rows as text; the columns are those of all rows, in the order in which they occur."""
     text = io.StringIO()
     columns = list(dict.fromkeys(column for row in rows for column in row))
     table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
@@ -56,7 +56,7 @@ def _csv(rows: Sequence[Row]) -> str:
 
 
 def _result(run: Row) -> dict[str, Any]:
-    """One classifier; ``validation_`` are its scores on the validation patients."""
+    """Return the row of one classifier; ``validation_`` marks scores on the validation patients."""
     validation = {name: value for name, value in run["validation"].items() if name in run["metrics"]}
     return {
         **{key: run.get(key) for key in ("fold", "fraction", "arm", "generator", "seed")},
@@ -67,7 +67,7 @@ def _result(run: Row) -> dict[str, Any]:
 
 
 def _arm(record: Record, arm: Row) -> dict[str, Any]:
-    """One arm at one fraction of the patients."""
+    """Return the row of one arm at one data fraction."""
     kind, classes = arm_kinds(record).get(arm["arm"], {}), (record.get("data") or {}).get("classes") or []
     calibration, patients = arm.get("calibration") or {}, arm.get("patient_level") or {}
     return {
@@ -93,7 +93,7 @@ def _spreads(spreads: Mapping[str, Row]) -> dict[str, Any]:
 
 
 def _comparison(one: Row) -> dict[str, Any]:
-    """One comparison; ``low`` and ``high`` bound its 95 % interval."""
+    """Return the row of one comparison; ``low`` and ``high`` are the bounds of its 95 % interval."""
     low, high = one.get("interval") or (None, None)
     counts = ("n_patients", "n_seeds", "n_generators")
     return {
@@ -105,7 +105,7 @@ def _comparison(one: Row) -> dict[str, Any]:
 
 
 def _segmenter(arm: Row, compared: Mapping[str, Row]) -> dict[str, Any]:
-    """One arm of the second judge at one fraction of the patients, and its differences to ``real``."""
+    """Return the row of one segmentation arm at one data fraction, with its differences from ``real``."""
     row = {**{key: arm.get(key) for key in ("fraction", "arm", "runs")}, **_spreads(arm["metrics"])}
     for metric in arm["metrics"]:
         one = compared.get(metric, {})

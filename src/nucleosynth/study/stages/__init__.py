@@ -1,1 +1,1 @@
-"""What a study does: every stage as a job with inputs and outputs."""
+"""The stages of a study, each a job with inputs and outputs."""

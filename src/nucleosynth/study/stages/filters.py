@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from nucleosynth.classify.config import ClassifierConfig
-from nucleosynth.classify.mixture import Source, class_frequencies
+from nucleosynth.classify.mixture import TrainingSet
 from nucleosynth.classify.train import train_classifier
 from nucleosynth.data.split import grouped_folds
 from nucleosynth.data.tileset import TileSet
@@ -19,8 +19,12 @@ from nucleosynth.errors import InputError
 from nucleosynth.evaluate.fidelity.features import get_extractor, sound_features
 from nucleosynth.evaluate.fidelity.realism import typicality
 from nucleosynth.evaluate.memorization.structure_search import CELLS, StructureSearch
-from nucleosynth.segmentation.segmenter import MASK_JUDGE, NONE, get_segmenter
+from nucleosynth.segmentation.segmenter import DEFAULT_SEGMENTER, MASK_JUDGE, NONE, get_segmenter
 from nucleosynth.segmentation.tilesets import find_nuclei
+from nucleosynth.study.design.arms import FILTERS
+from nucleosynth.study.design.config import StudyConfig
+from nucleosynth.study.design.jobs import Job
+from nucleosynth.study.stages.context import FitContext
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -36,34 +40,76 @@ class FilterInput:
 
 
 class Filter(ABC):
-    """Scores synthetic tiles; the higher, the rather a tile is kept."""
+    """A score of synthetic tiles; the highest are kept. Its name is that in `arms.FILTERS`."""
+
+    name: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def of(cls, context: FitContext, job: Job) -> Filter:
+        """Return the filter with the settings of a study, for one generator of a fit."""
+
+    @classmethod  # noqa: B027 - most filters require nothing
+    def require(cls, study: StudyConfig, tiles: TileSet) -> None:
+        """Refuse, before any training, a study in which the filter would fail; raise InputError."""
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """Return what decides its scores beside the tiles, for the record."""
+        """Return what decides the scores apart from the tiles, for the record."""
 
     def reads(self, given: FilterInput) -> Rows:
-        """Return which of the rows it looks at; raise InputError for what it cannot score."""
+        """Return the rows that the filter reads; raise InputError for tiles that it cannot score."""
         return given.rows
 
     @abstractmethod
     def score(self, given: FilterInput) -> Floats:
-        """Return the score of each tile of the pool, (n,); the rows are those that it reads."""
+        """Return the score of each tile of the pool, (n,), given the rows that `reads` returned."""
+
+
+def refuse_filters(study: StudyConfig, tiles: TileSet) -> None:
+    """Refuse, before hours of training, a study in which one of its filters would fail."""
+    for name in study.arms.filters:
+        filter_class(name).require(study, tiles)
+
+
+def filter_class(name: str) -> type[Filter]:
+    """Return the filter with a name.
+
+    Raises
+    ------
+    InputError
+        The name is unknown.
+    """
+    found: type[Filter] = FILTERS.get(name)
+    return found
+
+
+def finder(study: StudyConfig) -> str:
+    """Return the segmenter that chooses among synthetic tiles by their nuclei; never the mask judge."""
+    return DEFAULT_SEGMENTER if study.segmenter.make == NONE else study.segmenter.make
 
 
 @dataclass(frozen=True)
 class Confidence(Filter):
-    """The probability that classifiers of real tiles give to the class of a tile.
+    """The probability that classifiers trained on real tiles give to the class of a tile.
 
-    There are two, each trained on half of the training patients with the other half in place of validation
-    patients; their mean counts, or the one that knows the class. Tiles without a class are all alike to it.
-    Runs are kept in ``folder``.
+    There are two classifiers, each trained on half of the training patients and validated on the other half.
+    The score is their mean, or that of the one trained on the class. All tiles without a class get the same
+    score. Runs are kept in ``folder``.
     """
 
     config: ClassifierConfig
     folder: Path
     seed: int
     device: str
+
+    name: ClassVar[str] = "confidence"
+
+    @classmethod
+    def of(cls, context: FitContext, job: Job) -> Confidence:
+        """Return the filter with the study's classifier."""
+        seed = context.seed(job.generator)
+        return cls(context.study.classifier, context.path(job.folder), seed, context.device)
 
     def identity(self) -> dict[str, Any]:
         """Return the settings of the classifiers."""
@@ -101,9 +147,8 @@ class Confidence(Filter):
         folder, pool, tiles = self.folder / f"half-{index}", given.pool, given.tiles
         rows, others = given.rows[inside], given.rows[~inside]
         train_classifier(
-            [Source(tiles, rows, 1.0)],
+            TrainingSet.of(tiles, rows),
             self.config,
-            natural=class_frequencies(tiles.labels[rows], len(tiles.classes)),
             evaluate={"validation": (tiles, others), "pool": (pool, np.arange(len(pool)))},
             out=folder,
             settings={
@@ -119,9 +164,22 @@ class Confidence(Filter):
 
 @dataclass(frozen=True)
 class Typicality(Filter):
-    """How near a tile is, in features, to training tiles of its class (`evaluate.typicality`)."""
+    """The nearness of a tile, in features, to training tiles of its class (`evaluate.typicality`)."""
 
     extractor: str
+
+    name: ClassVar[str] = "typicality"
+
+    @classmethod
+    def of(cls, context: FitContext, job: Job) -> Typicality:  # noqa: ARG003
+        """Return the filter with the study's extractor."""
+        return cls(context.study.fidelity.extractor)
+
+    @classmethod
+    def require(cls, study: StudyConfig, tiles: TileSet) -> None:  # noqa: ARG003
+        """Refuse a study without an extractor."""
+        if study.fidelity.extractor == NONE:
+            raise InputError("arms.filters: typicality needs features; name a `fidelity.extractor`")
 
     def identity(self) -> dict[str, Any]:
         """Return name and weights of the extractor."""
@@ -140,29 +198,48 @@ class Typicality(Filter):
 
 @dataclass(frozen=True)
 class Masks(Filter):
-    """IoU of the nuclei that a tile was asked for and those found in it; nothing is fitted.
+    """The IoU of the requested nuclei of a tile and those found in it; nothing is fitted.
 
-    Who judges the masks of a study must not choose them too. Chance alone gives tiles full of nuclei a higher
-    IoU (`nuclei.agreement`), so the filter likes crowded ones.
+    The mask judge of a study must not choose tiles too. The chance level of IoU is higher for tiles with many
+    nuclei (`nuclei.agreement`), so the filter prefers crowded tiles.
     """
 
     segmenter: str
     judge: str = MASK_JUDGE
 
+    name: ClassVar[str] = "masks"
+
+    @classmethod
+    def of(cls, context: FitContext, job: Job) -> Masks:  # noqa: ARG003
+        """Return the filter with the study's segmenter."""
+        return cls(finder(context.study), context.study.segmenter.judge)
+
+    @classmethod
+    def require(cls, study: StudyConfig, tiles: TileSet) -> None:
+        """Refuse a study without masks or scale, or in which the mask judge would choose tiles."""
+        if tiles.mpp is None or tiles.masks is None:
+            missing = "masks" if tiles.masks is None else "µm/px"
+            raise InputError(f"arms.filters: masks needs tiles with {missing}; {tiles.path} has none")
+        if finder(study) == study.segmenter.judge:
+            raise InputError(
+                f"arms.filters: masks would choose tiles by `{finder(study)}`, the mask judge that scores "
+                "them; name another segmenter.make or segmenter.judge"
+            )
+
     def identity(self) -> dict[str, Any]:
-        """Return name and weights of the segmenter; refuse the judge, whatever it is called."""
+        """Return name and weights of the segmenter; refuse the mask judge under any name."""
         if self.segmenter == NONE:
             raise InputError("filter `masks`: needs nuclei; name a segmenter instead of none")
         finder = get_segmenter(self.segmenter)
         if self.judge != NONE and finder.weights_hash == get_segmenter(self.judge).weights_hash:
             raise InputError(
-                f"filter `masks`: `{self.segmenter}` is the judge, which must not choose the tiles that it "
-                "scores; name another segmenter"
+                f"filter `masks`: `{self.segmenter}` is the mask judge, which must not choose the tiles that "
+                "it scores; name another segmenter"
             )
         return {"segmenter": {"name": finder.name, "weights_hash": finder.weights_hash}}
 
     def reads(self, given: FilterInput) -> Rows:
-        """Return no row; the pool must have masks and a scale."""
+        """Return no rows; refuse a pool without masks or a scale."""
         pool = given.pool
         bare = int((~pool.has_mask).sum())
         if bare:
@@ -180,20 +257,27 @@ class Masks(Filter):
     def score(self, given: FilterInput) -> Floats:
         """Return the IoU of each tile."""
         pool = given.pool
-        assert pool.masks is not None  # `reads` saw to it,
-        assert pool.mpp is not None  # and to this
+        assert pool.masks is not None  # `reads` checked both
+        assert pool.mpp is not None
         return tile_iou(find_nuclei(get_segmenter(self.segmenter), pool.images, pool.mpp), pool.masks)
 
 
 class Copies(Filter):
-    """How unlike a tile is, in structure, to the training tile that is most like it (`evaluate.copies`)."""
+    """The dissimilarity, in structure, of a tile to its most similar training tile (`evaluate.copies`)."""
+
+    name: ClassVar[str] = "copies"
+
+    @classmethod
+    def of(cls, context: FitContext, job: Job) -> Copies:  # noqa: ARG003
+        """Return the filter; it has no settings."""
+        return cls()
 
     def identity(self) -> dict[str, Any]:
         """Return nothing: there are no settings."""
         return {}
 
     def reads(self, given: FilterInput) -> Rows:
-        """Return all training rows, of tiles that fold."""
+        """Return all training rows; refuse tiles of a size that cannot be compared."""
         height, width = given.pool.size
         if height != width or height % CELLS:
             raise InputError(
@@ -202,7 +286,7 @@ class Copies(Filter):
         return given.rows
 
     def score(self, given: FilterInput) -> Floats:
-        """Return minus the similarity of each tile to its nearest."""
+        """Return minus the similarity of each tile to its nearest training tile."""
         search = StructureSearch(np.asarray(given.tiles.images[given.rows]))
         return -search(np.asarray(given.pool.images)).similarity.astype(np.float64)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nucleosynth.data.slide_stain import slide_descriptors
-from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.recipes import usable_rows
+from nucleosynth.diffusion.sampling.plan import resolve_sampling
 from nucleosynth.diffusion.synthesis import draw_like
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.fidelity.by_class import fidelity_by_class
@@ -27,50 +27,46 @@ from nucleosynth.seeds import rng, some_rows
 from nucleosynth.segmentation.segmenter import NONE, Segmenter, get_segmenter
 from nucleosynth.segmentation.tilesets import mask_segmenters
 from nucleosynth.study.design.config import StudyConfig
-from nucleosynth.study.stages.memorization import audit_generator
+from nucleosynth.study.design.jobs import Job
+from nucleosynth.study.stages.context import FitContext, Part
+from nucleosynth.study.stages.generators import open_generator
+from nucleosynth.study.stages.primary_arm import record_test_access
 
 _log = logging.getLogger(__name__)
-FIRST_INDEX = 10_000_000  # apart from those of the pool
+PARTS: tuple[Part, ...] = ("validation", "test")
+FIRST_INDEX = 10_000_000  # far from the indices of the pool
 
 
-def score_generator(
-    study: StudyConfig,
-    generator: Generator,
-    tiles: TileSet,
-    fold: Fold,
-    *,
-    folder: Path,
-    before_test: Callable[[], None],
-    also: Sequence[TileSet] = (),
-) -> None:
-    """Score a generator on held-out patients into ``folder/judged.json``.
+def score_generator(context: FitContext, job: Job) -> None:
+    """Score a generator on held-out patients and write ``generator-scores.json``, once.
 
-    Tiles are made for the labels and masks of held-out patients, with stains of training patients, and are
-    used for scores alone: no arm ever trains on them. ``also`` is as in `audit_generator`.
+    Tiles are drawn for the labels and masks of held-out patients, with stains of training patients. They are
+    used for scores alone: no arm trains on them.
 
-    It holds ``agreement`` and ``fidelity`` (each None, or with ``validation`` and ``test``), ``memorization``
-    and ``generator``.
+    The file holds ``agreement`` and ``fidelity`` (each None, or with ``validation`` and ``test``) and
+    ``generator``.
     """
+    stored = context.path(job.outputs[0])
+    if stored.exists():
+        return
+    generator = open_generator(context, job.generator)
     agreement: dict[str, Any] = {}
     likeness: dict[str, Any] = {}
     speed: float | None = None
-    name = study.fidelity.extractor
-    extractor = None if name == NONE else Remembering(get_extractor(name))
-    for part in ("validation", "test"):
+    extractor = shared_extractor(context.study.fidelity.extractor)
+    for part in PARTS:
         if part == "test":
-            before_test()
-        rows = held_out_rows(study, tiles, getattr(fold, part))
-        made, seconds = _held_out_tiles(study, generator, tiles, fold, rows, folder / f"{part}.npy")
+            what = "generator scored on the test patients"
+            record_test_access(context.out, what, fit=context.fit, generator=job.generator)
+        rows = held_out_rows(context, part)
+        made, seconds = _held_out_tiles(context, generator, rows, stored.parent / f"{part}.npy")
         speed = None if seconds is None else len(made) / seconds
-        agreement[part] = _agreement(study, generator, tiles, rows, made)
-        likeness[part] = None if extractor is None else _fidelity(study, extractor, tiles, fold, rows, made)
+        agreement[part] = _agreement(context, generator, rows, made)
+        likeness[part] = None if extractor is None else _fidelity(context, extractor, rows, made)
     start = generator.card.start
     result = {
         "agreement": agreement if agreement["test"] else None,
         "fidelity": likeness if likeness["test"] else None,
-        "memorization": audit_generator(
-            study, generator, tiles, fold, extractor=extractor, folder=folder, also=also
-        ),
         "generator": {
             "generator_id": generator.generator_id,
             "parameters": generator.parameters,
@@ -79,16 +75,26 @@ def score_generator(
             "images_per_second": speed,
         },
     }
-    write_json(folder / "judged.json", result)
+    write_json(stored, result)
+
+
+def shared_extractor(name: str) -> Extractor | None:
+    """Return the extractor of a study, or None; it computes the features of a tile once per process."""
+    return None if name == NONE else _remembering(name)
+
+
+@functools.lru_cache(maxsize=1)
+def _remembering(name: str) -> Extractor:
+    return Remembering(get_extractor(name))
 
 
 def mask_judge(study: StudyConfig, tiles: TileSet) -> Segmenter | None:
-    """Return the segmenter that finds the nuclei of synthetic tiles, or None where the study wants none.
+    """Return the mask judge, which finds the nuclei of synthetic tiles; None if the study has none.
 
     Raises
     ------
     InputError
-        An unknown name, or the segmenter that made the masks of the tiles.
+        The name is unknown, or is that of the segmenter that made the masks of the tiles.
     """
     if study.segmenter.judge == NONE:
         return None
@@ -97,43 +103,39 @@ def mask_judge(study: StudyConfig, tiles: TileSet) -> Segmenter | None:
     return judge
 
 
-def held_out_rows(study: StudyConfig, tiles: TileSet, patients: list[str]) -> npt.NDArray[np.int64]:
+def held_out_rows(context: FitContext, part: Part) -> npt.NDArray[np.int64]:
     """Return the rows of held-out patients that a generator is scored on, at most ``fidelity.tiles``."""
-    usable = usable_rows(tiles, tiles.rows_of(patients), study.generator.recipe)
-    return some_rows(study.seed, "judged", usable, study.fidelity.tiles)
+    study = context.study
+    return some_rows(study.seed, "judged", context.usable_rows(part), study.fidelity.tiles)
 
 
 def _held_out_tiles(
-    study: StudyConfig,
-    generator: Generator,
-    tiles: TileSet,
-    fold: Fold,
-    rows: npt.NDArray[np.int64],
-    kept: Path,
+    context: FitContext, generator: Generator, rows: npt.NDArray[np.int64], kept: Path
 ) -> tuple[npt.NDArray[np.uint8], float | None]:
-    """Make one tile per held-out row: its label and mask, the stain of a training slide; and the seconds."""
+    """Draw a tile for the label and mask of each held-out row, with a training stain; also return seconds."""
     if kept.exists():
         return np.asarray(np.load(kept)), None
-    train = tiles.rows_of(fold.train)
+    study, tiles, train = context.study, context.tiles, context.rows("train")
     stains = slide_descriptors(tiles, train)
     stain = stains[rng(study.seed, "judged-stain").integers(len(train), size=len(rows))]
+    plan = resolve_sampling(generator.card, **study.synthesis.sampling)
     started = time.monotonic()
-    made = draw_like(generator, tiles, rows, study.synthesis, stain=stain, seed=study.seed, first=FIRST_INDEX)
+    made = draw_like(generator, tiles, rows, plan, stain=stain, seed=study.seed, first=FIRST_INDEX)
     seconds = time.monotonic() - started
     write_array(kept, made)
     return made, seconds
 
 
 def _agreement(
-    study: StudyConfig,
+    context: FitContext,
     generator: Generator,
-    tiles: TileSet,
     rows: npt.NDArray[np.int64],
     made: npt.NDArray[np.uint8],
 ) -> MaskScores | None:
-    """Compare masks asked for and found; the real tiles of the same rows are the ceiling."""
+    """Compare requested masks with the nuclei found; the real tiles of the same rows give the ceiling."""
+    tiles = context.tiles
     with_mask = tiles.has_mask[rows]
-    segmenter = mask_judge(study, tiles)
+    segmenter = mask_judge(context.study, tiles)
     if segmenter is None or not generator.card.masks or tiles.masks is None or tiles.mpp is None:
         return None
     if not with_mask.any():
@@ -145,15 +147,11 @@ def _agreement(
 
 
 def _fidelity(
-    study: StudyConfig,
-    extractor: Extractor,
-    tiles: TileSet,
-    fold: Fold,
-    rows: npt.NDArray[np.int64],
-    made: npt.NDArray[np.uint8],
+    context: FitContext, extractor: Extractor, rows: npt.NDArray[np.int64], made: npt.NDArray[np.uint8]
 ) -> Mapping[str, Any] | None:
-    """Compare tiles made for held-out rows with training tiles; None, with a warning, where that is idle."""
-    train = some_rows(study.seed, "judged", tiles.rows_of(fold.train), study.fidelity.tiles)
+    """Compare tiles drawn for held-out rows with training tiles; None, with a warning, if impossible."""
+    study, tiles = context.study, context.tiles
+    train = some_rows(study.seed, "judged", context.rows("train"), study.fidelity.tiles)
     settings: dict[str, Any] = {"extractor": extractor, "limit": study.fidelity.tiles, "seed": study.seed}
     real, held_out = (_labelled(tiles, which, np.asarray(tiles.images[which])) for which in (train, rows))
     synthetic = _labelled(tiles, rows, made)

@@ -1,4 +1,4 @@
-"""Whom the networks that a study takes from elsewhere learned from: nobody whom it holds out."""
+"""Leakage check: no pretrained component of a study was trained on a held-out patient."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ _log = logging.getLogger(__name__)
 
 
 def refuse_leakage(study: StudyConfig, tiles: TileSet, split: Split, fits: Mapping[Fit, Fold]) -> None:
-    """Refuse classifier weights, an extractor or a segmenter that learned from a patient who is held out.
+    """Refuse classifier weights, an extractor or a segmenter that was trained on a held-out patient.
 
-    What arms train on is held to the patients of each fit: weights that classifiers start from, and the
-    extractor of the filter ``typicality``. What only measures is held to the training part of the split.
+    Components that influence an arm are checked against the patients of each fit: initial weights of
+    classifiers, and the extractor of the filter ``typicality``. Components that only measure are checked
+    against the training part of the split.
 
     Raises
     ------
     InputError
-        Naming what was taken and the patient.
+        A component was trained on a held-out patient; the message names both.
     """
     folds = {f"fold-{number}": fold.train for number, fold in enumerate(split.folds)}
     each = {fit.folder: fold.train for fit, fold in fits.items()}
@@ -44,7 +45,7 @@ def refuse_leakage(study: StudyConfig, tiles: TileSet, split: Split, fits: Mappi
 def _refuse(name: str, folder: Path, tiles: TileSet, allowed: Mapping[str, Iterable[str]]) -> None:
     trained_on = training_patients_of(folder)
     if trained_on is None:
-        _log.warning("%s: does not tell whom it learned from; a test patient among these would leak", name)
+        _log.warning("%s: does not record its training patients; they may include test patients", name)
         return
     here = trained_on & set(tiles.patients.tolist())
     for fit, patients in allowed.items():
@@ -52,9 +53,9 @@ def _refuse(name: str, folder: Path, tiles: TileSet, allowed: Mapping[str, Itera
 
 
 def training_patients_of(folder: Path) -> set[str] | None:
-    """Return whom a network learned from, by the run of a classifier or the card of a segmenter.
+    """Return the training patients of a network, from the run of a classifier or the card of a segmenter.
 
-    None where the folder does not tell.
+    None if the folder does not record them.
     """
     from nucleosynth.segmentation.learned.weights import CARD
 

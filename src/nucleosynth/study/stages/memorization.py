@@ -1,4 +1,4 @@
-"""Whether a study's generator copies its training tiles: asked where it would be likeliest."""
+"""The copies audit of a study's generator, on the tiles where copies are most likely."""
 
 from __future__ import annotations
 
@@ -12,81 +12,82 @@ import numpy as np
 import numpy.typing as npt
 
 from nucleosynth.data.slide_stain import slide_descriptors
-from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.diffusion.generator import Generator
-from nucleosynth.diffusion.recipes import usable_rows
+from nucleosynth.diffusion.sampling.plan import resolve_sampling
 from nucleosynth.diffusion.synthesis import draw_like
 from nucleosynth.errors import InputError
 from nucleosynth.evaluate.fidelity.features import Extractor
 from nucleosynth.evaluate.memorization.audit import Pair, Real, memorization
 from nucleosynth.evaluate.memorization.audit_io import pair_tiles
 from nucleosynth.evaluate.memorization.structure_search import CELLS
-from nucleosynth.files import write_array
+from nucleosynth.files import write_array, write_json
 from nucleosynth.seeds import some_rows
 from nucleosynth.study.design.config import StudyConfig
+from nucleosynth.study.design.jobs import Job
+from nucleosynth.study.stages.context import FitContext, Part
+from nucleosynth.study.stages.generator_scores import shared_extractor
+from nucleosynth.study.stages.generators import open_generator
 
-FIRST_INDEX = 20_000_000  # apart from those of the pool and of the tiles for held-out patients
+FIRST_INDEX = 20_000_000  # far from the indices of the pool and of the tiles for held-out patients
 MADE, NEAREST = "copies.npy", "nearest.npy"
 Pixels = npt.NDArray[np.uint8]
 _log = logging.getLogger(__name__)
 
 
 def initial_weights_tiles(study: StudyConfig, tiles: TileSet, root: Path) -> list[TileSet]:
-    """Open the TileSets of ``memorization.also``; refused where they cannot be compared with the study's."""
+    """Open the TileSets of ``memorization.also``; refuse those that cannot be compared with the study's."""
     found = [TileSet.open(root / name) for name in study.memorization.also]
     for other in found:
         if other.size != tiles.size:
             sizes = [f"{height} x {width}" for height, width in (other.size, tiles.size)]
             raise InputError(
                 f"memorization.also: {other.path} has tiles of {sizes[0]} px, the study of {sizes[1]} px; "
-                "cut them alike"
+                "cut both to the same size"
             )
     return found
 
 
-def audit_generator(
-    study: StudyConfig,
-    generator: Generator,
-    tiles: TileSet,
-    fold: Fold,
-    *,
-    extractor: Extractor | None,
-    folder: Path,
-    also: Sequence[TileSet] = (),
+def audit_generator(context: FitContext, job: Job) -> None:
+    """Search the tiles of a generator for copies of training tiles; write ``memorization.json``, once."""
+    stored = context.path(job.outputs[0])
+    if stored.exists():
+        return
+    generator = open_generator(context, job.generator)
+    extractor = shared_extractor(context.study.fidelity.extractor)
+    write_json(stored, {"memorization": find_copies(context, generator, extractor, folder=stored.parent)})
+
+
+def find_copies(
+    context: FitContext, generator: Generator, extractor: Extractor | None, *, folder: Path
 ) -> dict[str, Any] | None:
-    """Look for copies of training tiles among tiles drawn for their own class, mask and stain.
+    """Search for copies of training tiles among tiles drawn for their own class, mask and stain.
 
-    As many are drawn for validation tiles: a tile is like the one whose mask it follows, also where the
-    generator never saw that one. Variations have no such control: they are near their donor because they were
-    made from it, and whoever shares them must know. The test patients are not looked at. Tiles are kept in
-    ``folder`` as ``copies.npy`` and ``control.npy``, the nearest training tile of each pair as
-    ``nearest.npy``.
-
-    Parameters
-    ----------
-    also
-        TileSets of `initial_weights_tiles`; those patients of them that the generator saw are searched too.
+    As a control, as many tiles are drawn for validation tiles: a tile is similar to the one whose mask it
+    follows, even if the generator was not trained on that one. Variations have no such control: they are
+    near their donor because they were made from it, which must be known before they are published. No test
+    patient is read. Tiles are kept in ``folder`` as ``copies.npy`` and ``control.npy``, the nearest training
+    tile of each pair as ``nearest.npy``.
 
     Returns
     -------
     The scores of `memorization` with ``pairs`` (rows of ``copies.npy`` and of all tiles compared),
     ``patients_of_start`` whose tiles were compared too, and ``patients_not_compared``, whose tiles are not
-    here; None where the study wants no audit, has no extractor for its fidelity, or has too little to tell:
-    less than two training patients, tiles of a size that does not fold, or features that are no numbers.
+    available; None if the study has no audit or no extractor, or if the search is impossible: fewer than two
+    training patients, tiles of a size that cannot be compared, or features that are not finite.
     """
-    train, held_out = tiles.rows_of(fold.train), tiles.rows_of(fold.validation)
+    study, tiles = context.study, context.tiles
+    train, held_out = context.rows("train"), context.rows("validation")
     count = study.memorization.tiles
-    asked = {"copies": _some(study, tiles, train)}
+    asked = {"copies": _some(context, "train")}
     if study.synthesis.variation is None:
-        asked["control"] = _some(study, tiles, held_out)
+        asked["control"] = _some(context, "validation")
     few = len(set(tiles.patients[train].tolist())) < 2 or not all(map(len, asked.values()))
     if not count or extractor is None or few or tiles.size[0] % CELLS:
         return None
-    made = {
-        name: _drawn(study, generator, tiles, rows, folder / f"{name}.npy") for name, rows in asked.items()
-    }
-    learned = _learned_from([(tiles, train), *((other, _seen(generator, other)) for other in also)])
+    made = {name: _drawn(context, generator, rows, folder / f"{name}.npy") for name, rows in asked.items()}
+    others = [TileSet.open(path) for path in context.also]
+    learned = _training_tiles([(tiles, train), *((other, _trained_on(generator, other)) for other in others)])
     try:
         found = memorization(
             learned,
@@ -110,45 +111,45 @@ def audit_generator(
     }
 
 
-def _seen(generator: Generator, other: TileSet) -> npt.NDArray[np.int64]:
-    """Return the rows of the patients that a generator saw; warn where there is none."""
+def _trained_on(generator: Generator, other: TileSet) -> npt.NDArray[np.int64]:
+    """Return the rows of the patients that a generator was trained on; warn if there are none."""
     rows = np.flatnonzero(np.isin(other.patients, generator.card.trained_on))
     if not len(rows):
-        _log.warning("memorization.also: %s has no tile of a patient that the generator saw", other.path)
+        _log.warning(
+            "memorization.also: %s has no tile of a patient that the generator was trained on", other.path
+        )
     return rows
 
 
-def _learned_from(sides: Sequence[tuple[TileSet, npt.NDArray[np.int64]]]) -> Real:
+def _training_tiles(groups: Sequence[tuple[TileSet, npt.NDArray[np.int64]]]) -> Real:
     """Return the given rows of some TileSets, one after the other."""
     return Real(
-        np.concatenate([np.asarray(tiles.images[rows]) for tiles, rows in sides]),
-        np.concatenate([tiles.patients[rows] for tiles, rows in sides]),
+        np.concatenate([np.asarray(tiles.images[rows]) for tiles, rows in groups]),
+        np.concatenate([tiles.patients[rows] for tiles, rows in groups]),
     )
 
 
-def _some(study: StudyConfig, tiles: TileSet, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    usable = usable_rows(tiles, rows, study.generator.recipe)
-    return some_rows(study.seed, "copies", usable, study.memorization.tiles)
+def _some(context: FitContext, part: Part) -> npt.NDArray[np.int64]:
+    study = context.study
+    return some_rows(study.seed, "copies", context.usable_rows(part), study.memorization.tiles)
 
 
-def _drawn(
-    study: StudyConfig, generator: Generator, tiles: TileSet, rows: npt.NDArray[np.int64], kept: Path
-) -> Pixels:
-    """Draw one tile for each row, of its class, mask and stain, as the study's pool is drawn."""
+def _drawn(context: FitContext, generator: Generator, rows: npt.NDArray[np.int64], kept: Path) -> Pixels:
+    """Draw one tile for the class, mask and stain of each row, with the sampling of the pool."""
     if kept.exists():
         return np.asarray(np.load(kept))
+    study, tiles = context.study, context.tiles
+    plan = resolve_sampling(generator.card, **study.synthesis.sampling, variation=study.synthesis.variation)
     stain = slide_descriptors(tiles, rows)
-    made = draw_like(
-        generator, tiles, rows, study.synthesis, stain=stain, seed=study.seed, first=FIRST_INDEX, vary=True
-    )
+    made = draw_like(generator, tiles, rows, plan, stain=stain, seed=study.seed, first=FIRST_INDEX)
     write_array(kept, made)
     return made
 
 
 def pair_pictures(audit: dict[str, Any] | None, folder: Path) -> tuple[Pixels, Pixels] | None:
-    """Return the synthetic tiles of the nearest pairs, turned as they match, and their training tiles.
+    """Return the synthetic tiles of the nearest pairs, turned to match, and their training tiles.
 
-    None without pairs, and for those that an older version found.
+    None without pairs, and for pairs that an older version found.
     """
     if not audit or not audit["pairs"] or not (folder / NEAREST).exists():
         return None

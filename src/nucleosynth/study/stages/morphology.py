@@ -1,28 +1,24 @@
-"""Nuclei of a study's synthetic tiles beside those of its training patients, found by the judge in both."""
+"""Nuclei of a study's synthetic tiles compared with those of its training patients."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from nucleosynth.data.split import Fold
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.evaluate.nuclei.morphology import compare_morphology
 from nucleosynth.files import write_json
 from nucleosynth.segmentation.segmenter import NONE
-from nucleosynth.study.design.config import StudyConfig
+from nucleosynth.study.design.jobs import Job
+from nucleosynth.study.stages.context import FitContext
 
-MORPHOLOGY = "morphology.json"
 
+def compare_pool(context: FitContext, job: Job) -> None:
+    """Compare the nuclei of a pool with those of training tiles, once; the mask judge finds both.
 
-def compare_pool_morphology(
-    study: StudyConfig, tiles: TileSet, fold: Fold, *, pool: Path, folder: Path
-) -> None:
-    """Compare the nuclei of a pool with those of training tiles into ``folder``, test patients unseen.
-
-    Nothing without a judge, a pool or a scale, and where it is there.
+    Nothing is compared without a mask judge or a scale.
     """
-    stored, judge = folder / MORPHOLOGY, study.segmenter.judge
-    if stored.exists() or judge == NONE or tiles.mpp is None or not pool.exists():
+    (stored,), finder = job.outputs, context.study.segmenter.judge
+    path = context.path(stored)
+    if path.exists() or finder == NONE or context.tiles.mpp is None:
         return
-    found = compare_morphology(tiles, TileSet.open(pool), found_by=judge, patients=fold.train)
-    write_json(stored, found.scores)
+    pool = TileSet.open(context.path(context.fit.pool(job.generator)))
+    found = compare_morphology(context.tiles, pool, found_by=finder, patients=context.patients.train)
+    write_json(path, found.scores)

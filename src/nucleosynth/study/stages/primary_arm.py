@@ -1,4 +1,4 @@
-"""Which arm is the primary one: chosen and locked before anybody looks at the test patients."""
+"""The primary arm: chosen and locked before the test patients are read."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ from nucleosynth.files import append_jsonl, now, read_json, read_jsonl, write_js
 from nucleosynth.study.design.arms import CHOSEN
 from nucleosynth.study.design.config import AUROC, StudyConfig
 from nucleosynth.study.design.fits import Fit
+from nucleosynth.study.design.jobs import LOCK
 from nucleosynth.study.design.schedule import arm_jobs, outer_fits
-
-LOCK = "locked.json"
 
 
 def choose_arms(study: StudyConfig, out: Path, folds: int) -> dict[str, dict[str, Any]]:
     """Choose the primary arm of every fit whose test patients will be scored.
 
-    The candidate with the highest ``choice.metric`` is taken, the mean over inner folds, generators and
-    classifier seeds, or, without inner folds, on the validation patients; the earlier in the list where two
-    are equal. Inner folds in which the metric is undefined, as of one class, have no say.
+    The candidate with the highest ``choice.metric`` is chosen: the mean over inner folds, generators and
+    classifier seeds or, without inner folds, on the validation patients. If two are equal, the earlier in the
+    list is chosen. Inner folds in which the metric is undefined, as with one class, do not count.
 
     Returns
     -------
-    Folder of the fit to ``{"arm", "by", "metric", "scores": {arm: mean}}``; ``arm`` None where no arm holds
-    real and synthetic tiles, ``by`` ``protocol`` where the arm is named there.
+    Folder of the fit to ``{"arm", "by", "metric", "scores": {arm: mean}}``; ``arm`` is None if no arm has
+    real and synthetic tiles, ``by`` is ``protocol`` if the arm is named there.
     """
     return {fit.folder: _choose(study, out, fit) for fit in outer_fits(study, folds)}
 
@@ -54,7 +53,7 @@ def _choose(study: StudyConfig, out: Path, fit: Fit) -> dict[str, Any]:
 
 
 def _choosing(study: StudyConfig, fit: Fit) -> list[Fit]:
-    """Return the fits whose validation patients choose the arm of a fit."""
+    """Return the fits whose validation patients are used to choose the arm of a fit."""
     return fit.within(study.inner_folds) or [fit]
 
 
@@ -62,19 +61,19 @@ def _means(study: StudyConfig, out: Path, fit: Fit, candidates: list[str]) -> di
     """Return the metric of each candidate on the validation patients of a fit: the mean over its runs."""
     found: dict[str, list[float]] = {name: [] for name in candidates}
     for job in arm_jobs(study, fit):
-        if job["arm"]["name"] in found:
-            value = read_json(out / job["folder"] / "result.json")["validation"][study.choice.metric]
-            found[job["arm"]["name"]].append(np.nan if value is None else value)
+        if job.name in found:
+            value = read_json(out / job.folder / "result.json")["validation"][study.choice.metric]
+            found[job.name].append(np.nan if value is None else value)
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
 def refuse_choice(study: StudyConfig, tiles: TileSet, fits: Mapping[Fit, Fold]) -> None:
-    """Refuse before hours of training a choice by AUROC among tiles of one class.
+    """Refuse, before hours of training, a choice by AUROC on tiles of one class.
 
     Raises
     ------
     InputError
-        None of the parts by which the arm of a fit is chosen holds two classes.
+        No part that is used to choose the arm of a fit has two classes.
     """
     if not (tiles.classes and study.undecided and study.choice.metric == AUROC):
         return
@@ -82,7 +81,7 @@ def refuse_choice(study: StudyConfig, tiles: TileSet, fits: Mapping[Fit, Fold]) 
         parts = [fits[one].validation for one in _choosing(study, fit)]
         if not any(len(_classes_of(tiles, patients)) > 1 for patients in parts):
             raise InputError(
-                f"{fit.folder}: the patients who choose an arm have tiles of one class, and AUROC needs two; "
+                f"{fit.folder}: the patients used to choose an arm have one class, and AUROC needs two; "
                 "give other validation patients, or choice.folds, or name an arm in report.arm"
             )
 
@@ -94,12 +93,12 @@ def _classes_of(tiles: TileSet, patients: list[str]) -> set[int]:
 def lock_choice(
     study: StudyConfig, out: Path, folds: int, *, test: Iterable[str] = (), made_of: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Write the choice down, once; what comes after may record_test_access at the test patients.
+    """Write the choice to ``locked.json``, once; after that the test patients may be read.
 
     Parameters
     ----------
     test
-        These patients, of all folds; other protocols that looked at them on this machine are named.
+        Test patients of all folds; other protocols that read them on this machine are named.
     made_of
         As in `log_protocol`.
 
@@ -123,7 +122,7 @@ def lock_choice(
 
 
 def record_test_access(out: Path, what: str, *, fit: Fit, **names: object) -> None:
-    """Record an access to the test patients just before it; refused while choices are open.
+    """Record an access to the test patients just before it; refuse it while the choice is open.
 
     Raises
     ------
@@ -131,19 +130,19 @@ def record_test_access(out: Path, what: str, *, fit: Fit, **names: object) -> No
         The primary arm is not locked yet.
     """
     if not (out / LOCK).exists():
-        raise InputError(f"{out}: the primary arm is not locked; the test patients are looked at after that")
+        raise InputError(f"{out}: the primary arm is not locked; the test patients are read after that")
     append_jsonl(
         out / TEST_ACCESS, {"time": now(), "what": what, "fold": fit.fold, "fraction": fit.fraction, **names}
     )
 
 
 def read_lock(out: Path) -> dict[str, Any] | None:
-    """Return the content of ``locked.json``; None before there is one."""
+    """Return the content of ``locked.json``; None if it does not exist yet."""
     return dict(read_json(out / LOCK)) if (out / LOCK).exists() else None
 
 
 def chosen_arm(locked: Mapping[str, Any] | None, fit: Fit) -> str | None:
-    """Return the primary arm of a fit; None before the lock, and where there is none, as without classes."""
+    """Return the primary arm of a fit; None before the lock, and if there is none, as without classes."""
     if locked is None:
         return None
     found: Mapping[str, Any] = locked["chosen"].get(fit.folder, {})

@@ -1,15 +1,14 @@
-"""The second judge, one arm with one seed: a segmenter that learns from real or synthetic tiles and masks."""
+"""The segmentation arms: a segmenter trained on real or synthetic tiles and masks, one arm, one seed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleosynth.config import parse
 from nucleosynth.data.split import require_no_leakage
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
@@ -17,70 +16,79 @@ from nucleosynth.evaluate.nuclei.patient_scores import nuclei_scores, nuclei_sum
 from nucleosynth.files import read_json, write_json
 from nucleosynth.segmentation.backends.learned import LearnedSegmenter
 from nucleosynth.segmentation.learned.config import NetworkTraining
-from nucleosynth.segmentation.learned.tiles import TileSource, crop_for, train_on_tiles
+from nucleosynth.segmentation.learned.tiles import TrainingTiles, crop_for, train_on_tiles
 from nucleosynth.segmentation.learned.weights import CARD, load_weights
 from nucleosynth.segmentation.tilesets import find_nuclei, mask_segmenters
-from nucleosynth.study.design.segmentation import SegmentationArm, SegmentationConfig
+from nucleosynth.study.design.jobs import Job
+from nucleosynth.study.design.segmentation import SegmentationArm, SegmentationConfig, arm_named
+from nucleosynth.study.stages.context import FitContext
+from nucleosynth.study.stages.primary_arm import record_test_access
 from nucleosynth.study.stages.training_sets import training_patients
 from nucleosynth.training.devices import choose_device
 from nucleosynth.training.metrics import trained_seconds
 
 
-def run_segmenter(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Train the segmenter of one arm; the test patients are not looked at.
-
-    Parameters
-    ----------
-    job
-        ``{"out", "study", "device", "fit", "arm", "generator", "seed", "patients", "pool", "folder"}``: plain
-        data. ``out`` is the study's directory, which holds the tiles; ``pool`` (or None) and ``folder``, the
-        run directory, lie below it; ``patients`` are those that may be learned from.
+def train_arm(context: FitContext, job: Job) -> dict[str, Any]:
+    """Train the segmenter of one segmentation arm; the test patients are not read.
 
     Returns
     -------
-    The job's names, and ``steps``, ``seconds`` and ``weights_hash`` of the run.
+    Names of the job, and ``steps``, ``seconds`` and ``weights_hash`` of the run.
 
     Raises
     ------
     InputError
-        Tiles without masks or scale; a pool that was trained on a patient outside ``fit``, or no pool where
-        the arm needs one; a study without a second judge.
+        Tiles without masks or scale; a pool that depends on a patient outside the training part of the fit,
+        or no pool where the arm needs one; a study without segmentation arms.
     """
-    out, study = Path(job["out"]), job["study"]
-    config = parse(SegmentationConfig, study.get("segmentation") or {}, source="segmentation")
-    tiles = TileSet.open(out / "tiles")
-    fit = sorted(set(job["patients"]))
-    pool = None if job["pool"] is None else TileSet.open(out / job["pool"])
-    sources = segmenter_sources(job["arm"], config, tiles, fit=fit, pool=pool)
-    synthetic = pool if config.synthetic_share(job["arm"]) else None
+    study, tiles, train = context.study, context.tiles, sorted(set(context.patients.train))
+    arm, config = arm_named(job.name), study.segmentation
+    drawn = config.synthetic_share(arm) > 0
+    pool = TileSet.open(context.path(context.fit.pool(job.generator))) if drawn else None
+    folder = context.path(job.folder)
     weights = train_on_tiles(
-        sources,
+        segmenter_training_tiles(arm, config, tiles, fit=train, pool=pool),
         segmenter_training(config, tiles),
-        out=out / job["folder"],
+        out=folder,
         settings={
             "study": {
-                "arm": job["arm"],
+                "arm": arm,
                 "tileset": tiles.content_hash,
-                "pool": None if synthetic is None else synthetic.content_hash,
-                "patients": fit,
+                "pool": None if pool is None else pool.content_hash,
+                "patients": train,
             }
         },
-        seed=int(study["seed"]) * 1000 + int(job["seed"]),
-        device=str(job["device"]),
+        seed=context.seed(job.seed),
+        device=context.device,
     )
     card = read_json(weights / CARD)
     return {
-        **{name: job[name] for name in ("arm", "generator", "seed")},
+        "arm": arm,
+        "generator": job.generator,
+        "seed": job.seed,
         "steps": card["steps"],
-        "seconds": trained_seconds(out / job["folder"]),
+        "seconds": trained_seconds(folder),
         "weights_hash": card["weights_hash"],
     }
 
 
+def score_arm(context: FitContext, job: Job) -> dict[str, Any]:
+    """Score the segmenter of a job on the test patients, once all choices are locked."""
+    names = {"arm": job.name, "generator": job.generator, "seed": job.seed}
+    what = "segmenter scored on the test patients"
+    return score_segmenter(
+        context.path(job.folder),
+        context.tiles,
+        context.patients.test,
+        before=lambda: record_test_access(context.out, what, fit=context.fit, **names),
+        device=context.device,
+    )
+
+
 def segmenter_training(config: SegmentationConfig, tiles: TileSet) -> NetworkTraining:
-    """Return how every arm is trained: crops as wide as a tile, equally many steps."""
+    """Return the training settings of every arm: crops as wide as a tile, equally many steps."""
     if not config.steps:
-        raise InputError("segmentation.steps is 0, so the study has no second judge; set it above 0")
+        raise InputError("segmentation.steps is 0, so the study has no segmentation arms; set it above 0")
     return NetworkTraining(
         recipe=config.recipe,
         steps=config.steps,
@@ -90,34 +98,34 @@ def segmenter_training(config: SegmentationConfig, tiles: TileSet) -> NetworkTra
     )
 
 
-def segmenter_sources(
+def segmenter_training_tiles(
     arm: SegmentationArm,
     config: SegmentationConfig,
     tiles: TileSet,
     *,
     fit: Sequence[str],
     pool: TileSet | None,
-) -> list[TileSource]:
-    """Return what an arm trains on.
+) -> list[TrainingTiles]:
+    """Return the training set of a segmentation arm.
 
     Raises
     ------
     InputError
-        Tiles without masks or scale; a pool with a training patient outside ``fit`` or without a record of
-        its training patients, or no pool where the arm needs one.
+        Tiles without masks or scale; a pool that depends on a patient outside ``fit`` or has no record of its
+        training patients, or no pool where the arm needs one.
     """
     share = config.synthetic_share(arm)
-    sources = []
+    parts = []
     if share < 1:
-        sources.append(_source("real", tiles, tiles.rows_of(fit), share=1 - share, patients=fit))
+        parts.append(_training_tiles("real", tiles, tiles.rows_of(fit), share=1 - share, patients=fit))
     if share > 0:
         if pool is None:
             raise InputError(f"arm {arm}: trains on synthetic tiles and no pool was drawn; draw one first")
         trained_on = training_patients(pool)
         require_no_leakage(str(pool.path), trained_on, fit)
         rows = np.arange(len(pool), dtype=np.int64)
-        sources.append(_source("synthetic", pool, rows, share=share, patients=trained_on))
-    return sources
+        parts.append(_training_tiles("synthetic", pool, rows, share=share, patients=trained_on))
+    return parts
 
 
 def score_segmenter(
@@ -136,29 +144,29 @@ def score_segmenter(
     Parameters
     ----------
     before
-        Called just before the tiles are looked at.
+        Called just before the tiles are read.
 
     Returns
     -------
     dict
-        ``sums`` of each patient who has tiles with masks (see `nuclei_sums`), ``scores`` pooled over them,
+        ``sums`` of each patient with masked tiles (see `nuclei_sums`), ``scores`` pooled over them,
         ``patients`` asked for, ``tiles`` counted, ``weights_hash``, ``tileset``, and ``kind``: ``agreement``
         where the masks were annotated, ``consistency`` where a segmenter found them.
 
     Raises
     ------
     InputError
-        A run that is not finished or was trained on one of the patients, scores of other patients in its
-        place, or tiles without masks or scale.
+        The run is not finished or was trained on one of the patients, its file holds the scores of other
+        patients, or tiles have no masks or scale.
     """
     asked = sorted(set(patients))
     stored = run / f"{part}-nuclei.json"
     if stored.exists():
         return _stored(stored, asked)
     if not (run / "DONE").exists():
-        raise InputError(f"{run}: is not trained to its end; run the study again to go on with it")
+        raise InputError(f"{run}: training is not finished; run the study again to continue it")
     net, card = load_weights(run / "weights")
-    known = {patient for source in card["training"] for patient in source["patients"]}
+    known = {patient for part in card["training"] for patient in part["patients"]}
     if known & set(asked):
         raise InputError(f"{run}: was trained on patient {min(known & set(asked))}; score it on others")
     rows, mpp = _masked_rows(tiles, tiles.rows_of(asked)), tiles.scale
@@ -186,11 +194,11 @@ def _stored(path: Path, asked: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _source(
+def _training_tiles(
     name: str, tiles: TileSet, rows: NDArray[np.int64], *, share: float, patients: Iterable[str]
-) -> TileSource:
+) -> TrainingTiles:
     images, masks = _pairs(tiles, _masked_rows(tiles, rows))
-    return TileSource(
+    return TrainingTiles(
         name=name,
         images=images,
         masks=masks,
@@ -205,7 +213,7 @@ def _masked_rows(tiles: TileSet, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     masked = rows[tiles.has_mask[rows]]
     if not len(masked):
         raise InputError(
-            f"{tiles.path}: none of the {len(rows)} tiles asked for carries a mask to learn from or score by"
+            f"{tiles.path}: none of the {len(rows)} requested tiles has a mask for training or scoring"
         )
     return masked
 

@@ -1,80 +1,63 @@
-"""Which synthetic tiles are kept: of each class the best by the score of a filter.
+"""Selection of synthetic tiles: of each class those with the best score of a filter.
 
-Of every class the same share is kept, so all filters leave equally many tiles and the classes as they are:
-two selections of a pool differ in which tiles they hold, and in nothing else.
+The same share of every class is kept, so all filters leave equally many tiles and the same class frequencies:
+two selections of a pool differ only in which tiles they hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nucleosynth.classify.config import ClassifierConfig
-from nucleosynth.data.split import Fold, require_no_leakage
+from nucleosynth.data.split import require_no_leakage
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.files import read_json, write_json
 from nucleosynth.runs import open_run
-from nucleosynth.segmentation.segmenter import MASK_JUDGE
-from nucleosynth.study.design.arms import FilterName
-from nucleosynth.study.stages.filters import (
-    Confidence,
-    Copies,
-    Filter,
-    FilterInput,
-    Floats,
-    Masks,
-    Rows,
-    Typicality,
-)
+from nucleosynth.study.design.jobs import Job
+from nucleosynth.study.stages.context import FitContext
+from nucleosynth.study.stages.filters import Filter, FilterInput, Floats, Rows, filter_class
 from nucleosynth.study.stages.training_sets import SELECTION, training_patients
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
+def run_filter(context: FitContext, job: Job) -> None:
+    """Select tiles from the pool of a generator with a filter."""
+    select_tiles(
+        filter_class(job.name).of(context, job),
+        TileSet.open(context.path(context.fit.pool(job.generator))),
+        context.tiles,
+        context.patients.train,
+        keep=context.study.arms.keep,
+        out=context.path(job.folder),
+    )
+
+
 def select_tiles(
-    name: FilterName,
-    pool: TileSet,
-    tiles: TileSet,
-    fold: Fold,
-    *,
-    keep: float,
-    classifier: ClassifierConfig,
-    extractor: str,
-    segmenter: str,
-    judge: str = MASK_JUDGE,
-    out: Path,
-    seed: int,
-    device: str,
+    chosen: Filter, pool: TileSet, tiles: TileSet, train: Sequence[str], *, keep: float, out: Path
 ) -> Rows:
     """Return the rows of a pool that a filter keeps: of each class the best share by its score.
 
-    Tiles without a class are a class of their own. Nothing is read of patients who do not train.
+    Tiles without a class count as one more class. Only tiles of training patients are read.
 
     Parameters
     ----------
-    name
-        ``confidence``, ``typicality``, ``masks`` or ``copies``: see `study.filters`.
     pool
         Synthetic tiles.
     tiles
-        Real ones.
+        Real tiles.
+    train
+        The training patients.
     keep
-        Share of each class, above 0 and at most 1, rounded up; of equal tiles the first drawn are kept.
-    classifier, seed, device
-        Of the classifiers of ``confidence``.
-    extractor
-        Whose features ``typicality`` is measured in.
-    segmenter
-        Who finds the nuclei for ``masks``.
-    judge
-        Who scores the masks of the study, and must not be the segmenter.
+        Share of each class, above 0 and at most 1, rounded up; of tiles with equal scores the first drawn are
+        kept.
     out
-        Run directory; the result is kept there as ``selection.json`` and not computed twice.
+        Run directory; the result is stored there as ``selection.json`` and not computed twice.
 
     Returns
     -------
@@ -84,26 +67,17 @@ def select_tiles(
     Raises
     ------
     InputError
-        A pool that saw a patient outside the training part, or does not go with the tiles; an ``out`` of
-        another selection; what a filter needs and does not have.
+        The pool depends on a patient outside ``train`` or does not match the tiles; ``out`` holds another
+        selection; something that the filter needs is missing.
     """
-    filters: dict[str, Callable[[], Filter]] = {
-        "confidence": lambda: Confidence(classifier, out, seed, device),
-        "typicality": lambda: Typicality(extractor),
-        "masks": lambda: Masks(segmenter, judge),
-        "copies": Copies,
-    }
-    if name not in filters:
-        raise InputError(f"filter {name!r}: unknown; known are {', '.join(filters)}")
-    chosen = filters[name]()
-    _check(pool, tiles, fold, keep)
-    rows = chosen.reads(FilterInput(pool, tiles, tiles.rows_of(fold.train)))
+    _check(pool, tiles, train, keep)
+    rows = chosen.reads(FilterInput(pool, tiles, tiles.rows_of(train)))
     asked = {
-        "filter": name,
+        "filter": chosen.name,
         "keep": keep,
         "pool": pool.content_hash,
         "tileset": tiles.content_hash,
-        "train": sorted(fold.train),
+        "train": sorted(train),
         **chosen.identity(),
     }
     with open_run(out, kind="selection", config=asked) as run:
@@ -126,7 +100,7 @@ def best_share(scores: Floats, labels: Rows, order: Rows, *, keep: float) -> Row
         The higher the better.
     labels : (n,) int
     order : (n,) int
-        Of equal scores the lower comes first.
+        Of equal scores the tile with the lower number comes first.
     keep
         Share of each class, rounded up, so that at least one tile of it is kept.
     """
@@ -134,21 +108,21 @@ def best_share(scores: Floats, labels: Rows, order: Rows, *, keep: float) -> Row
     kept = []
     for label in np.unique(labels):
         members = ranked[labels[ranked] == label]
-        kept.append(members[: ceil(keep * len(members) - 1e-9)])  # 0.1 * 30 is a little more than 3
+        kept.append(members[: ceil(keep * len(members) - 1e-9)])  # 0.1 * 30 is slightly more than 3
     return np.sort(np.concatenate(kept)).astype(np.int64)
 
 
-def _check(pool: TileSet, tiles: TileSet, fold: Fold, keep: float) -> None:
-    """Refuse what no filter can work with, and a pool that saw somebody whom it must not have seen."""
+def _check(pool: TileSet, tiles: TileSet, train: Sequence[str], keep: float) -> None:
+    """Refuse tiles that no filter can use, and a pool that depends on a patient outside ``train``."""
     if not 0 < keep <= 1:
         raise InputError(f"keep {keep:g}: expected a share of the pool, above 0 and at most 1")
-    require_no_leakage(str(pool.path), training_patients(pool), fold.train)
+    require_no_leakage(str(pool.path), training_patients(pool), train)
     if (pool.classes, pool.size) != (tiles.classes, tiles.size):
         raise InputError(
             f"{pool.path}: has tiles of {pool.size[0]} px and classes {pool.classes}, the real ones are of "
             f"{tiles.size[0]} px and {tiles.classes}; draw it for these tiles"
         )
-    if not len(tiles.rows_of(fold.train)):
+    if not len(tiles.rows_of(train)):
         raise InputError(f"{tiles.path}: has no tile of a training patient; a filter is fitted on these")
 
 
@@ -158,7 +132,7 @@ def _drawn(pool: TileSet) -> Rows:
 
 
 def _by_class(pool: TileSet, scores: Floats, kept: Rows) -> list[dict[str, Any]]:
-    """Count tiles and kept ones of each class, with the quantiles of their scores; no class is None."""
+    """Count all and kept tiles of each class, with the quantiles of their scores; no class is None."""
     found = []
     for label in np.unique(pool.labels).tolist():
         own = pool.labels == label

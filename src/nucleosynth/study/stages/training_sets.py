@@ -1,50 +1,50 @@
-"""What each arm trains on: real tiles of the training patients, and what the arm adds to them."""
+"""The training set of each arm: real tiles of the training patients, and the tiles that the arm adds."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from nucleosynth.classify.mixture import Source
-from nucleosynth.data.split import Fold, require_no_leakage
+from nucleosynth.classify.mixture import MixturePart, TrainingSet
+from nucleosynth.data.split import require_no_leakage
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
 from nucleosynth.files import read_json
 from nucleosynth.seeds import rng
 from nucleosynth.study.design.arms import Arm
-from nucleosynth.study.design.fits import Fit
-from nucleosynth.study.design.paths import pool_folder, selection_folder
+from nucleosynth.study.stages.context import FitContext
 
 SELECTION = "selection.json"
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Synthetic tiles, and those of them that an arm may use."""
+    """Synthetic tiles, and the rows that an arm may use."""
 
     tiles: TileSet
     rows: npt.NDArray[np.int64]
 
     @classmethod
-    def open(cls, out: Path, fit: Fit, generator: int, *, fold: Fold, kept_by: str | None = None) -> Pool:
-        """Open the pool of a generator, or what a filter keeps of it.
+    def open(cls, context: FitContext, generator: int, *, kept_by: str | None = None) -> Pool:
+        """Open the pool of a generator, or the selection that a filter keeps of it.
 
         Raises
         ------
         InputError
-            Generator, donors or filter have a training patient outside the training part of the fit.
+            Generator, donors or filter depend on a patient outside the training part of the fit.
         """
-        path = pool_folder(out, fit, generator)
+        fit, train = context.fit, context.patients.train
+        path = context.path(fit.pool(generator))
         tiles = TileSet.open(path)
-        require_no_leakage(str(path), training_patients(tiles), fold.train)
+        require_no_leakage(str(path), training_patients(tiles), train)
         if kept_by is None:
             return cls(tiles, np.arange(len(tiles)))
-        stored = selection_folder(out, fit, generator, kept_by) / SELECTION
+        stored = context.path(fit.selection(generator, kept_by)) / SELECTION
         found = read_json(stored)
-        require_no_leakage(str(stored), found["patients"], fold.train)
+        require_no_leakage(str(stored), found["patients"], train)
         return cls(tiles, np.array(found["rows"], dtype=np.int64))
 
 
@@ -65,56 +65,35 @@ def training_patients(pool: TileSet) -> set[str]:
     return {*trained_on, *(str(patient) for patient in pool.patients if patient)}
 
 
-@dataclass(frozen=True)
-class TrainingSet:
-    """What a classifier trains on: sources, and others for the first share of its steps.
+def arm_training_set(context: FitContext, arm: Arm, pool: Pool | None) -> TrainingSet:
+    """Return the training set of an arm.
 
-    ``strong``: their tiles are augmented strongly.
-    """
-
-    sources: list[Source]
-    first: tuple[Source, ...] = ()
-    first_share: float = 0.0
-    strong: bool = False
-
-
-def arm_training_set(
-    arm: Arm, tiles: TileSet, fold: Fold, pool: Pool | None, *, everybody: list[str], seed: int
-) -> TrainingSet:
-    """Return what an arm trains on.
-
-    Parameters
-    ----------
-    fold
-        The patients of the fit; only those of its training part are read, except by ``held-back``.
-    everybody
-        All training patients of the split's fold, also those that a share leaves out.
+    Only tiles of the training patients of the fit are read, except by ``held-back``, which adds those of the
+    training patients that the data fraction leaves out.
 
     Raises
     ------
     InputError
-        A dose asks for more tiles than there are, or there is nothing to add.
+        A dose needs more tiles than there are, or there is nothing to add.
     """
-    real = _labelled(tiles, fold.train)
+    tiles, real = context.tiles, _labelled(context.tiles, context.patients.train)
+    alone = replace(TrainingSet.of(tiles, real), balance=arm.balance, strong=arm.kind == "augmented")
     if arm.dose is None:
-        return TrainingSet([Source(tiles, real, 1.0)], strong=arm.kind == "augmented")
+        return alone
     if arm.kind == "held-back":
-        others = sorted(set(everybody) - set(fold.train))
-        pool = Pool(tiles, _labelled(tiles, others))
+        pool = Pool(tiles, _labelled(tiles, context.left_out))
     assert pool is not None
-    added = _added(arm, tiles.labels[real], pool, seed=seed)
+    added = _added(arm, tiles.labels[real], pool, seed=context.study.seed)
     if arm.kind == "pretrained":
-        return TrainingSet([Source(tiles, real, 1.0)], first=(added,), first_share=float(arm.dose))
+        return replace(alone, first=(added,), first_share=float(arm.dose))
     if arm.kind == "synthetic-only":
-        return TrainingSet([added])
+        return replace(alone, parts=(added,))
     share = arm.dose if isinstance(arm.dose, float) else arm.dose / (arm.dose + len(real))
-    return TrainingSet(
-        [Source(tiles, real, 1.0 - share), Source(added.tiles, added.rows, share, added.labels)]
-    )
+    return replace(alone, parts=(MixturePart(tiles, real, 1.0 - share), replace(added, share=share)))
 
 
-def _added(arm: Arm, real_labels: npt.NDArray[np.int64], pool: Pool, *, seed: int) -> Source:
-    """Return the tiles that an arm adds, with a share of 1."""
+def _added(arm: Arm, real_labels: npt.NDArray[np.int64], pool: Pool, *, seed: int) -> MixturePart:
+    """Return the tiles that an arm adds, as a mixture part with share 1."""
     rows = pool.rows
     if arm.kind == "rare-only":
         rows = rows[pool.tiles.labels[rows] != np.bincount(real_labels).argmax()]
@@ -129,9 +108,9 @@ def _added(arm: Arm, real_labels: npt.NDArray[np.int64], pool: Pool, *, seed: in
     labels = None
     if arm.kind == "shuffled":
         labels = rng(seed, "shuffled-labels").permutation(pool.tiles.labels[rows])
-    return Source(pool.tiles, rows, 1.0, labels)
+    return MixturePart(pool.tiles, rows, 1.0, labels)
 
 
-def _labelled(tiles: TileSet, patients: list[str]) -> npt.NDArray[np.int64]:
+def _labelled(tiles: TileSet, patients: Sequence[str]) -> npt.NDArray[np.int64]:
     rows = tiles.rows_of(patients)
     return rows[tiles.labels[rows] >= 0]

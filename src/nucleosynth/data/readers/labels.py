@@ -1,38 +1,19 @@
-"""What all readers share: their common settings, what they return, and how ids and labels are written."""
+"""How readers read ids, labels and empty cells, and hints at the nearest name."""
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from pydantic import Field
 
-from nucleosynth.config import Config
-from nucleosynth.data.tiling import Frame
 from nucleosynth.errors import InputError
 
 DatasetName = Annotated[str, Field(pattern=r"^[^:\s]+$", description="what precedes the colon of every id")]
 EMPTY = frozenset({"", "na", "nan", "none", "null"})  # how tables write "no value"
 _TRUTH = {"true": 1, "yes": 1, "false": 0, "no": 0}
-
-
-class ReaderConfig(Config):
-    """Settings that every reader has."""
-
-    licence: str = Field("", description="licence of the data, kept in tileset.json")
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What a reader found: frames not yet decoded, and what their labels mean."""
-
-    frames: Sequence[Frame]
-    classes: Sequence[str] = ()
-    ordinal: bool = False
-    provenance: Mapping[str, object] = field(default_factory=dict)
 
 
 def qualified(dataset: str, name: str) -> str:
@@ -41,7 +22,7 @@ def qualified(dataset: str, name: str) -> str:
 
 
 def is_empty(text: str) -> bool:
-    """Whether a table cell says nothing: empty, NA, NaN, None or null."""
+    """Return whether a table cell is empty: no text, NA, NaN, None or null."""
     return text.strip().lower() in EMPTY
 
 
@@ -88,15 +69,3 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
-
-
-def check_unique(frames: Sequence[Frame]) -> None:
-    """Raise InputError where two frames have one id, naming both files."""
-    seen: dict[str, Frame] = {}
-    for frame in frames:
-        first = seen.setdefault(frame.frame_id, frame)
-        if first is not frame:
-            raise InputError(
-                f"{frame.path}: its id {frame.frame_id} is already that of {first.path}; "
-                "remove the copy or give them different names"
-            )

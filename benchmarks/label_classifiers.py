@@ -1,4 +1,4 @@
-"""Classifiers that learned from real training tiles alone, and what they make of real and synthetic tiles."""
+"""Classifiers trained on real training tiles alone, and their labels of real and synthetic tiles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.class_scores import Labelled, labelled_rows
 from nucleosynth.classify.config import ClassifierConfig
-from nucleosynth.classify.mixture import Source, class_frequencies
+from nucleosynth.classify.mixture import TrainingSet
 from nucleosynth.classify.scoring import load_classifier, predict
 from nucleosynth.classify.train import train_classifier
 from nucleosynth.data.split import Fold
@@ -23,8 +23,8 @@ PARTS = ("validation", "train")
 
 
 @dataclass(frozen=True)
-class Judges:
-    """Training seeds of one classifier that learned from the real training tiles of a fold."""
+class LabelClassifiers:
+    """Several training seeds of one classifier, trained on the real training tiles of a fold."""
 
     runs: tuple[Path, ...]
     config: ClassifierConfig
@@ -34,7 +34,7 @@ class Judges:
 
     @property
     def thresholds(self) -> list[float | None]:
-        """Chosen on the validation patients, of each seed."""
+        """Threshold of each seed, chosen on the validation patients."""
         return [read_json(run / "result.json")["threshold"] for run in self.runs]
 
     @property
@@ -48,8 +48,8 @@ class Judges:
         probabilities = [np.load(run / f"{part}.npy") for run in self.runs]
         return Labelled(self.tiles.labels[rows], self.tiles.patients[rows], probabilities, self.thresholds)
 
-    def see(self, made: TileSet) -> Labelled:
-        """Label synthetic tiles."""
+    def predict(self, made: TileSet) -> Labelled:
+        """Predict the classes of synthetic tiles."""
         classes, rows = len(self.tiles.classes), np.arange(len(made))
         probabilities: list[NDArray[np.floating]] = []
         for run in self.runs:
@@ -58,21 +58,20 @@ class Judges:
         return Labelled(made.labels, made.patients, probabilities, self.thresholds)
 
 
-def train_judges(
+def train_label_classifiers(
     study: StudyConfig, tiles: TileSet, fold: Fold, *, seeds: int, run: Path, device: str
-) -> Judges:
-    """Train the study's classifier on real training tiles alone, or go on in ``run``."""
+) -> LabelClassifiers:
+    """Train the study's classifier on real training tiles alone, or continue in ``run``."""
     rows = labelled_rows(tiles, fold.train)
     runs = tuple(run / f"seed-{seed}" for seed in range(seeds))
     for seed, out in enumerate(runs):
         train_classifier(
-            [Source(tiles, rows, 1.0)],
+            TrainingSet.of(tiles, rows),
             study.classifier,
-            natural=class_frequencies(tiles.labels[rows], len(tiles.classes)),
             evaluate={part: (tiles, tiles.rows_of(getattr(fold, part))) for part in PARTS},
             out=out,
             settings={"tileset": tiles.content_hash, "fold": fold.model_dump()},
             seed=study.seed * 1000 + seed,
             device=device,
         )
-    return Judges(runs, study.classifier, tiles, fold, device)
+    return LabelClassifiers(runs, study.classifier, tiles, fold, device)

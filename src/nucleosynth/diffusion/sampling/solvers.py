@@ -1,4 +1,4 @@
-"""Samplers: plain functions from a denoiser, noise levels and noise to pictures."""
+"""The samplers: functions from a denoiser, noise levels and noise to pictures."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nucleosynth.diffusion.model.spectrum import Spectrum
+from nucleosynth.diffusion.sampling.plan import SIGMA_MAX, SIGMA_MIN
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """``denoise(x, sigma)``: (n, 3, h, w) noisy pictures and (n,) noise levels to clean estimates."""
@@ -16,7 +17,7 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 Noise = Callable[[int], Tensor]
 """``noise(step)``: (n, 3, h, w) standard normal, its own for each step; step 0 is where sampling starts."""
 
-SIGMA_MIN, SIGMA_MAX, RHO = 0.03, 40.0, 5.0
+RHO = 5.0
 RESCALED_BELOW = 2.0
 
 
@@ -25,7 +26,7 @@ def karras_sigmas(
 ) -> Tensor:
     """Return ``steps`` noise levels from high to low and a closing zero (Karras et al. 2022, eq. 5).
 
-    Theirs have rho 7; of ten steps 5 leaves more to the levels at which tissue gets its texture.
+    The paper uses rho 7; with ten steps, 5 gives more steps to the levels that form the texture of tissue.
     """
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
@@ -33,12 +34,12 @@ def karras_sigmas(
 
 
 def _last(sigmas: Tensor) -> int:
-    """Return the number of the step that ends at zero; by place, as a look at a level waits for the GPU."""
+    """Return the number of the step that ends at zero; by position, as reading a level waits for the GPU."""
     return len(sigmas) - 2
 
 
 def dpmpp_2m(denoise: Denoise, sigmas: Tensor, noise: Noise, *, eta: float = 0.0) -> Tensor:
-    """DPM-Solver++(2M): second order from one evaluation a step.
+    """Sample by DPM-Solver++(2M): second order with one evaluation per step.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def dpmpp_2m(denoise: Denoise, sigmas: Tensor, noise: Noise, *, eta: float = 0.0
         (steps + 1,) falling, the last one zero.
     eta
         0 solves the ordinary differential equation. 1 solves the stochastic one, whose fresh noise lets later
-        steps mend the errors of earlier ones.
+        steps correct the errors of earlier ones.
 
     Source: Lu et al. 2022, "DPM-Solver++", algorithm 2 and, for eta = 1, SDE-DPM-Solver++(2M) of its
     appendix, with lambda = -log sigma.
@@ -70,12 +71,12 @@ def dpmpp_2m(denoise: Denoise, sigmas: Tensor, noise: Noise, *, eta: float = 0.0
 
 
 def dpmpp_2m_sde(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
-    """`dpmpp_2m` of the stochastic equation."""
+    """Sample by `dpmpp_2m` with the stochastic equation."""
     return dpmpp_2m(denoise, sigmas, noise, eta=1.0)
 
 
 def heun(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
-    """Heun's method, second order: two evaluations a step, one in the last (Karras et al. 2022, alg. 1)."""
+    """Sample by Heun's method: two evaluations per step, one in the last (Karras et al. 2022, alg. 1)."""
     x = noise(0) * sigmas[0]
     for i, (now, target) in enumerate(pairwise(sigmas)):
         slope = (x - denoise(x, now.expand(len(x)))) / now
@@ -88,7 +89,7 @@ def heun(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
 
 
 def ddim(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
-    """DDIM without noise, first order (Song et al. 2021, "Denoising diffusion implicit models", eq. 12)."""
+    """Sample by DDIM, first order (Song et al. 2021, "Denoising diffusion implicit models", eq. 12)."""
     x = noise(0) * sigmas[0]
     for now, target in pairwise(sigmas):
         x = torch.lerp(denoise(x, now.expand(len(x))), x, target / now)
@@ -96,17 +97,17 @@ def ddim(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
 
 
 def spectral(denoise: Denoise, sigmas: Tensor, noise: Noise, *, spectrum: Spectrum | None = None) -> Tensor:
-    """DDIM, exact in what is linear: of Gaussian tissue any number of steps would draw the right spectrum.
+    """Sample by DDIM with an exact linear part: for Gaussian tissue the spectrum is right at any step count.
 
-    A denoiser of tissue is first of all the best linear one, which keeps ``v / (v + s^2)`` of a mode of
-    variance ``v``. `ddim` takes its estimate for constant over a step. Here that is asked only of what the
-    estimate is beyond the linear part; the equation of a mode, ``dy/ds = s / (v + s^2) y - beyond / s``, is
-    then solved in closed form. It starts from ``sqrt(v + s^2)`` times noise, tissue and noise together.
+    The main part of a denoiser of tissue is the best linear denoiser, which keeps ``v / (v + s^2)`` of a mode
+    of variance ``v``. `ddim` treats the whole estimate as constant over a step. Here only the rest beyond the
+    linear part is treated so; the equation of a mode, ``dy/ds = s / (v + s^2) y - beyond / s``, is then
+    solved in closed form. The first picture is ``sqrt(v + s^2)`` times noise: tissue and noise together.
 
     Parameters
     ----------
     spectrum
-        Of the denoiser; None: all variances zero, which is `ddim`.
+        Spectrum of the denoiser; None: all variances zero, which is `ddim`.
 
     Source: an exponential integrator as in Lu et al. 2022, "DPM-Solver", with the spectrum of tissue in place
     of zero variance; the variance is ours.
@@ -132,9 +133,9 @@ def spectral(denoise: Denoise, sigmas: Tensor, noise: Noise, *, spectrum: Spectr
 
 
 def ddpm(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
-    """Ancestral sampling, by the posterior of Ho et al. 2020, eq. 6 and 7, between any two noise levels.
+    """Sample by ancestral sampling: the posterior of Ho et al. 2020, eq. 6 and 7, between any noise levels.
 
-    The start has the unit variance of their x_T, which here is ``1 + sigma^2``.
+    The first picture has the unit variance of their x_T, which here is ``1 + sigma^2``.
     """
     x = noise(0) * (1 + sigmas[0] ** 2).sqrt()
     for i, (now, target) in enumerate(pairwise(sigmas)):
@@ -146,7 +147,7 @@ def ddpm(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
 
 
 def consistency(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
-    """Make a tile, add fresh noise down to the next level, make it again; for a student of few steps.
+    """Sample by a student: make a tile, add fresh noise at the next level, make it again.
 
     Source: Song et al. 2023, "Consistency models", algorithm 1.
     """
@@ -158,23 +159,12 @@ def consistency(denoise: Denoise, sigmas: Tensor, noise: Noise) -> Tensor:
     return x
 
 
-SAMPLERS: dict[str, Callable[[Denoise, Tensor, Noise], Tensor]] = {
-    "dpmpp-2m": dpmpp_2m,
-    "dpmpp-2m-sde": dpmpp_2m_sde,
-    "heun": heun,
-    "ddim": ddim,
-    "spectral": spectral,
-    "ddpm": ddpm,
-    "consistency": consistency,
-}
-
-
 def rescaled_sigma(denoise: Denoise, scale: float) -> Denoise:
-    """Tell the denoiser of more noise than there is, ``scale`` times, below sigma = 2.
+    """Rescale the noise level that the denoiser is given, ``scale`` times, below sigma = 2.
 
-    A network sees its own errors as noise that the schedule does not count (exposure bias); the less it was
-    trained, the more. Told of more noise, it removes them. Only where texture is decided: above, the scale
-    of the data itself (unit variance) would be lost.
+    During sampling a network's own errors act as noise that the schedule does not include (exposure bias),
+    more so after a short training. With a higher noise level the network removes them. This is done only at
+    low noise, which forms texture: above, the scale of the data (unit variance) would be lost.
 
     Source: the idea of Li et al. 2024, "Alleviating exposure bias in diffusion models through sampling with
     shifted time steps"; the rule is ours.
