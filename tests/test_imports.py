@@ -56,7 +56,7 @@ def test_the_public_names_are_there():
 def test_each_room_imports_only_from_the_rooms_before_it():
     lint = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run(
-        [lint, "--no-cache", "--no-logo"],
+        [lint, "--no-cache"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         capture_output=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nucleosynth.evaluate.statistics.bootstrap import cluster_bootstrap, draw_counts, paired_difference
@@ -24,7 +24,7 @@ def names(values: list[float]) -> list[str]:
     return [f"p{index:02d}" for index in range(len(values))]
 
 
-@pytest.mark.slow  # statsmodels collects garbage at each call
+@settings(max_examples=15)  # statsmodels collects garbage at every call
 @given(P_VALUES)
 def test_adjusted_p_values_are_none_below_their_own_and_keep_their_order(p_values):
     found = holm(p_values)
@@ -40,7 +40,7 @@ def test_adjusted_p_values_are_none_below_their_own_and_keep_their_order(p_value
     assert not known or adjusted[0] == min(1, len(known) * p_values[by_own[0]])
 
 
-@pytest.mark.slow
+@settings(max_examples=15)
 @given(P_VALUES, st.floats(0, 1))
 def test_one_comparison_more_makes_no_other_more_certain(p_values, another):
     alone, together = holm(p_values), holm({**p_values, "another": another})
