@@ -66,3 +66,12 @@ def test_it_shows_the_verdict_first_then_the_numbers(tmp_path):
 
 def test_a_study_on_its_way_shows_what_there_is(tmp_path):
     check_html(report(tmp_path, {"name": "begun", "verdict": None, "arms": None})._repr_html_())
+
+
+def test_many_comparisons_are_cut_short_and_counted(tmp_path):
+    lines = [f"comparison {number}" for number in range(14)]
+    text = report(tmp_path, {"verdict": {"headline": "No help shown.", "lines": lines}})._repr_html_()
+    check_html(text)
+    assert "comparison 9" in text
+    assert "comparison 10" not in text
+    assert "4 more comparisons are in the report." in text

@@ -13,6 +13,8 @@ from nucleosynth.render.wording import metric_name
 
 Record = Mapping[str, Any]
 DECIMALS = 3
+LINES = 10
+"""Lines of the verdict that a notebook shows; those of the primary arm come first."""
 
 
 class StudyReport:
@@ -65,10 +67,12 @@ class StudyReport:
         """Show the verdict, the arms and the key numbers in a notebook."""
         record = self.record
         verdict = record.get("verdict") or {}
-        metrics = _metrics(record)
+        metrics, lines = _metrics(record), verdict.get("lines") or []
+        more = len(lines) - LINES
         return box(
             f"Study {record.get('name') or ''}: {verdict.get('headline') or 'no verdict yet'}",
-            *(line(text) for text in verdict.get("lines") or []),
+            *(line(text) for text in lines[:LINES]),
+            *([line(f"{more} more comparisons are in the report.")] if more > 0 else []),
             table(_arm_rows(record, metrics), head=("arm", "runs", *map(metric_name, metrics))),
             table(_numbers(record)),
             line(f"The whole report: {self.path}"),
