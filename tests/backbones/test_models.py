@@ -21,6 +21,7 @@ def small(num_classes: int = 2, *, seed: int = 0, weights: str = "none") -> torc
     return create_backbone(SMALL, weights=weights, num_classes=num_classes).eval()
 
 
+@pytest.mark.slow
 def test_shapes_of_logits_and_features() -> None:
     batch = torch.zeros(2, 3, 32, 32)
     assert small(5)(batch).shape == (2, 5)

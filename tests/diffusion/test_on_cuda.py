@@ -70,6 +70,7 @@ def test_the_loss_is_computed_on_the_device(recipe):
     assert (loss.device, loss.dtype, loss.shape) == (CUDA, torch.float32, ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variation", [None, 2.0])
 @pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "consistency"])
 def test_every_sampler_draws_on_the_device(sampler, variation):

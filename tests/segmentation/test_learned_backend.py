@@ -50,6 +50,7 @@ def test_stitched_maps_are_those_of_the_whole_frame(net):
     assert whole.std() > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mpp", [0.25, 0.4, 0.5, 1.0])
 def test_tile_segment_stitch_is_segment_whole(net, mpp):
     frame = FRAME[: round(125 / mpp), : round(115 / mpp)]

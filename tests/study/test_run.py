@@ -55,6 +55,7 @@ def copied(finished, tmp_path):
     return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_a_whole_study(copied):
     report, out = copied / "report.html", copied
     record = read_json(out / "report.json")
@@ -82,6 +83,7 @@ def test_a_whole_study(copied):
     assert (out / "report.json").read_text() == before
 
 
+@pytest.mark.slow
 def test_nothing_is_fitted_on_a_held_out_patient(finished):
     fold = read_json(finished / "split.json")["folds"][0]
     generator = read_json(finished / "fold-0" / "generator-0" / "generator" / "config.json")
@@ -90,6 +92,7 @@ def test_nothing_is_fitted_on_a_held_out_patient(finished):
     assert set(pool.patients.tolist()) <= set(fold["train"])
 
 
+@pytest.mark.slow
 def test_a_generator_trained_on_a_test_patient_is_refused(copied, tmp_path):
     path = copied / "fold-0" / "generator-0" / "generator"
     card = read_json(path / "config.json")
@@ -118,6 +121,7 @@ def test_what_the_generator_cannot_draw_is_refused_before_it_is_trained(synthesi
     assert not (tmp_path / "run" / "fold-0").exists()
 
 
+@pytest.mark.slow
 def test_another_generator_than_that_of_the_pool_is_refused(copied):
     stored = copied / "fold-0" / "synthetic-0" / "tileset.json"
     info = read_json(stored)

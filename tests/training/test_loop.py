@@ -63,6 +63,7 @@ def test_a_preview_that_was_not_made_is_made_by_the_resumed_run(tmp_path):
     assert made == [15, 30]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [3, 5, 14, 29])
 def test_a_resumed_run_equals_an_unbroken_one(tmp_path, stop):
     class Breaking(Toy):

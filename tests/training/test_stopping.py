@@ -53,6 +53,7 @@ def test_a_loss_that_falls_to_the_end_lets_it_run_to_the_end(tmp_path):
     assert fitted.stopped.startswith("after all 40 steps")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("apart", "checked"), [(1, list(range(4, 41, 4))), (13, [14, 27, 40]), (99, [40])])
 def test_a_short_run_is_checked_seldom_and_always_at_its_end(tmp_path, apart, checked):
     loss, _ = scripted([float(10 - i) for i in range(10)])
@@ -68,6 +69,7 @@ def test_a_stopped_run_started_again_does_not_train_further(tmp_path):
     assert equal(again.ema, first.ema)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [7, 18, 26])
 def test_a_resumed_run_checks_and_keeps_the_same(tmp_path, stop):
     class Breaking(Toy):

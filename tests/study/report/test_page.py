@@ -19,6 +19,8 @@ from nucleosynth.files import read_json
 from nucleosynth.render.page import tile_figure
 from nucleosynth.study.report.page import build_report, pseudonymise, save_figures
 
+pytestmark = pytest.mark.slow
+
 FEW = ("real", "oversampled", PRIMARY)
 
 
@@ -138,7 +140,6 @@ def test_hostile_names_stay_names(record, pictures, tmp_path) -> None:
     assert "&lt;script&gt;" in page
 
 
-@pytest.mark.slow
 def test_a_shared_report_shows_no_real_tile_and_no_patient(small, pictures, tmp_path) -> None:
     small["provenance"]["note"] = "extra:9 was left out"
     build_report(small, pictures, tmp_path / "own")
@@ -210,7 +211,6 @@ def test_a_study_without_classes_leaves_the_arms_out_and_says_why(record, pictur
     assert tile_figure(pictures["real"]["all"], columns=4, alt="").picture in page
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tnbc", "amibr", "amibr-chosen", "amibr-low-data", "amibr-scratch"])
 def test_committed_records_still_make_a_report(name, tmp_path) -> None:
     record = read_json(RESULTS / name / "report.json")
@@ -228,7 +228,6 @@ def test_missing_scores_and_pictures_are_left_out(record, tmp_path) -> None:
     assert "None recorded" in text
 
 
-@pytest.mark.slow
 def test_documentation_figures_show_synthetic_tiles_alone(record, pictures, tmp_path) -> None:
     written = save_figures(record, pictures, tmp_path)
     of_arms = {"forest", "dose_response", "confusion", "reliability"}

@@ -20,6 +20,8 @@ from tests.study.records import (
 from nucleosynth.study.report import page as report
 from nucleosynth.study.report.page import build_report
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _undrawn(monkeypatch) -> None:
@@ -37,7 +39,6 @@ def pictures() -> dict[str, Any]:
     return sample_pictures()
 
 
-@pytest.mark.slow
 def test_the_verdict_comes_first_with_its_weakest_comparison(record, pictures, tmp_path) -> None:
     text = text_of(build_report(record, pictures, tmp_path).read_text())
     weakest = (
@@ -74,7 +75,6 @@ def test_the_claim_names_every_rival_in_both_measures(record, pictures, tmp_path
         assert words in claim, words
 
 
-@pytest.mark.slow
 def test_patients_and_tiles_of_a_data_fraction_are_counted(record, pictures, tmp_path) -> None:
     text = section(build_report(record, pictures, tmp_path).read_text(), "data")
     assert "train 20 60 55 92 % 5 8 % of these, 50 % 10 31 28 90 % 3 10 % validation" in text
@@ -103,7 +103,6 @@ def test_every_kind_of_arm_is_explained(record, pictures, tmp_path) -> None:
         assert words in text, words
 
 
-@pytest.mark.slow
 def test_the_report_says_how_the_primary_arm_was_chosen(record, pictures, tmp_path) -> None:
     page = build_report(record, pictures, tmp_path).read_text()
     text = section(page, "protocol")
@@ -120,7 +119,6 @@ def test_the_report_says_how_the_primary_arm_was_chosen(record, pictures, tmp_pa
     assert "settings were changed after the protocol was written" in top
 
 
-@pytest.mark.slow
 def test_a_named_arm_and_none_at_all(record, pictures, tmp_path) -> None:
     chosen = {"arm": PRIMARY, "by": "protocol", "metric": None, "scores": {}}
     record["choice"]["chosen"] = {"fold-0": chosen}
@@ -154,7 +152,6 @@ def test_every_figure_appears(record, pictures, tmp_path) -> None:
         assert sum(words in alt for alt in plots) == 1, words
 
 
-@pytest.mark.slow
 def test_fractions_classes_calibration_and_patient_level_scores_have_tables(
     record, pictures, tmp_path
 ) -> None:
@@ -167,7 +164,6 @@ def test_fractions_classes_calibration_and_patient_level_scores_have_tables(
         assert words in text, words
 
 
-@pytest.mark.slow
 def test_calibration_explains_the_effect_of_equal_class_weights(record, pictures, tmp_path) -> None:
     for balance, said in (("loss", True), ("none", False)):
         record["protocol"]["classifier"] = {**record["protocol"]["classifier"], "balance": balance}
@@ -184,7 +180,6 @@ def test_a_single_data_fraction_is_not_mentioned(record, pictures, tmp_path) -> 
     assert "patients used" not in text
 
 
-@pytest.mark.slow
 def test_generators_of_several_seeds_are_compared(record, pictures, tmp_path) -> None:
     text = section(build_report(record, pictures, tmp_path).read_text(), "making")
     assert "initial weights nucleosynth/tissue-prior training steps 10" in text
@@ -235,7 +230,6 @@ def test_a_single_arm_is_compared_with_nothing(pictures, tmp_path) -> None:
     assert "can the probabilities be trusted" in text
 
 
-@pytest.mark.slow
 def test_nuclei_are_compared_with_those_of_real_patients(record, pictures, tmp_path) -> None:
     assert 'id="morphology"' not in build_report(record, pictures, tmp_path).read_text()
     record["morphology"] = morphology()
@@ -245,7 +239,6 @@ def test_nuclei_are_compared_with_those_of_real_patients(record, pictures, tmp_p
     assert "atypical chromatin heterogeneity 30.50 33.25 \u2013 0.37" in text
 
 
-@pytest.mark.slow
 def test_the_segmentation_arms_have_a_table(record, pictures, tmp_path) -> None:
     assert 'id="segmentation"' not in build_report(record, pictures, tmp_path).read_text()
     record["segmentation"] = segmentation_arms()

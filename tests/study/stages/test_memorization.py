@@ -55,6 +55,7 @@ def generator(tiles, fold, tmp_path):
     return Generator.from_pretrained(path, device="cpu")
 
 
+@pytest.mark.slow
 def test_no_tile_of_a_test_patient_is_read(tiles, fold, generator, tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(
@@ -69,6 +70,7 @@ def test_no_tile_of_a_test_patient_is_read(tiles, fold, generator, tmp_path, mon
     assert found["patients_not_compared"] == found["patients_of_start"] == 0
 
 
+@pytest.mark.slow
 def test_a_copy_is_found_and_shown_with_its_original(tiles, fold, generator, tmp_path):
     train = tiles.rows_of(fold.train)
     np.save(tmp_path / "copies.npy", np.asarray(tiles.images[train[:8]])[:, ::-1])
