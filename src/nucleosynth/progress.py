@@ -1,4 +1,4 @@
-"""Progress of long work, told to whoever listens: bars at a terminal or in a notebook, else nothing.
+"""Progress of long work, reported to whoever listens: bars at a terminal or in a notebook, else nothing.
 
 The library only opens tasks. In a notebook bars are drawn without being asked for; elsewhere the command
 line, or `show_progress`, installs them.

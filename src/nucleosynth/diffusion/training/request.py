@@ -26,7 +26,7 @@ def generator_config(config: Any = None, **settings: Any) -> GeneratorConfig:
     Raises
     ------
     InputError
-        An unknown setting or a wrong value, named; settings beside a `GeneratorConfig`.
+        An unknown setting or a wrong value, named; settings together with a `GeneratorConfig`.
     """
     given = {name: _plain(value) for name, value in settings.items() if value is not None}
     if isinstance(config, GeneratorConfig):

@@ -87,7 +87,7 @@ def _metrics(record: Record) -> list[str]:
 
 
 def _arm_rows(record: Record, metrics: list[str]) -> Iterator[list[object]]:
-    """Yield name, runs and mean [least, largest] of each metric, at the largest share of the patients."""
+    """Yield name, runs and mean [least, largest] of each metric, at the largest data fraction."""
     arms = record.get("arms") or []
     most = max((arm.get("fraction") or 1 for arm in arms), default=1)
     for arm in arms:
