@@ -222,7 +222,12 @@ def parameters(name: str) -> list[str]:
 
 
 NAMES = sorted(set(public_callables()) - NETWORK - INTERNAL)
-SECONDS = {"run_study", "synthesise"}  # values that are right start the whole work
+SECONDS = {
+    "run_study",
+    "synthesise",
+    "train_generator",
+    "fit_layouts",
+}  # values that are right start the whole work
 CASES = [
     pytest.param(
         name, parameter, id=f"{name}.{parameter}", marks=[pytest.mark.slow] if name in SECONDS else ()

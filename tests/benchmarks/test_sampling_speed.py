@@ -25,6 +25,7 @@ from tests.phantoms import TINY_NETWORK
 from nucleosynth.errors import InputError
 
 
+@pytest.mark.slow
 def test_operations_of_a_convolution_by_hand():
     assert operations(Limit(2, channels=4, side=8).evaluate) == 2 * 2 * 8 * 8 * 4 * 4 * 9
 

@@ -29,6 +29,7 @@ def fitted(tmp_path, monkeypatch):
     return out
 
 
+@pytest.mark.slow
 def test_fit_then_draw(fitted, tmp_path, capsys):
     assert json.loads(fitted.read_text())["patients"] == ["phantom:p00", "phantom:p01"]
     words = ["layouts", "draw", str(fitted), "--tiles", "5", "--label", "2", "--regions", "nests"]
@@ -39,6 +40,7 @@ def test_fit_then_draw(fitted, tmp_path, capsys):
     assert card["dial"] == {"size_ratio": 1.5, "anisonucleosis": 1.0, "irregularity": 1.0, "density": 0.5}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

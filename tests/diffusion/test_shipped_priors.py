@@ -29,7 +29,7 @@ def test_it_is_small_and_has_a_card(prior):
     assert weights.stat().st_size < MOST_BYTES
     text = card.read_text(encoding="utf-8")
     assert all(
-        words in text for words in ("Intended use", "Limits", "patients seen", "licence of the weights")
+        words in text for words in ("Intended use", "Limits", "training patients", "licence of the weights")
     )
     scale = (128, 0.25) if prior.path.name == "tissue-prior-40x" else (64, 0.5)
     assert (prior.card.size, prior.card.mpp, prior.card.classes) == (*scale, [])

@@ -57,6 +57,7 @@ def test_any_size_and_scale(layout_model):
     assert abs(len(areas[0]) / len(areas[1]) - 1) < 0.05
 
 
+@pytest.mark.slow
 def test_grades_differ_as_their_real_nuclei_do(layout_model):
     size = [means(layout_model.draw(40, label=grade, seed=1))["diameter_um"] for grade in range(3)]
     assert size[0] < 0.85 * size[1] < 0.85 * 0.85 * size[2] * 1.2

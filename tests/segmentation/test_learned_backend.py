@@ -41,6 +41,7 @@ def random_cut(net: SegmenterNet, frame: np.ndarray, mpp: float) -> Cut:
     return Cut(**levels, blur=0.01, least_seed=0, least_area=0)
 
 
+@pytest.mark.slow
 def test_stitched_maps_are_those_of_the_whole_frame(net):
     whole = network_maps(net, FRAME[None], device=CPU, tile=512)
     for tile in (64, 96):

@@ -159,6 +159,7 @@ def colour_extractor(argument: str) -> NetworkExtractor:
     return NetworkExtractor("colour", "0" * 16, forward)
 
 
+@pytest.mark.slow
 def test_a_new_extractor_is_one_function_and_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -168,6 +168,7 @@ def test_a_control_of_few_references_is_given_the_chance_of_as_many(tissue):
     assert many["control"] >= many["held_out"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("value", "words"), [(np.nan, "are not numbers"), (1.0, "are the same for all")])
 def test_features_that_tell_nothing_are_refused(tissue, value, words):
     train, held_out, fresh = tissue
