@@ -88,9 +88,20 @@ def as_choice(value: Any, name: str, choices: Iterable[str]) -> str:
     known = list(choices)
     if isinstance(value, str) and value in known:
         return value
-    near = difflib.get_close_matches(value, known, n=1, cutoff=0.5) if isinstance(value, str) else []
-    hint = f"did you mean {near[0]}? " if near else ""
+    hint = did_you_mean(value, known) if isinstance(value, str) else ""
     raise InputError(f"{name} is {shown(value)}; {hint}expected one of {', '.join(known)}")
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return ``"did you mean NAME? "`` with the most similar of some names, or nothing, for a message."""
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    return f"did you mean {near[0]}? " if near else ""
+
+
+def require_count(found: int, count: int | None, name: str) -> None:
+    """Refuse another number of entries than there are tiles; None: any."""
+    if count is not None and found != count:
+        raise InputError(f"{name}: {found} for {count} tiles; give one each")
 
 
 def as_path(value: Any, name: str) -> Path:

@@ -11,14 +11,9 @@ from typing import Any
 from nucleosynth.render.notebook import box, line, table
 
 OWNER = "nucleosynth"
-EXTRACTORS = {
-    "lite0": "features for fidelity and copies; offline",
-    "inception": "features that papers print FID in; weights of the hub or a file",
-    "dinov2": "features of a general vision transformer; weights of the hub or a file",
-    "clip": "features of a general image and text model; weights of the hub or a file",
-    "timm": "features of any timm model: timm:MODEL or timm:MODEL@FILE",
-    "classifier": "features of a classifier of your own: classifier:RUN",
-}
+CLASSICAL = "finds nuclei without learning: haematoxylin and a watershed"
+REGISTERED = "registered here"
+"""Purpose of a model that does not say its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +97,11 @@ def _segmenters() -> Iterator[ModelEntry]:
     cards = {place.name: _card(place / "card.json") for place in _folders(shipped, "card.json")}
     for name in segmenter_names():
         learned = cards.get(name)
-        purpose = "finds nuclei without learning: haematoxylin and a watershed" if name == "classical" else ""
+        purpose = (
+            "finds nuclei without learning: haematoxylin and a watershed"
+            if name == "classical"
+            else REGISTERED
+        )
         yield ModelEntry(
             name=name,
             kind="segmenter",
@@ -113,12 +112,11 @@ def _segmenters() -> Iterator[ModelEntry]:
 
 
 def _extractors() -> Iterator[ModelEntry]:
-    from nucleosynth.evaluate.fidelity.features import extractor_names
+    from nucleosynth.evaluate.fidelity.features import EXTRACTORS, extractor_names
 
     for name in extractor_names():
-        yield ModelEntry(
-            name=name, kind="extractor", mpp=None, size=None, purpose=EXTRACTORS.get(name, "registered here")
-        )
+        purpose = getattr(EXTRACTORS.get(name), "purpose", "") or REGISTERED
+        yield ModelEntry(name=name, kind="extractor", mpp=None, size=None, purpose=purpose)
 
 
 def _folders(root: Traversable, card: str) -> Sequence[Traversable]:

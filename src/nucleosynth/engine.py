@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
-Job = Mapping[str, object]
+Job = Mapping[str, Any]
 JobFunction = Callable[[Job], object]
 
 

@@ -75,6 +75,11 @@ def partial(path: Path) -> Iterator[Path]:
         _sync_directory(path.parent)
 
 
+def is_free(path: Path) -> bool:
+    """Tell whether nothing is lost by writing a directory here: there is none, or an empty one."""
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     with partial(path) as building:

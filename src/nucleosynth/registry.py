@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
+from nucleosynth.arguments import did_you_mean
 from nucleosynth.errors import InputError
 
 T = TypeVar("T")
@@ -50,17 +50,10 @@ class Registry(Generic[T]):
             self._loaded[name] = imported(entry) if isinstance(entry, str) else entry
         return self._loaded[name]
 
-    def nearest(self, name: object) -> str | None:
-        """Return the most similar name, None if none is similar."""
-        near = difflib.get_close_matches(str(name), self._entries, n=1, cutoff=0.5)
-        return near[0] if near else None
-
     def unknown(self, name: object) -> str:
         """Return the message for an unknown name."""
-        near = self.nearest(name)
-        hint = f"did you mean {near}? " if near else ""
         given = " ".join(repr(name).split())[:60]
-        return f"unknown {self.kind} {given}; {hint}known are {', '.join(self)}"
+        return f"unknown {self.kind} {given}; {did_you_mean(name, self)}known are {', '.join(self)}"
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names, in the order in which they were added."""

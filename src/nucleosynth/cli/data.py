@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from nucleosynth.cli.settings import Out, Root, Seed, Settings, StudyFile, load_section
+from nucleosynth.render.wording import scale_text
 
 if TYPE_CHECKING:
     from nucleosynth.data.tileset import TileSet
@@ -173,10 +174,9 @@ def phantom(
 
 def _summary(tiles: TileSet) -> str:
     height, width = tiles.size
-    scale = "scale unknown" if tiles.mpp is None else f"{tiles.mpp:g} µm/px"
     parts = [
         f"{len(tiles)} tiles of {width}x{height} px",
-        scale,
+        scale_text(tiles.mpp),
         f"{len(set(tiles.patients) - {''})} patients",
         f"classes {', '.join(tiles.classes) or 'none'}",
     ]

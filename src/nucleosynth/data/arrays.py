@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nucleosynth.arguments import as_number, shown
+from nucleosynth.arguments import as_number, require_count, shown
 from nucleosynth.errors import InputError
 
 EXACT = 2**24
@@ -195,7 +195,6 @@ def _from_pil(image: Any, mode: str | None) -> NDArray[Any]:
 
 
 def _require_fit(array: NDArray[Any], name: str, count: int | None, size: tuple[int, int] | None) -> None:
-    if count is not None and len(array) != count:
-        raise InputError(f"{name}: {len(array)} for {count} tiles; give one each")
+    require_count(len(array), count, name)
     if size is not None and array.shape[1:3] != tuple(size):
         raise InputError(f"{name} are {array.shape[1:3]} px; expected {tuple(size)} (height, width)")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleosynth.arguments import as_int, shown
+from nucleosynth.arguments import as_int, did_you_mean, require_count, shown
 from nucleosynth.data.arrays import plain_array
 from nucleosynth.errors import InputError
 
@@ -46,8 +45,7 @@ def as_labels(
     if isinstance(labels, Mapping | bytes) or _ndim(labels) != 1:
         raise InputError(f"{name} are {shown(labels)}; expected one class per tile, by index or name")
     found = [_label(label, classes, name) for label in labels]
-    if count is not None and len(found) != count:
-        raise InputError(f"{name}: {len(found)} for {count} tiles; give one each")
+    require_count(len(found), count, name)
     return found
 
 
@@ -82,8 +80,7 @@ def as_indices(indices: Any, *, count: int | None = None, name: str = "indices")
     if isinstance(indices, str | bytes | Mapping) or _ndim(indices) != 1:
         raise InputError(f"{name} is {shown(indices)}; expected a list of whole numbers from 0")
     found = [as_int(index, name, least=0, most=2**63 - 1) for index in indices]
-    if count is not None and len(found) != count:
-        raise InputError(f"{name}: {len(found)} for {count} tiles; give one each")
+    require_count(len(found), count, name)
     return found
 
 
@@ -94,8 +91,7 @@ def _label(label: Any, classes: Sequence[str], name: str) -> int:
     if isinstance(label, str):
         if label in classes:
             return list(classes).index(label)
-        near = difflib.get_close_matches(label, classes, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = did_you_mean(label, classes)
         raise InputError(f"{name}: unknown class {label!r}; {hint}known are {known}")
     index = as_int(label, name)
     if not -1 <= index < len(classes):

@@ -14,7 +14,7 @@ from nucleosynth.data.prefetch import ordered_map
 from nucleosynth.data.readers.folder import UNLABELLED
 from nucleosynth.data.tileset import TileSet
 from nucleosynth.errors import InputError
-from nucleosynth.files import partial
+from nucleosynth.files import is_free, partial
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -39,7 +39,7 @@ def export_tiles(tiles: TileSet, out: Path, *, layout: Literal["images", "imagef
     InputError
         ``out`` exists and is not an empty directory.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not is_free(out):
         raise InputError(f"{out}: already exists; choose a new directory")
     names = list(_names(tiles, layout))
     with partial(out) as building:

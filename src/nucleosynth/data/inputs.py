@@ -45,7 +45,7 @@ def training_patients(tiles: TileSet, patients: Any, *, fold: int = 0) -> list[s
     Raises
     ------
     InputError
-        Something else, a fold that the split does not have, or patients who all have no tile here.
+        Something else, or a fold that the split does not have.
     """
     number = as_int(fold, "fold", least=0)
     if isinstance(patients, Split):

@@ -15,6 +15,7 @@ from nucleosynth.data import pixel_cache as cache
 from nucleosynth.data.tile import Tile
 from nucleosynth.errors import InputError, OutOfRangeError
 from nucleosynth.render.notebook import tiles_html
+from nucleosynth.render.wording import scale_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,10 +139,9 @@ class TileSelection:
             (name or "no class", int((names == name).sum()), _known(self.patients[names == name]))
             for name in [*self.classes, *([""] if (names == "").any() else [])]
         ]
-        scale = "scale unknown" if self.mpp is None else f"{self.mpp:g} µm/px"
         facts = [
             f"{len(self):,} tiles of {self.size[1]}×{self.size[0]} px",
-            scale,
+            scale_text(self.mpp),
             f"{_known(self.patients):,} patients",
             f"{int(self.has_mask.sum()):,} with nuclei masks",
         ]

@@ -21,7 +21,7 @@ from nucleosynth.data import pixel_cache as cache
 from nucleosynth.data.selection import TileSelection
 from nucleosynth.data.tile import Rating, Tile
 from nucleosynth.errors import InputError
-from nucleosynth.files import disk_errors, partial, read_json, write_json
+from nucleosynth.files import disk_errors, is_free, partial, read_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +59,7 @@ def write_tileset(
     InputError
         No tile, tiles of different size, repeated ids, a label outside the classes.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not is_free(out):
         raise InputError(f"{out}: already exists; rows are immutable, choose a new directory")
     with partial(out) as building, disk_errors(out):
         building.mkdir()

@@ -27,7 +27,7 @@ from nucleosynth.diffusion.model.denoiser import Denoiser
 from nucleosynth.diffusion.sampling.draw import draw
 from nucleosynth.diffusion.sampling.plan import SamplingPlan, SamplingRequest, active_terms, resolve_sampling
 from nucleosynth.errors import InputError
-from nucleosynth.files import disk_errors, partial, read_json, write_json
+from nucleosynth.files import disk_errors, is_free, partial, read_json, write_json
 from nucleosynth.render.notebook import generator_html
 from nucleosynth.seeds import normal
 from nucleosynth.training.devices import autocast, choose_device, compile_if_asked
@@ -120,7 +120,8 @@ class Generator:
         """
         target = as_path(path, "path")
         half = as_flag(half, "half")
-        _require_free(target)
+        if not (is_free(target) or (target / "config.json").is_file()):
+            raise InputError(f"{target}: exists and is not a generator; choose another directory")
         learned = {name for name, _ in self.denoiser.named_parameters()} if half else set()
         with partial(target) as building, disk_errors(target):
             building.mkdir()
@@ -252,12 +253,12 @@ class Generator:
         if on_step is not None and not callable(on_step):
             raise InputError(f"on_step is {shown(on_step)}; expected a function of step, steps and tiles")
         asked = None if masks is None else as_instances(masks, name="sample: masks", size=(size, size))
-        numbers = None if indices is None else as_indices(indices, name="sample: indices")
-        given = next((len(one) for one in (asked, numbers) if one is not None), None)
+        given = None if asked is None else len(asked)
+        if indices is not None:
+            indices = as_indices(indices, count=given, name="sample: indices")
+            given = len(indices)
         wanted = as_labels(labels, self.card.classes, count=given, name="sample: labels")
-        count, indices = len(wanted), range(len(wanted)) if numbers is None else numbers
-        if len(indices) != count:
-            raise InputError(f"sample: {len(indices)} indices for {count} tiles; give one each")
+        count, indices = len(wanted), range(len(wanted)) if indices is None else indices
         if early is not None:
             as_instance(early, Generator, "early", how="load one with Generator.from_pretrained")
         condition = self._condition(wanted, asked, None if stain is None else as_stain(stain, count))
@@ -388,11 +389,3 @@ class Generator:
     def _pixels(self, pictures: Tensor) -> npt.NDArray[np.uint8]:
         made: Tensor = self.denoiser.to_pixels(pictures.float())
         return made.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-
-
-def _require_free(target: Path) -> None:
-    """Refuse to replace anything but a generator or an empty directory."""
-    if not target.exists() or (target / "config.json").is_file():
-        return
-    if not target.is_dir() or any(target.iterdir()):
-        raise InputError(f"{target}: exists and is not a generator; choose another directory")

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from nucleosynth.config import Config, parse
 from nucleosynth.errors import InputError
-from nucleosynth.files import disk_errors, file_hash, partial, read_json, write_array, write_json
+from nucleosynth.files import disk_errors, file_hash, is_free, partial, read_json, write_array, write_json
 from nucleosynth.layouts.atypia import Dial
 from nucleosynth.layouts.model import LayoutModel
 from nucleosynth.render.grid import grid, save_png
@@ -156,7 +156,7 @@ def write_layouts(
     InputError
         The folder exists and is not empty, or as `LayoutModel.draw`.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not is_free(out):
         raise InputError(f"{out}: already exists; choose a new directory")
     dial = dial or Dial()
     masks = model.draw(

@@ -13,6 +13,7 @@ import numpy as np
 
 from nucleosynth.render.grid import Pixels, grid, png_data_uri
 from nucleosynth.render.outlines import Masks, draw_outlines
+from nucleosynth.render.wording import scale_text
 
 Rows = Iterable[Sequence[object]]
 THUMBNAIL = 96
@@ -101,10 +102,9 @@ def generator_html(facts: Mapping[str, Any]) -> str:
         is missing is left out.
     """
     size, mpp, start = facts.get("size"), facts.get("mpp"), facts.get("initial_weights")
-    scale = "scale unknown" if mpp is None else f"{mpp:g} µm/px"
     rows = [
         ("recipe", facts.get("recipe")),
-        ("tiles", None if size is None else f"{size}×{size} px, {scale}"),
+        ("tiles", None if size is None else f"{size}×{size} px, {scale_text(mpp)}"),
         ("classes", _listed(facts.get("classes"))),
         ("nuclei masks", None if "masks" not in facts else "read" if facts["masks"] else "not read"),
         ("training patients", _count(facts.get("patients"))),

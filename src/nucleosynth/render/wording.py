@@ -54,6 +54,11 @@ def signed(value: Any, digits: int = 3) -> str:
     return f"{value:+.{digits}f}".replace("-", MINUS)
 
 
+def scale_text(mpp: float | None) -> str:
+    """Write the scale of tiles in µm/px; says so where it is unknown."""
+    return "scale unknown" if mpp is None else f"{mpp:g} µm/px"
+
+
 def interval(bounds: Any, digits: int = 3, *, sign: bool = False) -> str:
     """Write an interval as ``low to high``; a dash where there is none."""
     if not isinstance(bounds, list | tuple) or len(bounds) != 2 or not all(map(is_number, bounds)):

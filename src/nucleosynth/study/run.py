@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nucleosynth import progress
 from nucleosynth.arguments import as_path, as_text, shown
@@ -33,9 +32,6 @@ from nucleosynth.study.stages.memorization import initial_weights_tiles
 from nucleosynth.study.stages.preflight import refuse_early
 from nucleosynth.study.stages.primary_arm import chosen_arm, lock_choice
 from nucleosynth.study.stages.run_job import run_job
-
-if TYPE_CHECKING:
-    pass
 
 _log = logging.getLogger(__name__)
 
@@ -171,8 +167,8 @@ def _run_jobs(contexts: Mapping[Fit, FitContext], engine: Engine, jobs: Iterable
         failed: list[tuple[str, Exception]] = []
         stages = ", ".join(dict.fromkeys(job.stage for job in wave))
         with progress.task(stages, len(every)) as update:
-            for number, (job, result) in enumerate(engine.map(run_job, every)):
-                name = str(job["folder"])
+            for number, (data, result) in enumerate(engine.map(run_job, every)):
+                name = Job.from_plain(data["job"]).folder
                 if isinstance(result, Exception):
                     failed.append((name, result))
                     _log.error("%s: %s", name, result)

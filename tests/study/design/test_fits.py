@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -109,7 +110,7 @@ def test_every_fit_has_its_own_folder():
     assert [fit.folder for fit in fits] == [
         "fold-0", "fold-1", "fold-0-patients-25%", "fold-0-patients-25%/choice-1", "fold-0/choice-1",
     ]  # fmt: skip
-    assert Fit(**fits[3].plain) == fits[3]
+    assert Fit(**asdict(fits[3])) == fits[3]
 
 
 def test_an_inner_fold_runs_the_candidates_alone_with_one_generator():

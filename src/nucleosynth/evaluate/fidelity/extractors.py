@@ -22,11 +22,11 @@ Forward = Callable[[NDArray[np.uint8]], "Tensor"]
 """Maps a batch (n, h, w, 3) uint8 to features (n, d)."""
 
 
-def written_as(form: str) -> Callable[[F], F]:
-    """Record on a factory how users write its extractors, such as ``timm:MODEL[@FILE]``, for messages."""
+def written_as(form: str, *, purpose: str = "") -> Callable[[F], F]:
+    """Record on a factory how users write its extractors, such as ``timm:MODEL[@FILE]``, and what for."""
 
     def note(factory: F) -> F:
-        factory.form = form  # type: ignore[attr-defined]
+        factory.form, factory.purpose = form, purpose  # type: ignore[attr-defined]
         return factory
 
     return note
@@ -85,7 +85,7 @@ class NetworkExtractor:
         return np.concatenate(parts)[: len(images)]
 
 
-@written_as("lite0")
+@written_as("lite0", purpose="features for fidelity and copies; offline")
 def offline_extractor(argument: str = "") -> NetworkExtractor:
     """Return lite0 at its usual size, see `lite0_extractor`.
 
@@ -122,7 +122,7 @@ def lite0_extractor(*, size: int = 224, batch: int = 32) -> NetworkExtractor:
     return resizing(lite0(), "lite0", size=size, mode="bilinear", batch=batch)
 
 
-@written_as("classifier:RUN")
+@written_as("classifier:RUN", purpose="features of a classifier of your own: classifier:RUN")
 def classifier_extractor(folder: str) -> NetworkExtractor:
     """Return an extractor of pooled features of a trained classifier, without its head, at its training size.
 

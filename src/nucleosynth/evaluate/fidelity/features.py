@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from nucleosynth.arguments import shown
+from nucleosynth.arguments import did_you_mean, shown
 from nucleosynth.errors import InputError
 from nucleosynth.registry import Registry
 
@@ -168,7 +168,6 @@ def get_extractor(name: str) -> Extractor:
     """
     kind, _, argument = name.partition(":")
     if kind not in EXTRACTORS:
-        near = EXTRACTORS.nearest(kind)
-        hint = f"did you mean {near}? " if near else ""
+        hint = did_you_mean(kind, EXTRACTORS)
         raise InputError(f"unknown extractor {name!r}; {hint}known are {extractor_forms()}")
     return EXTRACTORS.get(kind)(argument)

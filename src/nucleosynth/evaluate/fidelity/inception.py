@@ -23,7 +23,7 @@ SIZE = 299
 FEATURES = "2048"
 
 
-@written_as("inception[:FILE]")
+@written_as("inception[:FILE]", purpose="features that papers print FID in; weights of the hub or a file")
 def inception_extractor(file: str = "") -> NetworkExtractor:
     """Return an extractor of pooled features of the Inception network of the FID paper; d = 2048.
 

@@ -16,7 +16,7 @@ CLIP_DIMENSIONS = 512
 """The model with its projection, which timm keeps as the head: its output is the embedding of CMMD."""
 
 
-@written_as("timm:MODEL[@FILE]")
+@written_as("timm:MODEL[@FILE]", purpose="features of any timm model: timm:MODEL or timm:MODEL@FILE")
 def timm_extractor(spec: str) -> NetworkExtractor:
     """Return an extractor of pooled features of a timm model at its own input size, mean and deviation.
 
@@ -41,7 +41,7 @@ def timm_extractor(spec: str) -> NetworkExtractor:
     return _pretrained(model, file, f"timm:{model}", offline=offline)
 
 
-@written_as("dinov2[:FILE]")
+@written_as("dinov2[:FILE]", purpose="features of a general vision transformer; weights of the hub or a file")
 def dinov2_extractor(file: str = "") -> NetworkExtractor:
     """Return an extractor with DINOv2, the small vision transformer, at 224 px; 384 features.
 
@@ -62,7 +62,7 @@ def dinov2_extractor(file: str = "") -> NetworkExtractor:
     return _pretrained(DINOV2, file, "dinov2-small", offline="dinov2:FILE.safetensors", size=DINOV2_SIZE)
 
 
-@written_as("clip[:FILE]")
+@written_as("clip[:FILE]", purpose="features of a general image and text model; weights of the hub or a file")
 def clip_extractor(file: str = "") -> NetworkExtractor:
     """Return an extractor of the image embedding of OpenAI's CLIP, ViT-B/16 at 224 px; 512 features.
 

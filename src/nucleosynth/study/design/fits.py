@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,11 +39,6 @@ class Fit:
         """Directory of the fit, relative to that of the study."""
         name = f"fold-{self.fold}" + ("" if self.fraction == 1 else f"-patients-{100 * self.fraction:g}%")
         return name if self.inner is None else f"{name}/choice-{self.inner}"
-
-    @property
-    def plain(self) -> dict[str, Any]:
-        """Return the fit as plain data."""
-        return asdict(self)
 
     def generator(self, number: int) -> str:
         """Return the directory in which a generator of the fit is trained, relative to that of the study."""

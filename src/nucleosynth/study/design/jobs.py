@@ -84,5 +84,6 @@ def waves(jobs: Iterable[Job], there: Callable[[str], bool]) -> list[list[Job]]:
             raise WorkError(f"{waiting[0].folder}: waits for {waiting[0].inputs}, which wait for it")
         ordered.append(ready)
         done |= {path for job in ready for path in job.outputs}
-        waiting = [job for job in waiting if job not in ready]
+        started = set(ready)
+        waiting = [job for job in waiting if job not in started]
     return ordered

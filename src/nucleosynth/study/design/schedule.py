@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nucleosynth.study.design.arms import CHOSEN, Arm
 from nucleosynth.study.design.config import StudyConfig
 from nucleosynth.study.design.fits import Fit
@@ -103,19 +105,8 @@ def arm_jobs(study: StudyConfig, fit: Fit, chosen: str | None = None) -> list[Jo
     for arm in fit_arms(study, fit, chosen):
         for generator in range(fit_generators(study, fit) if arm.synthetic else 1):
             for seed in range(study.classifier.seeds):
-                folder = f"{fit.folder}/arms/{arm.name}/generator-{generator}-seed-{seed}"
-                jobs.append(
-                    Job(
-                        "classifier",
-                        fit,
-                        folder,
-                        name=arm.name,
-                        generator=generator,
-                        seed=seed,
-                        inputs=_tiles_of(arm, fit, generator),
-                        outputs=(f"{folder}/DONE",),
-                    )
-                )
+                inputs = _tiles_of(arm, fit, generator)
+                jobs.append(_downstream("classifier", "arms", fit, arm.name, generator, seed, inputs))
     return jobs
 
 
@@ -128,32 +119,17 @@ def segmenter_jobs(study: StudyConfig, fit: Fit) -> list[Job]:
         synthetic = study.segmentation.synthetic_share(arm) > 0
         for generator in range(study.generator.seeds if synthetic else 1):
             for seed in range(study.segmentation.seeds):
-                folder = f"{fit.folder}/segmenters/{arm}/generator-{generator}-seed-{seed}"
-                jobs.append(
-                    Job(
-                        "segmenter",
-                        fit,
-                        folder,
-                        name=arm,
-                        generator=generator,
-                        seed=seed,
-                        inputs=_pool(fit, generator) if synthetic else (),
-                        outputs=(f"{folder}/DONE",),
-                    )
-                )
+                inputs = _pool(fit, generator) if synthetic else ()
+                jobs.append(_downstream("segmenter", "segmenters", fit, arm, generator, seed, inputs))
     return jobs
 
 
 def scoring_jobs(study: StudyConfig, fit: Fit, *, classes: bool, chosen: str | None = None) -> list[Job]:
     """Return the jobs of an outer fit after the lock, which score everything, also the generators."""
     jobs = [
-        Job(
-            f"{job.stage}-test",
-            fit,
-            job.folder,
-            name=job.name,
-            generator=job.generator,
-            seed=job.seed,
+        replace(
+            job,
+            stage=f"{job.stage}-test",
             inputs=(*job.outputs, LOCK),
             outputs=(f"{job.folder}/{scores}",),
         )
@@ -175,6 +151,23 @@ def scoring_jobs(study: StudyConfig, fit: Fit, *, classes: bool, chosen: str | N
         made = (f"{fit.scores(0)}/morphology.json",)
         jobs.append(Job("morphology", fit, fit.scores(0), inputs=_pool(fit, 0), outputs=made))
     return jobs
+
+
+def _downstream(
+    stage: str, kind: str, fit: Fit, arm: str, generator: int, seed: int, inputs: tuple[str, ...]
+) -> Job:
+    """Return the job that trains a classifier or a segmenter of an arm; ``kind`` is the folder of all."""
+    folder = f"{fit.folder}/{kind}/{arm}/generator-{generator}-seed-{seed}"
+    return Job(
+        stage,
+        fit,
+        folder,
+        name=arm,
+        generator=generator,
+        seed=seed,
+        inputs=inputs,
+        outputs=(f"{folder}/DONE",),
+    )
 
 
 def _generator_inputs(study: StudyConfig, fit: Fit, generator: int) -> tuple[str, ...]:

@@ -43,13 +43,13 @@ class FitContext:
     also: tuple[Path, ...] = ()
 
     @classmethod
-    def open(cls, data: Mapping[str, Any]) -> FitContext:
-        """Open the context of a job from the plain data that `plain` returns."""
+    def open(cls, data: Mapping[str, Any], fit: Fit) -> FitContext:
+        """Open the context of a job and its fit from the plain data that `plain` returns."""
         out = Path(data["out"])
         return cls(
             StudyConfig.model_validate(data["study"]),
             TileSet.open(out / "tiles"),
-            Fit(**data["fit"]),
+            fit,
             Fold.model_validate(data["patients"]),
             out,
             str(data["device"]),
@@ -64,8 +64,6 @@ class FitContext:
         patients = self.patients if job.reads_test else self.patients.model_copy(update={"test": []})
         return {
             "job": job.plain,
-            "folder": job.folder,
-            "fit": self.fit.plain,
             "patients": patients.model_dump(),
             "study": self.study.model_dump(mode="json"),
             "out": str(self.out),

@@ -43,4 +43,4 @@ def run_job(data: Mapping[str, Any]) -> object:
         The errors of the stage.
     """
     job = Job.from_plain(data["job"])
-    return STAGES.get(job.stage)(FitContext.open(data), job)
+    return STAGES.get(job.stage)(FitContext.open(data, job.fit), job)
